@@ -1,0 +1,42 @@
+# `make run` is all a new machine needs: Python 3.11 to 3.14 and a network.
+# PYTHON=/path/to/python3.12 picks the interpreter, which is otherwise looked for.
+
+PYTHON ?=
+export PYTHON
+
+.DEFAULT_GOAL := help
+.PHONY: help run test check lock upgrade clean
+
+help: ## this list
+	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1	\2/p' $(MAKEFILE_LIST)
+
+run: ## install what is missing, then start everything on this machine
+	@tools/environment.sh runtime && exec .venv/bin/grandstand up
+
+test: check ## every check and every test, as CI does
+	@tools/chromium.sh
+	@echo "==> pytest" && .venv/bin/pytest
+
+check: ## lint, format, types and the direction of imports
+	@tools/environment.sh dev
+	@echo "==> ruff check" && .venv/bin/ruff check .
+	@echo "==> ruff format --check" && .venv/bin/ruff format --check .
+	@echo "==> mypy" && .venv/bin/mypy
+	@echo "==> lint-imports" && .venv/bin/lint-imports
+
+UV_COMPILE = .venv/bin/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes $(UPGRADE) \
+	--custom-compile-command "make lock" pyproject.toml requirements/build.in
+
+lock: ## write requirements/*.txt from pyproject.toml, keeping versions it still allows
+	@tools/environment.sh uv
+	@echo "==> requirements/lock.txt" && $(UV_COMPILE) -o requirements/lock.txt
+	@echo "==> requirements/dev.txt" && $(UV_COMPILE) --extra dev --extra load \
+		-c requirements/lock.txt -o requirements/dev.txt
+
+upgrade: UPGRADE = --upgrade
+upgrade: lock ## the same, moving to the newest versions it allows
+
+clean: ## remove the environment and the caches; the data in .grandstand stays
+	@rm -rf .venv build dist *.egg-info .mypy_cache .pytest_cache .ruff_cache .hypothesis \
+		.import_linter_cache .schemathesis
+	@find . -name __pycache__ -type d -prune -exec rm -rf {} +

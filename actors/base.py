@@ -1,0 +1,131 @@
+"""The words every actor is written in: command, question, event, refusal.
+
+A *command* asks for a change: the partition brings its cast (the actors it names) on stage and
+calls `decide`, which answers with events or with a refusal and changes nothing. An *event* is what
+has happened: it is made durable, and `apply` folds it into the actors of its own cast. A *question*
+changes nothing durable and is answered at once.
+
+`decide`, `answer` and `apply` are synchronous, and time comes to them as an argument, in whole
+milliseconds since the Unix epoch. Actors never call actors; those of one partition are on stage
+together, so that a decision about two of them is one step.
+"""
+
+from __future__ import annotations
+
+import enum
+from typing import Any, ClassVar
+
+import msgspec
+
+from ledger.accounts import Transfer
+
+
+def ref(kind: str, actor_id: str) -> str:
+    """The address of an actor inside its partition, such as `wallet/<player id>`."""
+    return f"{kind}/{actor_id}"
+
+
+class Reason(enum.StrEnum):
+    """Why a command was refused. The codes are stable: clients and reports depend on them."""
+
+    # registering and logging in
+    EMAIL_TAKEN = "email_taken"
+    UNDER_AGE = "under_age"
+    ALREADY_REGISTERED = "already_registered"
+    BAD_CREDENTIALS = "bad_credentials"
+    LOGIN_LOCKED = "login_locked"
+    # wallet
+    UNKNOWN_PLAYER = "unknown_player"
+    CURRENCY_MISMATCH = "currency_mismatch"
+    INSUFFICIENT_FUNDS = "insufficient_funds"
+    BALANCE_LIMIT = "balance_limit"
+    DEBT_OUTSTANDING = "debt_outstanding"
+    PAYMENT_NOT_PENDING = "payment_not_pending"
+    PAYMENT_DECLINED = "payment_declined"
+    TOO_MANY_PAYMENTS = "too_many_payments"
+    # placing
+    UNKNOWN_FIXTURE = "unknown_fixture"
+    UNKNOWN_MARKET = "unknown_market"
+    UNKNOWN_SELECTION = "unknown_selection"
+    MARKET_CLOSED = "market_closed"
+    MARKET_SUSPENDED = "market_suspended"
+    SELECTION_UNAVAILABLE = "selection_unavailable"
+    PRICE_CHANGED = "price_changed"
+    STAKE_TOO_SMALL = "stake_too_small"
+    STAKE_ABOVE_LIMIT = "stake_above_limit"
+    LIABILITY_UNKNOWN = "liability_unknown"
+    LIABILITY_LIMIT = "liability_limit"
+    HOLD_EXPIRED = "hold_expired"
+    # bets and settlement
+    UNKNOWN_BET = "unknown_bet"
+    NOT_A_LEG = "not_a_leg"
+    SUPERSEDED = "superseded"
+    # the book
+    ALREADY_EXISTS = "already_exists"
+    WRONG_STATUS = "wrong_status"
+    STALE_SEQUENCE = "stale_sequence"
+    INCOMPLETE_RESULT = "incomplete_result"
+
+
+class Actor(msgspec.Struct):
+    """The state of one actor. A blank one is an actor to which nothing has happened yet."""
+
+    def may_rest(self) -> bool:
+        """Whether the actor may leave memory (it always comes back from its snapshot)."""
+        return True
+
+    def woke(self) -> None:
+        """Called when the actor came back from the journal: what is not durable is forgotten."""
+
+
+class Message(msgspec.Struct, frozen=True, array_like=True, tag=True):
+    """Whatever is addressed to actors or comes from them. On the wire an array led by its tag."""
+
+    def cast(self) -> tuple[str, ...]:
+        """Addresses of the actors concerned, in the order the methods below take them."""
+        raise NotImplementedError
+
+
+class Event(Message, frozen=True, array_like=True, tag=True):
+    """What has happened. Once stored, fields are only ever added, at the end, with a default."""
+
+    births: ClassVar[bool] = False
+    """The event brings its last cast member into being: there is nothing of it to load."""
+
+    def apply(self, *actors: Any) -> None:
+        """Fold the event into its cast. It must not fail: the decision has been made."""
+        raise NotImplementedError
+
+    def transfers(self, partition: str) -> tuple[Transfer, ...]:
+        """The money the event moves; house accounts are those of `partition`."""
+        return ()
+
+
+class Refused(Event, frozen=True, array_like=True, tag=True):
+    """An expected no. A refusal of a command with a key is kept as that key's first answer."""
+
+    reason: Reason
+    message: str = ""
+    facts: dict[str, int | str] = {}
+    """What the caller needs for the next attempt, such as the current `odds`."""
+
+    def cast(self) -> tuple[str, ...]:
+        return ()
+
+    def apply(self, *actors: Any) -> None:
+        pass
+
+
+class Command(Message, frozen=True, array_like=True, tag=True):
+    """Asks for a change."""
+
+    def decide(self, now_ms: int, *actors: Any) -> Event | tuple[Event, ...]:
+        """What happens, or why not. Reads the actors and changes nothing."""
+        raise NotImplementedError
+
+
+class Question(Message, frozen=True, array_like=True, tag=True):
+    """Asks for an answer; may change only what an actor keeps in memory (a market's holds)."""
+
+    def answer(self, now_ms: int, *actors: Any) -> Any:
+        raise NotImplementedError

@@ -1,0 +1,337 @@
+"""One bet, from the moment its stake is taken, a neighbour of its player's wallet.
+
+A bet here is a single: one leg. It settles by the version of its market's result. A higher version
+reverses what the last one paid and pays again; an equal or lower one is refused, so that settling
+twice, late or out of order changes nothing.
+"""
+
+from __future__ import annotations
+
+import enum
+from typing import ClassVar
+
+import msgspec
+
+from actors.base import Actor, Command, Event, Question, Reason, Refused, ref
+from actors.odds import Odds
+from actors.results import Result, payout_minor
+from actors.wallet import Wallet, transfers_in
+from ledger.accounts import AccountKind, Transfer, account_of
+from ledger.money import MAX_MINOR, Money
+
+
+class PriceChange(enum.StrEnum):
+    """Which changes of the price the player takes without being asked again."""
+
+    NONE = "none"
+    BETTER = "better"
+    ANY = "any"
+
+
+class BetState(enum.StrEnum):
+    OPEN = "open"
+    WON = "won"
+    LOST = "lost"
+    VOID = "void"
+    HALF_WON = "half_won"
+    HALF_LOST = "half_lost"
+
+
+class Leg(msgspec.Struct, frozen=True, array_like=True):
+    """A selection and the price it was taken at, with the names a wager record has to show."""
+
+    fixture_id: str
+    market_id: str
+    selection_id: str
+    odds: Odds
+    odds_version: int
+    fixture_name: str
+    market_name: str
+    selection_name: str
+    in_play: bool = False
+
+
+class Bet(Actor):
+    bet_id: str = ""
+    player_id: str = ""
+    currency: str = ""
+    stake_minor: int = 0
+    legs: tuple[Leg, ...] = ()
+    placed_at_ms: int = 0
+    state: BetState = BetState.OPEN
+    payout_minor: int = 0
+    result_version: int = 0
+    """Version of the market's result that the bet was last settled by; 0 while open."""
+    settled_at_ms: int = 0
+
+
+# What may be asked
+
+
+class BetView(msgspec.Struct, frozen=True, array_like=True, tag=True):
+    bet_id: str
+    player_id: str
+    currency: str
+    stake_minor: int
+    legs: tuple[Leg, ...]
+    placed_at_ms: int
+    state: BetState
+    payout_minor: int
+    result_version: int
+    settled_at_ms: int
+
+
+class GetBet(Question, frozen=True, array_like=True, tag=True):
+    player_id: str
+    bet_id: str
+
+    def cast(self) -> tuple[str, ...]:
+        return (ref("bet", self.bet_id),)
+
+    def answer(self, now_ms: int, bet: Bet) -> BetView | Refused:
+        # Somebody else's bet is answered as if there were none.
+        if not bet.bet_id or bet.player_id != self.player_id:
+            return Refused(Reason.UNKNOWN_BET)
+        return BetView(
+            bet.bet_id,
+            bet.player_id,
+            bet.currency,
+            bet.stake_minor,
+            bet.legs,
+            bet.placed_at_ms,
+            bet.state,
+            bet.payout_minor,
+            bet.result_version,
+            bet.settled_at_ms,
+        )
+
+
+class HoldFate(msgspec.Struct, frozen=True, array_like=True, tag=True):
+    """What became of a hold: its bet was placed, was not and can't be, or is not known yet."""
+
+    placed: bool
+    final: bool
+
+
+class AskHoldFate(Question, frozen=True, array_like=True, tag=True):
+    """Asked by a market about a hold that ran out unanswered.
+
+    The wallet refuses a bet whose hold has run out by the clock of the wallet's own shard; so it
+    is that clock, and no other, that says when "not placed" is final.
+    """
+
+    player_id: str
+    bet_id: str
+    hold_expires_at_ms: int
+
+    def cast(self) -> tuple[str, ...]:
+        return (ref("bet", self.bet_id),)
+
+    def answer(self, now_ms: int, bet: Bet) -> HoldFate:
+        placed = bet.bet_id != ""
+        return HoldFate(placed, placed or now_ms > self.hold_expires_at_ms)
+
+
+class PlaceBet(Command, frozen=True, array_like=True, tag=True):
+    """Take the stake of a bet whose market has been asked.
+
+    Where the market refused, `refused` says so: the wallet is told all the same, because the
+    first answer to the player's key is kept there, whichever actor gave it.
+    """
+
+    player_id: str
+    bet_id: str
+    stake: Money
+    legs: tuple[Leg, ...]
+    hold_expires_at_ms: int
+    refused: Refused | None = None
+
+    def cast(self) -> tuple[str, ...]:
+        return (ref("wallet", self.player_id),)
+
+    def decide(self, now_ms: int, wallet: Wallet) -> Event:
+        if not wallet.opened:
+            return Refused(Reason.UNKNOWN_PLAYER)
+        if self.refused:
+            return self.refused
+        if self.stake.currency != wallet.currency:
+            return Refused(Reason.CURRENCY_MISMATCH, facts={"currency": wallet.currency})
+        if self.stake.minor > wallet.cash_minor:
+            return Refused(Reason.INSUFFICIENT_FUNDS, facts={"cash_minor": wallet.cash_minor})
+        if now_ms > self.hold_expires_at_ms:
+            return Refused(Reason.HOLD_EXPIRED)
+        # From here the stake is taken.
+        return BetPlaced(
+            now_ms,
+            self.player_id,
+            self.bet_id,
+            self.stake,
+            self.legs,
+            wallet.cash_minor - self.stake.minor,
+            wallet.held_minor + self.stake.minor,
+            wallet.version + 1,
+        )
+
+
+class SettleBet(Command, frozen=True, array_like=True, tag=True):
+    """Settle the leg in one market by a version of its result. The version is its key."""
+
+    player_id: str
+    bet_id: str
+    market_id: str
+    selection_id: str
+    result: Result
+    version: int
+
+    def cast(self) -> tuple[str, ...]:
+        return (ref("wallet", self.player_id), ref("bet", self.bet_id))
+
+    def decide(self, now_ms: int, wallet: Wallet, bet: Bet) -> Event | tuple[Event, ...]:
+        if not bet.bet_id:
+            return Refused(Reason.UNKNOWN_BET)
+        leg = bet.legs[0]
+        if (leg.market_id, leg.selection_id) != (self.market_id, self.selection_id):
+            return Refused(Reason.NOT_A_LEG)
+        if self.version <= bet.result_version:
+            return Refused(Reason.SUPERSEDED, facts={"version": bet.result_version})
+        # From here the bet is settled by this version, the money of the last one taken back first.
+        payout = min(payout_minor(bet.stake_minor, leg.odds, self.result), MAX_MINOR)
+        stake = Money(bet.stake_minor, bet.currency)
+        if bet.state is BetState.OPEN:
+            return self._settled(now_ms, stake, payout, wallet, wallet.cash_minor, wallet.debt_minor)
+        taken = min(bet.payout_minor, wallet.cash_minor)
+        owed = bet.payout_minor - taken
+        reversed_ = SettlementReversed(
+            now_ms,
+            self.player_id,
+            self.bet_id,
+            stake,
+            bet.result_version,
+            taken,
+            owed,
+            wallet.cash_minor - taken,
+            wallet.held_minor + bet.stake_minor,
+        )
+        cash, debt = wallet.cash_minor - taken, wallet.debt_minor + owed
+        return reversed_, self._settled(now_ms, stake, payout, wallet, cash, debt)
+
+    def _settled(
+        self, now_ms: int, stake: Money, payout: int, wallet: Wallet, cash: int, debt: int
+    ) -> BetSettled:
+        repaid = min(payout, debt)
+        held = wallet.held_minor - stake.minor
+        return BetSettled(
+            now_ms,
+            self.player_id,
+            self.bet_id,
+            stake,
+            self.market_id,
+            self.selection_id,
+            self.result,
+            self.version,
+            payout,
+            repaid,
+            cash + payout - repaid,
+            held,
+        )
+
+
+# What can happen to it
+
+
+class BetEvent(Event, frozen=True, array_like=True, tag=True):
+    """Something that happened to a bet and its player's wallet."""
+
+    at_ms: int
+    player_id: str
+    bet_id: str
+    stake: Money
+
+    def cast(self) -> tuple[str, ...]:
+        return (ref("wallet", self.player_id), ref("bet", self.bet_id))
+
+
+class BetPlaced(BetEvent, frozen=True, array_like=True, tag=True):
+    births: ClassVar[bool] = True
+
+    legs: tuple[Leg, ...]
+    cash_after_minor: int
+    held_after_minor: int
+    wallet_version: int
+
+    def apply(self, wallet: Wallet, bet: Bet) -> None:
+        wallet.version += 1
+        wallet.cash_minor -= self.stake.minor
+        wallet.held_minor += self.stake.minor
+        bet.bet_id = self.bet_id
+        bet.player_id = self.player_id
+        bet.currency = self.stake.currency
+        bet.stake_minor = self.stake.minor
+        bet.legs = self.legs
+        bet.placed_at_ms = self.at_ms
+
+    def transfers(self, partition: str) -> tuple[Transfer, ...]:
+        cash = account_of(AccountKind.CASH, self.player_id)
+        held = account_of(AccountKind.HELD, self.player_id)
+        return (Transfer(cash, held, self.stake.minor, self.stake.currency),)
+
+
+class BetSettled(BetEvent, frozen=True, array_like=True, tag=True):
+    """The stake goes to the house and the payout comes from it, also where they are equal."""
+
+    market_id: str
+    selection_id: str
+    result: Result
+    version: int
+    payout_minor: int
+    debt_repaid_minor: int
+    cash_after_minor: int
+    held_after_minor: int
+
+    def apply(self, wallet: Wallet, bet: Bet) -> None:
+        wallet.version += 1
+        wallet.held_minor -= self.stake.minor
+        wallet.receive(self.payout_minor)
+        bet.state = BetState(self.result.outcome)
+        bet.payout_minor = self.payout_minor
+        bet.result_version = self.version
+        bet.settled_at_ms = self.at_ms
+
+    def transfers(self, partition: str) -> tuple[Transfer, ...]:
+        held = account_of(AccountKind.HELD, self.player_id)
+        revenue = account_of(AccountKind.REVENUE, partition)
+        stake = Transfer(held, revenue, self.stake.minor, self.stake.currency)
+        payout = Money(self.payout_minor, self.stake.currency)
+        return (stake, *transfers_in(revenue, self.player_id, payout, self.debt_repaid_minor))
+
+
+class SettlementReversed(BetEvent, frozen=True, array_like=True, tag=True):
+    """The last settlement is undone: the payout is taken back and the stake is held again.
+
+    What the player no longer has becomes a debt, on an account of its own.
+    """
+
+    version: int
+    taken_minor: int
+    owed_minor: int
+    cash_after_minor: int
+    held_after_minor: int
+
+    def apply(self, wallet: Wallet, bet: Bet) -> None:
+        wallet.version += 1
+        wallet.cash_minor -= self.taken_minor
+        wallet.debt_minor += self.owed_minor
+        wallet.held_minor += self.stake.minor
+        bet.state = BetState.OPEN
+        bet.payout_minor = 0
+
+    def transfers(self, partition: str) -> tuple[Transfer, ...]:
+        currency = self.stake.currency
+        cash = account_of(AccountKind.CASH, self.player_id)
+        debt = account_of(AccountKind.DEBT, self.player_id)
+        held = account_of(AccountKind.HELD, self.player_id)
+        revenue = account_of(AccountKind.REVENUE, partition)
+        taken = Transfer(cash, revenue, self.taken_minor, currency) if self.taken_minor else None
+        owed = Transfer(debt, revenue, self.owed_minor, currency) if self.owed_minor else None
+        stake = Transfer(revenue, held, self.stake.minor, currency)
+        return tuple(transfer for transfer in (taken, owed, stake) if transfer)

@@ -1,0 +1,94 @@
+"""How what the actors decided is written down: entries, and the bytes they become.
+
+One entry is one command's outcome: whose it was, its key, and its events. A block of the journal
+holds the entries of one flush of one partition. The formats are for ever: an event stored once has
+to be read by every later release.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+
+from actors import bet, fixture, market, player, wallet
+from actors.base import Event, Refused
+
+
+
+class Opened(Event, frozen=True, array_like=True, tag=True):
+    """Stands alone in the first block of a new owner: whoever wrote before is fenced off by it."""
+
+    at_ms: int
+    shard: str
+
+    def cast(self) -> tuple[str, ...]:
+        return ()
+
+    def apply(self, *actors: Any) -> None:
+        pass
+
+
+AnyEvent = (
+    Opened
+    | Refused
+    | player.EmailClaimed
+    | player.LoggedIn
+    | player.LoginFailed
+    | player.PlayerRegistered
+    | wallet.DepositRequested
+    | wallet.DepositCompleted
+    | wallet.DepositFailed
+    | wallet.WithdrawalRequested
+    | wallet.WithdrawalCompleted
+    | wallet.WithdrawalFailed
+    | bet.BetPlaced
+    | bet.BetSettled
+    | bet.SettlementReversed
+    | fixture.FixtureCreated
+    | fixture.PhaseChanged
+    | market.MarketOpened
+    | market.PricesChanged
+    | market.StatusChanged
+    | market.SelectionWithdrawn
+    | market.ResultDeclared
+    | market.SettlementCompleted
+)
+"""Every kind of event there is."""
+
+
+class Entry(msgspec.Struct, frozen=True, array_like=True):
+    """The outcome of one command.
+
+    `owner` is the address of the first of the command's cast, within which `key` is unique; an
+    empty key means that the command was safe to repeat by itself. `fingerprint` is of what the
+    client asked, so that the same key with another request can be told apart. The last event is
+    the answer.
+    """
+
+    owner: str
+    key: str
+    fingerprint: bytes
+    at_ms: int
+    events: tuple[AnyEvent, ...]
+    by: str = ""
+    """Who asked, where it was not the player: a member of staff, a feed, the settlement."""
+
+
+_encoder = msgspec.msgpack.Encoder()
+_decoder = msgspec.msgpack.Decoder(list[Entry])
+
+
+def encode_entries(entries: list[Entry]) -> bytes:
+    """The body of a block."""
+    return _encoder.encode(entries)
+
+
+def decode_entries(body: bytes) -> list[Entry]:
+    """The entries of a block's body."""
+    return _decoder.decode(body)
+
+
+def answer_of(entry: Entry) -> AnyEvent:
+    """What the caller was told."""
+    return entry.events[-1]

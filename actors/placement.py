@@ -1,0 +1,149 @@
+"""Placing a bet: the market is asked for room, then the wallet for the stake.
+
+The market's answer is only a hold, in memory, which runs out by itself. The bet is the wallet's
+decision, journaled once, with the player. So whatever is lost between the two, a bet exists
+exactly if its player's partition says so, and a hold of which nothing more was heard is resolved
+by asking there (`resolve_hold`).
+"""
+
+from __future__ import annotations
+
+from typing import Any, Protocol
+
+import msgspec
+
+from actors.base import Command, Question, Reason, Refused
+from actors.bet import AskHoldFate, BetPlaced, HoldFate, Leg, PlaceBet, PriceChange
+from actors.market import Confirmed, ConfirmHold, Held, Hold, HoldStake, LookAgain, ReleaseHold
+from ledger.money import Money
+
+BOOK = "book"
+
+
+class Answer(Protocol):
+    @property
+    def reply(self) -> Any: ...
+    @property
+    def partition(self) -> str: ...
+    @property
+    def block_seq(self) -> int: ...
+
+
+class Router(Protocol):
+    """What placement and settlement need of the way to the actors."""
+
+    async def ask(
+        self,
+        scope: str,
+        routing_id: str,
+        message: Command | Question,
+        *,
+        key: str = "",
+        fingerprint: bytes = b"",
+        by: str = "",
+    ) -> Answer: ...
+
+    def tell(self, scope: str, routing_id: str, message: Question) -> None: ...
+
+
+class Waiter(Protocol):
+    async def sleep(self, seconds: float) -> None: ...
+
+
+class BetRequest(msgspec.Struct, frozen=True):
+    """A single bet as the player asks for it; `odds` is the price that the player was shown."""
+
+    fixture_id: str
+    market_id: str
+    selection_id: str
+    stake: Money
+    odds: int
+    policy: PriceChange
+
+
+class LiabilityNotKnown(Exception):
+    """The market has just come back and still reads its liability. Nothing was done."""
+
+
+async def place(
+    router: Router,
+    clock: Waiter,
+    request: BetRequest,
+    *,
+    bet_id: str,
+    licence: str,
+    player_id: str,
+    key: str,
+    fingerprint: bytes,
+) -> BetPlaced | Refused:
+    """Place a bet or say why not; `bet_id` is new, and is the bet's if it is not a repetition.
+
+    The wallet is always asked, also when the market has refused: the first answer to `key` is
+    kept there and is the one that counts.
+    """
+    held = await _hold(router, clock, request, bet_id, licence, player_id)
+    if isinstance(held, Refused):
+        if held.reason is Reason.LIABILITY_UNKNOWN:
+            raise LiabilityNotKnown(request.market_id)
+        command = PlaceBet(player_id, bet_id, request.stake, (), 0, held)
+    else:
+        leg = Leg(
+            request.fixture_id,
+            request.market_id,
+            request.selection_id,
+            held.odds,
+            held.odds_version,
+            held.fixture_name,
+            held.market_name,
+            held.selection_name,
+            held.in_play,
+        )
+        command = PlaceBet(player_id, bet_id, request.stake, (leg,), held.expires_at_ms)
+    # Should this fail, the hold stays: it is not known whether the bet was placed.
+    answer = await router.ask(licence, player_id, command, key=key, fingerprint=fingerprint)
+    placed = answer.reply
+    if isinstance(held, Held):
+        if isinstance(placed, BetPlaced) and placed.bet_id == bet_id:
+            bet = Confirmed(
+                answer.partition,
+                answer.block_seq,
+                request.selection_id,
+                request.stake.minor,
+                held.odds,
+            )
+            done: Question = ConfirmHold(request.market_id, bet_id, bet)
+        else:
+            done = ReleaseHold(request.market_id, bet_id)
+        router.tell(BOOK, request.fixture_id, done)
+    return placed
+
+
+async def _hold(
+    router: Router, clock: Waiter, request: BetRequest, bet_id: str, licence: str, player_id: str
+) -> Held | Refused:
+    hold = HoldStake(
+        request.fixture_id,
+        request.market_id,
+        request.selection_id,
+        bet_id,
+        licence,
+        player_id,
+        request.stake,
+        request.odds,
+        request.policy,
+    )
+    held = (await router.ask(BOOK, request.fixture_id, hold)).reply
+    if not isinstance(held, Held) or not held.bet_delay_ms:
+        return held
+    await clock.sleep(held.bet_delay_ms / 1000)
+    again = LookAgain(
+        request.fixture_id, request.market_id, bet_id, request.odds, request.policy
+    )
+    return (await router.ask(BOOK, request.fixture_id, again)).reply
+
+
+async def fate_of_hold(router: Router, hold: Hold) -> HoldFate:
+    """Ask the player's partition about a hold that has run out unanswered."""
+    question = AskHoldFate(hold.player_id, hold.bet_id, hold.expires_at_ms)
+    fate: HoldFate = (await router.ask(hold.licence, hold.player_id, question)).reply
+    return fate

@@ -1,0 +1,94 @@
+"""Publishes what has become durable, for the gateways' sockets, through Valkey.
+
+Publishing is a hint: whoever follows a fixture or a player sees by the sequence numbers when
+something was missed, and asks again. So the queue here is bounded, and the oldest notices are
+dropped when Valkey does not keep up.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+
+import structlog
+from redis.asyncio import Redis
+from redis.exceptions import RedisError
+
+from actors.base import Event
+from actors.bet import BetEvent
+from actors.entries import AnyEvent
+from actors.fixture import FixtureCreated, FixtureEvent, PhaseChanged
+from actors.market import MarketEvent
+from actors.player import PlayerRegistered
+from actors.runtime.addresses import scope_of
+from actors.runtime.wire import Notice, encode_notice
+from actors.wallet import WalletEvent
+
+log = structlog.get_logger()
+
+MAX_QUEUED = 10_000
+PAUSE_S = 0.5
+LOBBY = "fixtures"
+
+
+def fixture_channel(fixture_id: str) -> str:
+    return f"fixture/{fixture_id}"
+
+
+def player_channel(licence: str, player_id: str) -> str:
+    return f"player/{licence}/{player_id}"
+
+
+class ValkeyAnnouncer:
+    """One task sends what waits, many notices in one round trip."""
+
+    def __init__(self, url: str) -> None:
+        self._valkey: Redis = Redis.from_url(url)
+        self._queue: deque[tuple[str, bytes]] = deque(maxlen=MAX_QUEUED)
+        self._work = asyncio.Event()
+        self._sender = asyncio.ensure_future(self._send_forever())
+
+    def announce(self, notices: list[Notice]) -> None:
+        for notice in notices:
+            for channel, events in _by_channel(notice).items():
+                part = Notice(notice.at_ms, notice.partition, notice.block_seq, tuple(events))
+                self._queue.append((channel, encode_notice(part)))
+        self._work.set()
+
+    async def _send_forever(self) -> None:
+        while True:
+            await self._work.wait()
+            self._work.clear()
+            while self._queue:
+                batch = [self._queue.popleft() for _ in range(min(500, len(self._queue)))]
+                try:
+                    async with self._valkey.pipeline(transaction=False) as pipeline:
+                        for channel, payload in batch:
+                            pipeline.publish(channel, payload)
+                        await pipeline.execute()
+                except (RedisError, OSError) as lost:
+                    log.warning("notices_lost", count=len(batch), why=str(lost))
+                    await asyncio.sleep(PAUSE_S)
+
+    async def close(self) -> None:
+        self._sender.cancel()
+        await self._valkey.aclose()
+
+
+def _by_channel(notice: Notice) -> dict[str, list[AnyEvent]]:
+    """The events of a notice, by where they are published; some go nowhere."""
+    channels: dict[str, list[AnyEvent]] = {}
+    for event in notice.events:
+        for channel in _channels_of(event, scope_of(notice.partition)):
+            channels.setdefault(channel, []).append(event)
+    return channels
+
+
+def _channels_of(event: Event, scope: str) -> tuple[str, ...]:
+    if isinstance(event, FixtureCreated | PhaseChanged):
+        return fixture_channel(event.fixture_id), LOBBY
+    if isinstance(event, FixtureEvent | MarketEvent):
+        return (fixture_channel(event.fixture_id),)
+    if isinstance(event, WalletEvent | BetEvent | PlayerRegistered):
+        return (player_channel(scope, event.player_id),)
+    return ()

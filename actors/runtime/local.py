@@ -1,0 +1,236 @@
+"""The whole runtime in one process, without Ray: for tests, and for looking at it from inside.
+
+The same partitions, shards, directory and router; only the way between them is a function call,
+and what the ledger would say is folded from the journal each time it is asked.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import Awaitable, Sequence
+from typing import Any
+
+from actors.bet import BetPlaced, BetSettled, SettlementReversed
+from actors.entries import decode_entries
+from actors.market import Line, ResultDeclared, SelectionWithdrawn, SettlementCompleted
+from actors.results import VOID, Result
+from actors.runtime.addresses import BOOK, partitions_of
+from actors.runtime.clock import Clock, WallClock
+from actors.runtime.directory import Directory, Scope
+from actors.runtime.errors import NoAnswer
+from actors.runtime.keeper import Keeper
+from actors.runtime.router import Router, ShardUnreachable, View
+from actors.runtime.shard import Announcer, Shard, Silent
+from actors.settlement import Declared, settle
+from ledger.journal import Journal
+
+PERIOD_S = 0.05
+
+
+class FoldedBet:
+    """A bet as the journal has it now."""
+
+    def __init__(self, placed: BetPlaced) -> None:
+        self.bet_id = placed.bet_id
+        self.player_id = placed.player_id
+        self.market_id = placed.legs[0].market_id
+        self.selection_id = placed.legs[0].selection_id
+        self.odds = placed.legs[0].odds
+        self.stake_minor = placed.stake.minor
+        self.version = 0
+
+
+class FoldedLedger:
+    """A licence's ledger as far as settlement and keeper read it, folded from the journal."""
+
+    def __init__(self, journal: Journal, partitions: list[str]) -> None:
+        self.journal = journal
+        self.partitions = partitions
+
+    async def heads(self) -> dict[str, int]:
+        return {name: (await self.journal.head(name)).seq for name in self.partitions}
+
+    async def positions(self) -> dict[str, int]:
+        return await self.heads()
+
+    async def _bets(self) -> tuple[dict[str, int], dict[str, FoldedBet]]:
+        bets: dict[str, FoldedBet] = {}
+        positions: dict[str, int] = {}
+        for name in self.partitions:
+            for block in await self.journal.blocks(name, 0, 1_000_000):
+                positions[name] = block.seq
+                for entry in decode_entries(block.body):
+                    for event in entry.events:
+                        if isinstance(event, BetPlaced):
+                            bets[event.bet_id] = FoldedBet(event)
+                        elif isinstance(event, BetSettled):
+                            bets[event.bet_id].version = event.version
+                        elif isinstance(event, SettlementReversed):
+                            bets[event.bet_id].version = 0
+        return positions, bets
+
+    async def bets_to_settle(
+        self, market_id: str, selection_id: str, version: int, limit: int, after: str
+    ) -> list[FoldedBet]:
+        _, bets = await self._bets()
+        found = [
+            bet
+            for bet in bets.values()
+            if bet.market_id == market_id
+            and bet.selection_id == selection_id
+            and bet.version < version
+            and bet.bet_id > after
+        ]
+        return sorted(found, key=lambda bet: bet.bet_id)[:limit]
+
+    async def liabilities(
+        self, market_ids: list[str]
+    ) -> tuple[dict[str, int], dict[str, dict[str, Line]]]:
+        positions, bets = await self._bets()
+        lines: dict[str, dict[str, Line]] = {}
+        for bet in bets.values():
+            if bet.market_id in market_ids and not bet.version:
+                line = lines.setdefault(bet.market_id, {}).setdefault(bet.selection_id, Line())
+                line.add(bet.stake_minor, bet.odds)
+        return positions, lines
+
+
+class LocalTransport:
+    """Batches go by function call; a shard that was killed is unreachable."""
+
+    def __init__(self, directory: Directory) -> None:
+        self.directory = directory
+        self.shards: dict[str, Shard] = {}
+
+    async def deliver(self, shard: str, batch: bytes) -> bytes:
+        if shard not in self.shards:
+            raise ShardUnreachable(f"{shard} is not there")
+        return await self.shards[shard].deliver(batch)
+
+    async def view(self) -> View:
+        return self.directory.view()
+
+
+class LocalCluster:
+    """One process: `book` and one licence, on as many shards as asked for.
+
+        async with LocalCluster(MemoryJournal()) as cluster:
+            await cluster.router.ask(...)
+    """
+
+    def __init__(
+        self,
+        journal: Journal,
+        *,
+        licence: str = "gb",
+        partitions: int = 4,
+        shards: int = 2,
+        clock: Clock | None = None,
+        announcer: Announcer | None = None,
+    ) -> None:
+        self.journal = journal
+        self.licence = licence
+        self.clock = clock or WallClock()
+        self.announcer = announcer or Silent()
+        self.scopes = [
+            Scope(name, partitions, tuple(f"shard-{name}-{n}" for n in range(shards)))
+            for name in (BOOK, licence)
+        ]
+        self.directory = Directory(self.scopes)
+        self.transport = LocalTransport(self.directory)
+        self.router = Router(self.transport, self.clock)
+        self.ledgers = {licence: FoldedLedger(journal, partitions_of(licence, partitions))}
+        self._book_partitions = partitions_of(BOOK, partitions)
+        self._keepers: dict[str, asyncio.Task[None]] = {}
+        self._settler: asyncio.Task[None] | None = None
+
+    async def __aenter__(self) -> LocalCluster:
+        for scope in self.scopes:
+            for name in scope.shards:
+                self.start_shard(name)
+        self._settler = asyncio.ensure_future(self._settle_forever())
+        return self
+
+    async def __aexit__(self, *_: Any) -> None:
+        if self._settler:
+            self._settler.cancel()
+        for keeper in self._keepers.values():
+            keeper.cancel()
+        for shard in self.transport.shards.values():
+            await shard.drain()
+
+    def start_shard(self, name: str) -> Shard:
+        """Start a shard, also one that was killed before."""
+        shard = Shard(name, self.journal, self.clock, self._mine(name), self.announcer)
+        self.transport.shards[name] = shard
+        for partition in self.directory.partitions_of(name):
+            shard.open(partition)
+        if name.startswith(f"shard-{BOOK}-"):
+            keeper = Keeper(shard, self.router, self.ledgers, self.clock)
+            self._keepers[name] = asyncio.ensure_future(keeper.run())
+        return shard
+
+    def _mine(self, name: str) -> Any:
+        return lambda partition: self.directory.shards.get(partition) == name
+
+    def kill_shard(self, name: str) -> None:
+        """What was not durable is gone, and whoever waited is told so."""
+        shard = self.transport.shards.pop(name)
+        shard.draining = True
+        shard._flusher.cancel()
+        for partition in shard.partitions.values():
+            partition.fail(f"{name} was killed")
+        keeper = self._keepers.pop(name, None)
+        if keeper:
+            keeper.cancel()
+
+    def move(self, partition: str, shard: str) -> None:
+        """Give a partition to another shard of its scope."""
+        former = self.directory.shards[partition]
+        self.directory.move(partition, shard)
+        self.transport.shards[former].close(partition)
+        self.transport.shards[shard].open(partition)
+
+    async def _settle_forever(self) -> None:
+        while True:
+            for declared in await self.unsettled():
+                with contextlib.suppress(NoAnswer):
+                    await settle(self.router, self.clock, self.ledgers, declared, gather)
+            await self.clock.sleep(PERIOD_S)
+
+    async def unsettled(self) -> list[Declared]:
+        """Markets with results by which not every bet is settled, folded from the journal."""
+        results: dict[str, dict[str, tuple[Result, int]]] = {}
+        settled: dict[str, int] = {}
+        fixtures: dict[str, str] = {}
+        for name in self._book_partitions:
+            for block in await self.journal.blocks(name, 0, 1_000_000):
+                for entry in decode_entries(block.body):
+                    for event in entry.events:
+                        if isinstance(event, ResultDeclared):
+                            known = results.setdefault(event.market_id, {})
+                            fixtures[event.market_id] = event.fixture_id
+                            for selection_id, result in event.results.items():
+                                if known.get(selection_id, (None, 0))[0] != result:
+                                    known[selection_id] = (result, event.version)
+                        elif isinstance(event, SelectionWithdrawn):
+                            fixtures[event.market_id] = event.fixture_id
+                            known = results.setdefault(event.market_id, {})
+                            known[event.selection_id] = (VOID, event.version)
+                        elif isinstance(event, SettlementCompleted):
+                            settled[event.market_id] = event.version
+        found = []
+        for market_id, known in results.items():
+            done = settled.get(market_id, 0)
+            fresh = {sel: pair for sel, pair in known.items() if pair[1] > done}
+            if fresh:
+                version = max(version for _, version in fresh.values())
+                found.append(Declared(fixtures[market_id], market_id, version, fresh))
+        return found
+
+
+async def gather(waiting: Sequence[Awaitable[Any]]) -> list[Any]:
+    """`asyncio.gather` as the settlement wants it."""
+    return list(await asyncio.gather(*waiting))
+

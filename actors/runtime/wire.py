@@ -1,0 +1,132 @@
+"""What travels between router and shard: a batch of items there, a list of replies back."""
+
+from __future__ import annotations
+
+import enum
+
+import msgspec
+
+from actors import bet, fixture, market, player, wallet
+from actors.entries import AnyEvent
+
+AnyCommand = (
+    player.ClaimEmail
+    | player.RecordLogin
+    | player.RegisterPlayer
+    | wallet.RequestDeposit
+    | wallet.CompleteDeposit
+    | wallet.FailDeposit
+    | wallet.RequestWithdrawal
+    | wallet.CompleteWithdrawal
+    | wallet.FailWithdrawal
+    | bet.PlaceBet
+    | bet.SettleBet
+    | fixture.CreateFixture
+    | fixture.ChangePhase
+    | market.OpenMarket
+    | market.ChangePrices
+    | market.ChangeStatus
+    | market.WithdrawSelection
+    | market.DeclareResult
+    | market.CompleteSettlement
+)
+
+AnyQuestion = (
+    player.GetCredential
+    | player.GetPlayer
+    | wallet.GetWallet
+    | bet.GetBet
+    | bet.AskHoldFate
+    | fixture.GetFixture
+    | market.HoldStake
+    | market.LookAgain
+    | market.ReleaseHold
+    | market.ConfirmHold
+    | market.CountHolds
+    | market.GetMarket
+    | market.GetExposure
+)
+
+AnyView = (
+    player.CredentialView
+    | player.PlayerView
+    | wallet.WalletView
+    | bet.BetView
+    | bet.HoldFate
+    | fixture.FixtureView
+    | market.Held
+    | market.Done
+    | market.OpenHolds
+    | market.MarketView
+    | market.Exposure
+)
+
+AnyMessage = AnyCommand | AnyQuestion
+AnyReply = AnyEvent | AnyView
+
+
+class Item(msgspec.Struct, frozen=True, array_like=True):
+    """One message and whom it concerns. Questions have neither key nor fingerprint."""
+
+    partition: str
+    message: AnyMessage
+    key: str = ""
+    fingerprint: bytes = b""
+    by: str = ""
+
+
+class Status(enum.IntEnum):
+    ANSWERED = 0
+    NOT_HERE = 1  # another shard has the partition; nothing was done
+    OPENING = 2  # the partition is being opened; nothing was done
+    OVERLOADED = 3  # too much waits for the partition; nothing was done
+    KEY_REUSED = 4  # the key was used for another request; nothing was done
+    FAULTY = 5  # the decision raised; nothing was done
+    UNKNOWN = 6  # the journal failed: it may or may not have been done
+
+
+class Reply(msgspec.Struct, frozen=True, array_like=True):
+    """`block_seq`: everything the answer rests on is durable up to this block."""
+
+    status: Status
+    block_seq: int = 0
+    answer: AnyReply | None = None
+
+
+class Notice(msgspec.Struct, frozen=True, array_like=True):
+    """What has become durable, for those who watch: the payload of a published message."""
+
+    at_ms: int
+    partition: str
+    block_seq: int
+    events: tuple[AnyEvent, ...]
+
+
+_encoder = msgspec.msgpack.Encoder()
+_items = msgspec.msgpack.Decoder(list[Item])
+_replies = msgspec.msgpack.Decoder(list[Reply])
+_notice = msgspec.msgpack.Decoder(Notice)
+
+
+def encode_items(items: list[Item]) -> bytes:
+    return _encoder.encode(items)
+
+
+def decode_items(batch: bytes) -> list[Item]:
+    return _items.decode(batch)
+
+
+def encode_replies(replies: list[Reply]) -> bytes:
+    return _encoder.encode(replies)
+
+
+def decode_replies(batch: bytes) -> list[Reply]:
+    return _replies.decode(batch)
+
+
+def encode_notice(notice: Notice) -> bytes:
+    return _encoder.encode(notice)
+
+
+def decode_notice(payload: bytes) -> Notice:
+    return _notice.decode(payload)

@@ -1,0 +1,373 @@
+"""The wallet of one player: cash, held stakes, and money on its way in or out.
+
+State, then what may be asked of it, then what can happen to it. Amounts are whole minor units of
+the wallet's one currency. Bets are actors of their own (`actors.bet`), neighbours of the wallet.
+"""
+
+from __future__ import annotations
+
+import enum
+
+import msgspec
+
+from actors.base import Actor, Command, Event, Question, Reason, Refused, ref
+from ledger.accounts import AccountKind, Transfer, account_of
+from ledger.money import MAX_MINOR, Money
+
+MAX_PENDING_PAYMENTS = 20
+"""Deposits and withdrawals a player may have under way at once."""
+
+
+class Direction(enum.StrEnum):
+    DEPOSIT = "deposit"
+    WITHDRAWAL = "withdrawal"
+
+
+class Payment(msgspec.Struct, frozen=True, array_like=True):
+    """A deposit or withdrawal that the processor has not answered for yet."""
+
+    direction: Direction
+    amount_minor: int
+    processor: str
+    method: str
+    requested_at_ms: int
+
+
+class Wallet(Actor):
+    player_id: str = ""
+    currency: str = ""
+    cash_minor: int = 0
+    held_minor: int = 0
+    withdrawing_minor: int = 0
+    debt_minor: int = 0
+    """Owed by the player after a resettlement; paid off first by whatever comes in."""
+    version: int = 0
+    """How many events have changed the wallet."""
+    pending: dict[str, Payment] = {}
+
+    @property
+    def opened(self) -> bool:
+        return self.version > 0
+
+    def receive(self, amount_minor: int) -> None:
+        """Add to the cash, the debt first."""
+        repaid = min(amount_minor, self.debt_minor)
+        self.debt_minor -= repaid
+        self.cash_minor += amount_minor - repaid
+
+
+def transfers_in(
+    source: str, player_id: str, amount: Money, debt_repaid_minor: int
+) -> tuple[Transfer, ...]:
+    """`amount` from `source` to a player: to the debt what repays it, to the cash the rest."""
+    to_debt = Transfer(
+        source, account_of(AccountKind.DEBT, player_id), debt_repaid_minor, amount.currency
+    ) if debt_repaid_minor else None
+    to_cash = Transfer(
+        source,
+        account_of(AccountKind.CASH, player_id),
+        amount.minor - debt_repaid_minor,
+        amount.currency,
+    ) if amount.minor > debt_repaid_minor else None
+    return tuple(transfer for transfer in (to_debt, to_cash) if transfer)
+
+
+# What may be asked
+
+
+class WalletView(msgspec.Struct, frozen=True, array_like=True, tag=True):
+    """A wallet as its owner sees it."""
+
+    player_id: str
+    currency: str
+    cash_minor: int
+    held_minor: int
+    withdrawing_minor: int
+    debt_minor: int
+    version: int
+
+
+class GetWallet(Question, frozen=True, array_like=True, tag=True):
+    player_id: str
+
+    def cast(self) -> tuple[str, ...]:
+        return (ref("wallet", self.player_id),)
+
+    def answer(self, now_ms: int, wallet: Wallet) -> WalletView | Refused:
+        if not wallet.opened:
+            return Refused(Reason.UNKNOWN_PLAYER)
+        return WalletView(
+            wallet.player_id,
+            wallet.currency,
+            wallet.cash_minor,
+            wallet.held_minor,
+            wallet.withdrawing_minor,
+            wallet.debt_minor,
+            wallet.version,
+        )
+
+
+class RequestDeposit(Command, frozen=True, array_like=True, tag=True):
+    """Note that money is asked of a processor; none moves before it answers."""
+
+    player_id: str
+    payment_id: str
+    amount: Money
+    processor: str
+    method: str
+
+    def cast(self) -> tuple[str, ...]:
+        return (ref("wallet", self.player_id),)
+
+    def decide(self, now_ms: int, wallet: Wallet) -> Event:
+        if not wallet.opened:
+            return Refused(Reason.UNKNOWN_PLAYER)
+        if self.amount.currency != wallet.currency:
+            return Refused(Reason.CURRENCY_MISMATCH, facts={"currency": wallet.currency})
+        if len(wallet.pending) >= MAX_PENDING_PAYMENTS:
+            return Refused(Reason.TOO_MANY_PAYMENTS)
+        if wallet.cash_minor + self.amount.minor > MAX_MINOR:
+            return Refused(Reason.BALANCE_LIMIT)
+        return DepositRequested(
+            now_ms, self.player_id, self.payment_id, self.amount, self.processor, self.method
+        )
+
+
+class CompleteDeposit(Command, frozen=True, array_like=True, tag=True):
+    """The processor has taken the money from the player."""
+
+    player_id: str
+    payment_id: str
+    reference: str
+    """The processor's own name for the payment."""
+
+    def cast(self) -> tuple[str, ...]:
+        return (ref("wallet", self.player_id),)
+
+    def decide(self, now_ms: int, wallet: Wallet) -> Event:
+        payment = wallet.pending.get(self.payment_id)
+        if payment is None or payment.direction is not Direction.DEPOSIT:
+            return Refused(Reason.PAYMENT_NOT_PENDING)
+        # The processor has the player's money: from here the deposit is taken, whatever it is.
+        repaid = min(wallet.debt_minor, payment.amount_minor)
+        return DepositCompleted(
+            now_ms,
+            self.player_id,
+            self.payment_id,
+            Money(payment.amount_minor, wallet.currency),
+            payment.processor,
+            self.reference,
+            repaid,
+            wallet.cash_minor + payment.amount_minor - repaid,
+        )
+
+
+class FailDeposit(Command, frozen=True, array_like=True, tag=True):
+    """The processor has refused."""
+
+    player_id: str
+    payment_id: str
+    code: str
+
+    def cast(self) -> tuple[str, ...]:
+        return (ref("wallet", self.player_id),)
+
+    def decide(self, now_ms: int, wallet: Wallet) -> Event:
+        payment = wallet.pending.get(self.payment_id)
+        if payment is None or payment.direction is not Direction.DEPOSIT:
+            return Refused(Reason.PAYMENT_NOT_PENDING)
+        return DepositFailed(now_ms, self.player_id, self.payment_id, self.code)
+
+
+class RequestWithdrawal(Command, frozen=True, array_like=True, tag=True):
+    """Set money aside to be paid out."""
+
+    player_id: str
+    payment_id: str
+    amount: Money
+    processor: str
+    method: str
+
+    def cast(self) -> tuple[str, ...]:
+        return (ref("wallet", self.player_id),)
+
+    def decide(self, now_ms: int, wallet: Wallet) -> Event:
+        if not wallet.opened:
+            return Refused(Reason.UNKNOWN_PLAYER)
+        if self.amount.currency != wallet.currency:
+            return Refused(Reason.CURRENCY_MISMATCH, facts={"currency": wallet.currency})
+        if wallet.debt_minor:
+            return Refused(Reason.DEBT_OUTSTANDING, facts={"debt_minor": wallet.debt_minor})
+        if self.amount.minor > wallet.cash_minor:
+            return Refused(Reason.INSUFFICIENT_FUNDS, facts={"cash_minor": wallet.cash_minor})
+        if len(wallet.pending) >= MAX_PENDING_PAYMENTS:
+            return Refused(Reason.TOO_MANY_PAYMENTS)
+        # From here the money is set aside.
+        return WithdrawalRequested(
+            now_ms,
+            self.player_id,
+            self.payment_id,
+            self.amount,
+            self.processor,
+            self.method,
+            wallet.cash_minor - self.amount.minor,
+        )
+
+
+class CompleteWithdrawal(Command, frozen=True, array_like=True, tag=True):
+    """The processor has paid the player."""
+
+    player_id: str
+    payment_id: str
+    reference: str
+
+    def cast(self) -> tuple[str, ...]:
+        return (ref("wallet", self.player_id),)
+
+    def decide(self, now_ms: int, wallet: Wallet) -> Event:
+        payment = wallet.pending.get(self.payment_id)
+        if payment is None or payment.direction is not Direction.WITHDRAWAL:
+            return Refused(Reason.PAYMENT_NOT_PENDING)
+        return WithdrawalCompleted(
+            now_ms,
+            self.player_id,
+            self.payment_id,
+            Money(payment.amount_minor, wallet.currency),
+            payment.processor,
+            self.reference,
+        )
+
+
+class FailWithdrawal(Command, frozen=True, array_like=True, tag=True):
+    """The processor has refused to pay: the money goes back to the cash."""
+
+    player_id: str
+    payment_id: str
+    code: str
+
+    def cast(self) -> tuple[str, ...]:
+        return (ref("wallet", self.player_id),)
+
+    def decide(self, now_ms: int, wallet: Wallet) -> Event:
+        payment = wallet.pending.get(self.payment_id)
+        if payment is None or payment.direction is not Direction.WITHDRAWAL:
+            return Refused(Reason.PAYMENT_NOT_PENDING)
+        repaid = min(wallet.debt_minor, payment.amount_minor)
+        return WithdrawalFailed(
+            now_ms,
+            self.player_id,
+            self.payment_id,
+            Money(payment.amount_minor, wallet.currency),
+            self.code,
+            repaid,
+            wallet.cash_minor + payment.amount_minor - repaid,
+        )
+
+
+# What can happen to it
+
+
+class WalletEvent(Event, frozen=True, array_like=True, tag=True):
+    """Something that happened to one wallet and to nobody else."""
+
+    at_ms: int
+    player_id: str
+
+    def cast(self) -> tuple[str, ...]:
+        return (ref("wallet", self.player_id),)
+
+
+class DepositRequested(WalletEvent, frozen=True, array_like=True, tag=True):
+    payment_id: str
+    amount: Money
+    processor: str
+    method: str
+
+    def apply(self, wallet: Wallet) -> None:
+        wallet.version += 1
+        wallet.pending[self.payment_id] = Payment(
+            Direction.DEPOSIT, self.amount.minor, self.processor, self.method, self.at_ms
+        )
+
+
+class DepositCompleted(WalletEvent, frozen=True, array_like=True, tag=True):
+    payment_id: str
+    amount: Money
+    processor: str
+    reference: str
+    debt_repaid_minor: int
+    cash_after_minor: int
+
+    def apply(self, wallet: Wallet) -> None:
+        wallet.version += 1
+        del wallet.pending[self.payment_id]
+        wallet.receive(self.amount.minor)
+
+    def transfers(self, partition: str) -> tuple[Transfer, ...]:
+        source = account_of(AccountKind.PROCESSOR, f"{partition}/{self.processor}")
+        return transfers_in(source, self.player_id, self.amount, self.debt_repaid_minor)
+
+
+class DepositFailed(WalletEvent, frozen=True, array_like=True, tag=True):
+    payment_id: str
+    code: str
+
+    def apply(self, wallet: Wallet) -> None:
+        wallet.version += 1
+        del wallet.pending[self.payment_id]
+
+
+class WithdrawalRequested(WalletEvent, frozen=True, array_like=True, tag=True):
+    payment_id: str
+    amount: Money
+    processor: str
+    method: str
+    cash_after_minor: int
+
+    def apply(self, wallet: Wallet) -> None:
+        wallet.version += 1
+        wallet.cash_minor -= self.amount.minor
+        wallet.withdrawing_minor += self.amount.minor
+        wallet.pending[self.payment_id] = Payment(
+            Direction.WITHDRAWAL, self.amount.minor, self.processor, self.method, self.at_ms
+        )
+
+    def transfers(self, partition: str) -> tuple[Transfer, ...]:
+        cash = account_of(AccountKind.CASH, self.player_id)
+        withdrawing = account_of(AccountKind.WITHDRAWING, self.player_id)
+        return (Transfer(cash, withdrawing, self.amount.minor, self.amount.currency),)
+
+
+class WithdrawalCompleted(WalletEvent, frozen=True, array_like=True, tag=True):
+    payment_id: str
+    amount: Money
+    processor: str
+    reference: str
+
+    def apply(self, wallet: Wallet) -> None:
+        wallet.version += 1
+        wallet.withdrawing_minor -= self.amount.minor
+        del wallet.pending[self.payment_id]
+
+    def transfers(self, partition: str) -> tuple[Transfer, ...]:
+        withdrawing = account_of(AccountKind.WITHDRAWING, self.player_id)
+        processor = account_of(AccountKind.PROCESSOR, f"{partition}/{self.processor}")
+        return (Transfer(withdrawing, processor, self.amount.minor, self.amount.currency),)
+
+
+class WithdrawalFailed(WalletEvent, frozen=True, array_like=True, tag=True):
+    payment_id: str
+    amount: Money
+    code: str
+    debt_repaid_minor: int
+    cash_after_minor: int
+
+    def apply(self, wallet: Wallet) -> None:
+        wallet.version += 1
+        wallet.withdrawing_minor -= self.amount.minor
+        del wallet.pending[self.payment_id]
+        wallet.receive(self.amount.minor)
+
+    def transfers(self, partition: str) -> tuple[Transfer, ...]:
+        source = account_of(AccountKind.WITHDRAWING, self.player_id)
+        return transfers_in(source, self.player_id, self.amount, self.debt_repaid_minor)

@@ -198,7 +198,8 @@ class SettleBet(Command, frozen=True, array_like=True, tag=True):
         payout = min(payout_minor(bet.stake_minor, leg.odds, self.result), MAX_MINOR)
         stake = Money(bet.stake_minor, bet.currency)
         if bet.state is BetState.OPEN:
-            return self._settled(now_ms, stake, payout, wallet, wallet.cash_minor, wallet.debt_minor)
+            cash, debt, held = wallet.cash_minor, wallet.debt_minor, wallet.held_minor
+            return self._settled(now_ms, stake, payout, cash, debt, held)
         taken = min(bet.payout_minor, wallet.cash_minor)
         owed = bet.payout_minor - taken
         reversed_ = SettlementReversed(
@@ -213,13 +214,14 @@ class SettleBet(Command, frozen=True, array_like=True, tag=True):
             wallet.held_minor + bet.stake_minor,
         )
         cash, debt = wallet.cash_minor - taken, wallet.debt_minor + owed
-        return reversed_, self._settled(now_ms, stake, payout, wallet, cash, debt)
+        held = wallet.held_minor + bet.stake_minor
+        return reversed_, self._settled(now_ms, stake, payout, cash, debt, held)
 
     def _settled(
-        self, now_ms: int, stake: Money, payout: int, wallet: Wallet, cash: int, debt: int
+        self, now_ms: int, stake: Money, payout: int, cash: int, debt: int, held: int
     ) -> BetSettled:
+        """`cash`, `debt` and `held` are the wallet's just before."""
         repaid = min(payout, debt)
-        held = wallet.held_minor - stake.minor
         return BetSettled(
             now_ms,
             self.player_id,
@@ -232,7 +234,7 @@ class SettleBet(Command, frozen=True, array_like=True, tag=True):
             payout,
             repaid,
             cash + payout - repaid,
-            held,
+            held - stake.minor,
         )
 
 

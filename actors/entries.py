@@ -15,7 +15,6 @@ from actors import bet, fixture, market, player, wallet
 from actors.base import Event, Refused
 
 
-
 class Opened(Event, frozen=True, array_like=True, tag=True):
     """Stands alone in the first block of a new owner: whoever wrote before is fenced off by it."""
 

@@ -41,11 +41,11 @@ class Fixture(Actor):
     phase: Phase = Phase.SCHEDULED
     score: str = ""
     """What a scoreboard would show now: "2-1 67'"; empty when nothing is known."""
-    markets: list[str] = []
+    markets: list[str] = msgspec.field(default_factory=list)
     seq: int = 0
 
     def may_rest(self) -> bool:
-        return self.phase in (Phase.ENDED, Phase.CANCELLED)
+        return not self.fixture_id or self.phase in (Phase.ENDED, Phase.CANCELLED)
 
 
 # What may be asked

@@ -17,8 +17,8 @@ import msgspec
 from actors.base import Actor, Command, Event, Question, Reason, Refused, ref
 from actors.bet import PriceChange
 from actors.fixture import MAX_MARKETS, Fixture
-from actors.odds import ONE, Odds
-from actors.results import VOID, Outcome, Result
+from actors.odds import MAX_ODDS, MIN_ODDS, ONE
+from actors.results import VOID, Result
 from ledger.money import Money
 
 HOLD_MS = 5_000
@@ -166,11 +166,11 @@ class Market(Actor, dict=True):
     in_play: bool = False
     bet_delay_ms: int = 0
     limits: Limits = Limits()
-    selections: dict[str, Selection] = {}
+    selections: dict[str, Selection] = msgspec.field(default_factory=dict)
     odds_version: int = 0
     source_sequence: int = 0
     """The last sequence number of the feed that prices this market."""
-    results: dict[str, Result] = {}
+    results: dict[str, Result] = msgspec.field(default_factory=dict)
     result_version: int = 0
     settled_version: int = 0
     """The last result version by which every bet has been settled."""
@@ -182,6 +182,8 @@ class Market(Actor, dict=True):
         self.book = Book()
 
     def may_rest(self) -> bool:
+        if not self.market_id:
+            return True  # somebody asked for a market that there is not
         return self.finished and self.settled_version == self.result_version and not self.book.holds
 
     @property
@@ -199,11 +201,15 @@ class Market(Actor, dict=True):
             return Refused(Reason.MARKET_SUSPENDED)
         if self.status is not MarketStatus.OPEN:
             return Refused(Reason.MARKET_CLOSED)
-        if selection.withdrawn or not selection.odds:
+        if selection.withdrawn or not MIN_ODDS <= selection.odds <= MAX_ODDS:
             return Refused(Reason.SELECTION_UNAVAILABLE)
         moved = selection.odds != asked
         better = selection.odds > asked
-        if moved and policy is not PriceChange.ANY and not (better and policy is PriceChange.BETTER):
+        if (
+            moved
+            and policy is not PriceChange.ANY
+            and not (better and policy is PriceChange.BETTER)
+        ):
             return Refused(
                 Reason.PRICE_CHANGED,
                 facts={"odds": selection.odds, "odds_version": self.odds_version},
@@ -379,10 +385,14 @@ class OpenHolds(msgspec.Struct, frozen=True, array_like=True, tag=True):
 
 
 class CountHolds(Question, frozen=True, array_like=True, tag=True):
-    """Asked by the settlement, which waits until no bet on these selections can come any more."""
+    """Asked by the settlement, which waits until no bet on these selections can come any more.
+
+    A former owner that does not know of the result yet can't say: its successor may have holds.
+    """
 
     market_id: str
     selection_ids: list[str]
+    result_version: int = 0
 
     def cast(self) -> tuple[str, ...]:
         return (ref("market", self.market_id),)
@@ -390,7 +400,8 @@ class CountHolds(Question, frozen=True, array_like=True, tag=True):
     def answer(self, now_ms: int, market: Market) -> OpenHolds:
         selections = set(self.selection_ids)
         holds = sum(hold.selection_id in selections for hold in market.book.holds.values())
-        return OpenHolds(market.book.whole, holds)
+        knows = market.result_version >= self.result_version
+        return OpenHolds(knows and market.book.whole, holds)
 
 
 class SelectionView(msgspec.Struct, frozen=True, array_like=True):
@@ -537,9 +548,7 @@ class ChangePrices(MarketCommand, frozen=True, array_like=True, tag=True):
         if not market.market_id:
             return Refused(Reason.UNKNOWN_MARKET)
         if self.sequence and self.sequence <= market.source_sequence:
-            return Refused(
-                Reason.STALE_SEQUENCE, facts={"sequence": market.source_sequence}
-            )
+            return Refused(Reason.STALE_SEQUENCE, facts={"sequence": market.source_sequence})
         for selection_id in self.odds:
             if selection_id not in market.selections:
                 return Refused(Reason.UNKNOWN_SELECTION, facts={"selection_id": selection_id})
@@ -622,14 +631,20 @@ class DeclareResult(MarketCommand, frozen=True, array_like=True, tag=True):
             if selection_id not in market.selections:
                 return Refused(Reason.UNKNOWN_SELECTION, facts={"selection_id": selection_id})
         results = {
-            selection_id: VOID if self.cancelled or selection.withdrawn
+            selection_id: VOID
+            if self.cancelled or selection.withdrawn
             else self.results.get(selection_id)
             for selection_id, selection in market.selections.items()
         }
         missing = [selection_id for selection_id, result in results.items() if result is None]
         if missing:
             return Refused(Reason.INCOMPLETE_RESULT, facts={"selection_id": missing[0]})
-        if results == market.results and market.finished:
+        changed = {
+            selection_id: result
+            for selection_id, result in results.items()
+            if result is not None and result != market.results.get(selection_id)
+        }
+        if not changed and self.cancelled == (market.status is MarketStatus.CANCELLED):
             return Refused(Reason.WRONG_STATUS, "that is the result already")
         return ResultDeclared(
             now_ms,
@@ -637,7 +652,7 @@ class DeclareResult(MarketCommand, frozen=True, array_like=True, tag=True):
             self.market_id,
             fixture.seq + 1,
             market.result_version + 1,
-            results,  # type: ignore[arg-type]
+            changed,
             self.cancelled,
         )
 
@@ -742,13 +757,16 @@ class SelectionWithdrawn(MarketEvent, frozen=True, array_like=True, tag=True):
 
 
 class ResultDeclared(MarketEvent, frozen=True, array_like=True, tag=True):
+    """The market's result is complete, or corrected."""
+
     version: int
     results: dict[str, Result]
+    """Of those selections only whose result is new: bets on the others are settled already."""
     cancelled: bool
 
     def apply(self, market: Market, fixture: Fixture) -> None:
         fixture.seq = self.seq
-        market.results = self.results
+        market.results |= self.results
         market.result_version = self.version
         market.status = MarketStatus.CANCELLED if self.cancelled else MarketStatus.CLOSED
         break_holds(market)
@@ -760,6 +778,8 @@ class SettlementCompleted(MarketEvent, frozen=True, array_like=True, tag=True):
     def apply(self, market: Market, fixture: Fixture) -> None:
         fixture.seq = self.seq
         market.settled_version = self.version
+        # Not by an earlier result, which the settlement may finish after a correction of it.
+        last = self.version == market.result_version
         complete = len(market.results) == len(market.selections)
-        if complete and market.status is MarketStatus.CLOSED:
+        if last and complete and market.status is MarketStatus.CLOSED:
             market.status = MarketStatus.SETTLED

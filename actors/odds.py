@@ -1,6 +1,6 @@
 """Odds as whole ten-thousandths of the decimal price, the way betting tickets carry them.
 
-    25_000 is 2.5: a stake of 10.00 pays 25.00 when it wins, the stake included.
+25_000 is 2.5: a stake of 10.00 pays 25.00 when it wins, the stake included.
 """
 
 from __future__ import annotations

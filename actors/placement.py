@@ -8,7 +8,7 @@ by asking there (`resolve_hold`).
 
 from __future__ import annotations
 
-from typing import Any, Protocol
+from typing import Any, Protocol, cast
 
 import msgspec
 
@@ -101,7 +101,7 @@ async def place(
         command = PlaceBet(player_id, bet_id, request.stake, (leg,), held.expires_at_ms)
     # Should this fail, the hold stays: it is not known whether the bet was placed.
     answer = await router.ask(licence, player_id, command, key=key, fingerprint=fingerprint)
-    placed = answer.reply
+    placed: BetPlaced | Refused = answer.reply
     if isinstance(held, Held):
         if isinstance(placed, BetPlaced) and placed.bet_id == bet_id:
             bet = Confirmed(
@@ -132,14 +132,13 @@ async def _hold(
         request.odds,
         request.policy,
     )
-    held = (await router.ask(BOOK, request.fixture_id, hold)).reply
+    held: Held | Refused = (await router.ask(BOOK, request.fixture_id, hold)).reply
     if not isinstance(held, Held) or not held.bet_delay_ms:
         return held
     await clock.sleep(held.bet_delay_ms / 1000)
-    again = LookAgain(
-        request.fixture_id, request.market_id, bet_id, request.odds, request.policy
-    )
-    return (await router.ask(BOOK, request.fixture_id, again)).reply
+    again = LookAgain(request.fixture_id, request.market_id, bet_id, request.odds, request.policy)
+    answer = await router.ask(BOOK, request.fixture_id, again)
+    return cast(Held | Refused, answer.reply)
 
 
 async def fate_of_hold(router: Router, hold: Hold) -> HoldFate:

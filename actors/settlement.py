@@ -11,7 +11,8 @@ that was so.
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+import asyncio
+from collections.abc import Mapping, Sequence
 from typing import Protocol
 
 import msgspec
@@ -27,7 +28,7 @@ PAGE = 500
 PAUSE_S = 0.05
 
 
-class Declared(msgspec.Struct, frozen=True):
+class Declared(Protocol):
     """Results of a market by which not every bet is known to be settled.
 
     `version` is the market's result version; beside each result stands the version in which it
@@ -35,10 +36,14 @@ class Declared(msgspec.Struct, frozen=True):
     bets on the others alone.
     """
 
-    fixture_id: str
-    market_id: str
-    version: int
-    results: Mapping[str, tuple[Result, int]]
+    @property
+    def fixture_id(self) -> str: ...
+    @property
+    def market_id(self) -> str: ...
+    @property
+    def version(self) -> int: ...
+    @property
+    def results(self) -> Mapping[str, tuple[Result, int]]: ...
 
 
 class OpenBet(Protocol):
@@ -73,15 +78,11 @@ class Settled(msgspec.Struct, frozen=True):
     payout_minor: int
 
 
-Gather = Callable[[Sequence[Awaitable[BetSettled | Refused]]], Awaitable[list[BetSettled | Refused]]]
-
-
 async def settle(
     router: Router,
     clock: Waiter,
     ledgers: Mapping[str, Bets],
     declared: Declared,
-    gather: Gather,
 ) -> Settled:
     """Settle every bet on the declared selections, in every licence, and tell the market.
 
@@ -103,7 +104,8 @@ async def settle(
                     )
                     for bet in page
                 ]
-                answers = await gather([_send(router, licence, command) for command in commands])
+                sent = (_send(router, licence, command) for command in commands)
+                answers = await asyncio.gather(*sent)
                 settled = [answer for answer in answers if isinstance(answer, BetSettled)]
                 bets += len(settled)
                 payout += sum(answer.payout_minor for answer in settled)
@@ -122,7 +124,7 @@ async def _send(router: Router, licence: str, command: SettleBet) -> BetSettled 
 
 async def _no_more_bets(router: Router, clock: Waiter, declared: Declared) -> None:
     """Wait until no bet on the declared selections can be on its way."""
-    question = CountHolds(declared.market_id, list(declared.results))
+    question = CountHolds(declared.market_id, list(declared.results), declared.version)
     while True:
         holds = (await router.ask(BOOK, declared.fixture_id, question)).reply
         assert isinstance(holds, OpenHolds)

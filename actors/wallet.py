@@ -43,7 +43,7 @@ class Wallet(Actor):
     """Owed by the player after a resettlement; paid off first by whatever comes in."""
     version: int = 0
     """How many events have changed the wallet."""
-    pending: dict[str, Payment] = {}
+    pending: dict[str, Payment] = msgspec.field(default_factory=dict)
 
     @property
     def opened(self) -> bool:
@@ -60,15 +60,23 @@ def transfers_in(
     source: str, player_id: str, amount: Money, debt_repaid_minor: int
 ) -> tuple[Transfer, ...]:
     """`amount` from `source` to a player: to the debt what repays it, to the cash the rest."""
-    to_debt = Transfer(
-        source, account_of(AccountKind.DEBT, player_id), debt_repaid_minor, amount.currency
-    ) if debt_repaid_minor else None
-    to_cash = Transfer(
-        source,
-        account_of(AccountKind.CASH, player_id),
-        amount.minor - debt_repaid_minor,
-        amount.currency,
-    ) if amount.minor > debt_repaid_minor else None
+    to_debt = (
+        Transfer(
+            source, account_of(AccountKind.DEBT, player_id), debt_repaid_minor, amount.currency
+        )
+        if debt_repaid_minor
+        else None
+    )
+    to_cash = (
+        Transfer(
+            source,
+            account_of(AccountKind.CASH, player_id),
+            amount.minor - debt_repaid_minor,
+            amount.currency,
+        )
+        if amount.minor > debt_repaid_minor
+        else None
+    )
     return tuple(transfer for transfer in (to_debt, to_cash) if transfer)
 
 

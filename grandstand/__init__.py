@@ -1,1 +1,1 @@
-"""Grandstand put together: the command line, the settings, and the platform brought up on a machine."""
+"""Grandstand put together: the command line, the settings, and the platform on one machine."""

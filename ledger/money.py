@@ -16,8 +16,9 @@ import msgspec
 # ISO 4217, the active list: currencies whose minor unit is not two digits. Every other
 # three-letter code Grandstand knows has two.
 _TWO_DIGITS = frozenset(
-    "AED AUD BGN BRL CAD CHF CNY COP CZK DKK EUR GBP GEL HKD HUF IDR ILS INR KES MXN MYR NGN NOK "
-    "NZD PEN PHP PLN RON RSD SEK SGD THB TRY UAH USD ZAR".split()
+    {"AED", "AUD", "BRL", "CAD", "CHF", "CNY", "COP", "CZK", "DKK", "EUR", "GBP", "GEL", "HKD"}
+    | {"HUF", "IDR", "ILS", "INR", "KES", "MXN", "MYR", "NGN", "NOK", "NZD", "PEN", "PHP", "PLN"}
+    | {"RON", "RSD", "SEK", "SGD", "THB", "TRY", "UAH", "USD", "ZAR"}
 )
 _OTHER_DIGITS = {"BHD": 3, "CLP": 0, "ISK": 0, "JOD": 3, "JPY": 0, "KRW": 0, "KWD": 3, "TND": 3}
 

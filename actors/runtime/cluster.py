@@ -18,8 +18,8 @@ from actors.runtime.router import ShardBusy, ShardUnreachable, View
 
 os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
 
-import ray  # noqa: E402  the variable above is read when ray is imported
-from ray.exceptions import PendingCallsLimitExceeded, RayError  # noqa: E402
+import ray
+from ray.exceptions import PendingCallsLimitExceeded, RayError
 
 NAMESPACE = "grandstand"
 DIRECTORY = "directory"
@@ -63,6 +63,15 @@ def start(temp_folder: Path, dashboard_port: int, cpus: int) -> Node:
         first_line = (str(failure).splitlines() or [type(failure).__name__])[0]
         raise ClusterError(f"Ray did not start: {first_line}") from failure
     return Node(f"http://{context.dashboard_url}", context.address_info["gcs_address"])
+
+
+def dashboard_token() -> str:
+    """What Ray's dashboard asks for: Ray makes it once for each user and keeps it."""
+    path = os.environ.get("RAY_AUTH_TOKEN_PATH") or Path.home() / ".ray" / "auth_token"
+    try:
+        return os.environ.get("RAY_AUTH_TOKEN") or Path(path).read_text().strip()
+    except OSError:
+        return "none: Ray's token authentication is off"
 
 
 def connect(gcs_address: str) -> None:

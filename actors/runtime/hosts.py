@@ -21,7 +21,6 @@ from actors.runtime.clock import WallClock, now_ms
 from actors.runtime.directory import Directory, Scope
 from actors.runtime.errors import NoAnswer
 from actors.runtime.keeper import Keeper
-from actors.runtime.local import gather
 from actors.runtime.router import Router, ShardUnreachable, View
 from actors.runtime.shard import Shard, ShardStatus
 from actors.settlement import settle
@@ -56,7 +55,7 @@ async def until_open(dsn: str, size: int) -> asyncpg.Pool:
     """A pool, as soon as Postgres answers."""
     while True:
         try:
-            return await open_pool(dsn, min_size=1, max_size=size)
+            return await open_pool(dsn, max_size=size)
         except (OSError, asyncpg.PostgresError, TimeoutError) as failure:
             log.warning("postgres_not_there", why=str(failure))
             await asyncio.sleep(RETRY_S)
@@ -166,8 +165,10 @@ class ShardHost:
                 log.warning("ownership_not_checked", why=str(failure))
 
     async def deliver(self, batch: bytes) -> bytes:
-        shard = self._shard or await asyncio.shield(self._ready)
-        return await shard.deliver(batch)
+        if self._shard is None:
+            await asyncio.shield(self._ready)
+        assert self._shard is not None
+        return await self._shard.deliver(batch)
 
     async def assign(self, partitions: list[str]) -> None:
         """These are the shard's partitions from now on."""
@@ -179,6 +180,10 @@ class ShardHost:
             shard.close(partition)
         for partition in partitions:
             shard.open(partition)
+
+    async def ready(self) -> bool:
+        """Whether every partition of the shard is open."""
+        return self._shard is not None and self._assigned <= set(self._shard.partitions)
 
     async def hosting(self) -> list[str]:
         """The partitions that are open here now."""
@@ -248,7 +253,7 @@ class SettlerHost:
 
         async def settle_one(declared: Any) -> None:
             try:
-                done = await settle(router, clock, ledgers, declared, gather)
+                done = await settle(router, clock, ledgers, declared)
                 self._settled += done.bets
                 log.info("market_settled", market=declared.market_id, bets=done.bets)
             except NoAnswer as missing:

@@ -75,24 +75,27 @@ class Keeper:
             markets: list[Market] = list(partition.actors("market"))
             placed = await self._fates(markets)
             now_ms = self.clock.now_ms()
-            stale = [market for market in markets if _wants_totals(market, partition, now_ms)]
-            stale += [market for market in placed if market not in stale]
+            stale = [
+                market
+                for market in markets
+                if market.market_id in placed or _wants_totals(market, partition, now_ms)
+            ]
             for start in range(0, len(stale), MAX_MARKETS_READ):
                 await self._read(partition, stale[start : start + MAX_MARKETS_READ])
-            for market, bet_ids in placed.items():
-                for bet_id in bet_ids:
+            for market in markets:
+                for bet_id in placed.get(market.market_id, ()):
                     market.book.release(bet_id)
 
-    async def _fates(self, markets: list[Market]) -> dict[Market, list[str]]:
-        """Release the holds whose bets were never placed; return those that were."""
+    async def _fates(self, markets: list[Market]) -> dict[str, list[str]]:
+        """Release the holds whose bets were never placed; return those that were, by market."""
         now_ms = self.clock.now_ms()
-        placed: dict[Market, list[str]] = {}
+        placed: dict[str, list[str]] = {}
         for market in markets:
             expired = [hold for hold in market.book.holds.values() if hold.expires_at_ms < now_ms]
             for hold in expired:
                 fate = await self._fate(hold)
                 if fate.placed:
-                    placed.setdefault(market, []).append(hold.bet_id)
+                    placed.setdefault(market.market_id, []).append(hold.bet_id)
                 elif fate.final:
                     market.book.release(hold.bet_id)
         return placed

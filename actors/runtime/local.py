@@ -8,13 +8,12 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import Awaitable, Sequence
 from typing import Any
 
 from actors.bet import BetPlaced, BetSettled, SettlementReversed
 from actors.entries import decode_entries
 from actors.market import Line, ResultDeclared, SelectionWithdrawn, SettlementCompleted
-from actors.results import VOID, Result
+from actors.results import VOID
 from actors.runtime.addresses import BOOK, partitions_of
 from actors.runtime.clock import Clock, WallClock
 from actors.runtime.directory import Directory, Scope
@@ -22,8 +21,9 @@ from actors.runtime.errors import NoAnswer
 from actors.runtime.keeper import Keeper
 from actors.runtime.router import Router, ShardUnreachable, View
 from actors.runtime.shard import Announcer, Shard, Silent
-from actors.settlement import Declared, settle
+from actors.settlement import settle
 from ledger.journal import Journal
+from ledger.reads import Declared
 
 PERIOD_S = 0.05
 
@@ -115,8 +115,8 @@ class LocalTransport:
 class LocalCluster:
     """One process: `book` and one licence, on as many shards as asked for.
 
-        async with LocalCluster(MemoryJournal()) as cluster:
-            await cluster.router.ask(...)
+    async with LocalCluster(MemoryJournal()) as cluster:
+        await cluster.router.ask(...)
     """
 
     def __init__(
@@ -196,41 +196,40 @@ class LocalCluster:
         while True:
             for declared in await self.unsettled():
                 with contextlib.suppress(NoAnswer):
-                    await settle(self.router, self.clock, self.ledgers, declared, gather)
+                    await settle(self.router, self.clock, self.ledgers, declared)
             await self.clock.sleep(PERIOD_S)
 
     async def unsettled(self) -> list[Declared]:
         """Markets with results by which not every bet is settled, folded from the journal."""
-        results: dict[str, dict[str, tuple[Result, int]]] = {}
-        settled: dict[str, int] = {}
-        fixtures: dict[str, str] = {}
+        found: dict[str, Declared] = {}
         for name in self._book_partitions:
             for block in await self.journal.blocks(name, 0, 1_000_000):
                 for entry in decode_entries(block.body):
                     for event in entry.events:
-                        if isinstance(event, ResultDeclared):
-                            known = results.setdefault(event.market_id, {})
-                            fixtures[event.market_id] = event.fixture_id
-                            for selection_id, result in event.results.items():
-                                if known.get(selection_id, (None, 0))[0] != result:
-                                    known[selection_id] = (result, event.version)
-                        elif isinstance(event, SelectionWithdrawn):
-                            fixtures[event.market_id] = event.fixture_id
-                            known = results.setdefault(event.market_id, {})
-                            known[event.selection_id] = (VOID, event.version)
+                        if isinstance(event, ResultDeclared | SelectionWithdrawn):
+                            _declare(found, event)
                         elif isinstance(event, SettlementCompleted):
-                            settled[event.market_id] = event.version
-        found = []
-        for market_id, known in results.items():
-            done = settled.get(market_id, 0)
-            fresh = {sel: pair for sel, pair in known.items() if pair[1] > done}
-            if fresh:
-                version = max(version for _, version in fresh.values())
-                found.append(Declared(fixtures[market_id], market_id, version, fresh))
-        return found
+                            _settled(found, event)
+        return list(found.values())
 
 
-async def gather(waiting: Sequence[Awaitable[Any]]) -> list[Any]:
-    """`asyncio.gather` as the settlement wants it."""
-    return list(await asyncio.gather(*waiting))
+def _declare(found: dict[str, Declared], event: ResultDeclared | SelectionWithdrawn) -> None:
+    declared = found.setdefault(event.market_id, Declared(event.fixture_id, event.market_id, 0, {}))
+    results = event.results if isinstance(event, ResultDeclared) else {event.selection_id: VOID}
+    known = declared.results | {
+        selection_id: (result, event.version) for selection_id, result in results.items()
+    }
+    found[event.market_id] = Declared(event.fixture_id, event.market_id, event.version, known)
 
+
+def _settled(found: dict[str, Declared], event: SettlementCompleted) -> None:
+    declared = found.pop(event.market_id)
+    left = {
+        selection_id: pair
+        for selection_id, pair in declared.results.items()
+        if pair[1] > event.version
+    }
+    if left or declared.version > event.version:
+        found[event.market_id] = Declared(
+            declared.fixture_id, declared.market_id, declared.version, left
+        )

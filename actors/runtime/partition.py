@@ -47,8 +47,8 @@ KINDS: dict[str, type[Actor]] = {
 MAX_WAITING = 2_000
 """Entries that may wait for one partition's flush; more are turned away."""
 RECENT_ANSWERS = 2 * MAX_WAITING
-"""First answers kept in memory. More than may wait, so that none is forgotten before it is
-durable and can be looked up."""
+"""First answers kept in memory, and as many that were looked up. As many as may wait and be under
+way, so that none is forgotten before it is durable and can be looked up."""
 REPLAY_PAGE = 256
 """Blocks read at a time when a partition is opened."""
 OPEN_ATTEMPTS = 20
@@ -67,8 +67,8 @@ class Seat:
 
     __slots__ = ("actor", "keys")
 
-    def __init__(self, actor: Actor, keys: KeySet) -> None:
-        self.actor = actor
+    def __init__(self, actor: Any, keys: KeySet) -> None:
+        self.actor = actor  # any of `KINDS`: which one, its address says
         self.keys = keys
 
     @classmethod
@@ -121,6 +121,8 @@ class Partition:
         self._opened_done: asyncio.Future[int] = _future()
         self._in_flight: Sealed | None = None
         self._recent: OrderedDict[tuple[str, str], Remembered] = OrderedDict()
+        # Apart from those, which they must not push out before they are durable.
+        self._looked_up: OrderedDict[tuple[str, str], Remembered] = OrderedDict()
         self._forgotten = 0
         self._absent: dict[tuple[str, str], int] = {}
 
@@ -135,15 +137,15 @@ class Partition:
         """
         self = cls(name, journal, now_ms)
         self.head = await self._fence(shard, now_ms)
-        position = await journal.checkpoint(name)
-        previous: Head | None = None
-        while position < self.head.seq:
-            blocks = await journal.blocks(name, position, REPLAY_PAGE)
-            if not blocks:
-                raise JournalUnavailable(f"{name}: block {position + 1} can't be read")
-            await self._replay(blocks, previous)
-            previous = blocks[-1].head
-            position = previous.seq
+        checkpoint = await journal.checkpoint(name)
+        while True:
+            await self._replay_after(checkpoint)
+            # The former owner can append no more, but the last snapshots it took may have been
+            # saved while they were read here: then events were applied to a state with them in.
+            saved = await journal.checkpoint(name)
+            if saved == checkpoint:
+                break
+            checkpoint = saved
         for seat in self.seats.values():
             seat.actor.woke()
         self.dirty_since_ms = now_ms
@@ -158,6 +160,21 @@ class Partition:
             if self.name in await self.journal.append([block]):
                 return block.head
         raise JournalUnavailable(f"{self.name}: another owner keeps writing")
+
+    async def _replay_after(self, checkpoint: int) -> None:
+        self.seats.clear()
+        self.dirty.clear()
+        self._recent.clear()
+        self._looked_up.clear()
+        position = checkpoint
+        previous: Head | None = None
+        while position < self.head.seq:
+            blocks = await self.journal.blocks(self.name, position, REPLAY_PAGE)
+            if not blocks:
+                raise JournalUnavailable(f"{self.name}: block {position + 1} can't be read")
+            await self._replay(blocks, previous)
+            previous = blocks[-1].head
+            position = previous.seq
 
     async def _replay(self, blocks: list[Block], previous: Head | None) -> None:
         decoded: list[list[Entry]] = []
@@ -190,11 +207,13 @@ class Partition:
                     self._absent[owner, item.key] = forgotten
                 else:
                     answer = _event_decoder.decode(first.answer)
-                    self._remember(owner, item.key, Remembered(first.fingerprint, answer))
+                    self._looked_up[owner, item.key] = Remembered(first.fingerprint, answer)
+                    if len(self._looked_up) > RECENT_ANSWERS:
+                        self._looked_up.popitem(last=False)
 
     def _unsure(self, item: Item, owner: str) -> bool:
         """The key's hash was seen before, but what was answered is not in memory."""
-        if not item.key or (owner, item.key) in self._recent:
+        if not item.key or self._first(owner, item.key):
             return False
         seat = self.seats.get(owner)
         if seat is None or hash_of(item.key) not in seat.keys:
@@ -225,7 +244,7 @@ class Partition:
             return Reply(Status.ANSWERED, 0, answer)
         owner = message.cast()[0]
         if item.key:
-            first = self._recent.get((owner, item.key))
+            first = self._first(owner, item.key)
             if first is not None:
                 if first.fingerprint != item.fingerprint:
                     return Reply(Status.KEY_REUSED)
@@ -249,9 +268,7 @@ class Partition:
         if entry.key:
             self.seats[entry.owner].keys.add(hash_of(entry.key))
             self.dirty.add(entry.owner)
-            self._remember(
-                entry.owner, entry.key, Remembered(entry.fingerprint, answer_of(entry))
-            )
+            self._remember(entry.owner, entry.key, Remembered(entry.fingerprint, answer_of(entry)))
 
     def _seat_for(self, ref: str, event: Event) -> Seat:
         seat = self.seats.get(ref)
@@ -260,6 +277,9 @@ class Partition:
                 raise LookupError(f"{ref} is not on stage for {type(event).__name__}")
             seat = self.seats[ref] = Seat.blank(ref)
         return seat
+
+    def _first(self, owner: str, key: str) -> Remembered | None:
+        return self._recent.get((owner, key)) or self._looked_up.get((owner, key))
 
     def _remember(self, owner: str, key: str, first: Remembered) -> None:
         self._absent.pop((owner, key), None)

@@ -244,4 +244,3 @@ class Router:
     def queued(self) -> int:
         """Items waiting in all lanes, for metrics."""
         return sum(len(lane.queue) for lane in self.lanes.values())
-

@@ -37,6 +37,10 @@ SNAPSHOT_AGE_MS = 30_000
 """The longest a change waits for its snapshot: with `SNAPSHOT_DIRTY`, what bounds a replay."""
 REOPEN_PAUSE_S = 0.2
 """Between attempts to open a partition whose journal does not answer."""
+FAULTY_PAUSE_S = 1.0
+"""Before another attempt where an opening failed as it never should."""
+BROKEN_PAUSE_S = 60.0
+"""Between looks at a journal that was tampered with."""
 MAX_LOADS = 5
 """Times a batch's actors are brought into memory before the item is given up as unavailable."""
 
@@ -117,13 +121,18 @@ class Shard:
                 except BrokenChain as broken:
                     # Never serve from a journal that was tampered with; a person has to look.
                     log.error("partition_broken", partition=partition, why=str(broken))
-                    await self.clock.sleep(60)
+                    await self.clock.sleep(BROKEN_PAUSE_S)
+                except Exception:
+                    log.exception("partition_not_replayed", partition=partition)
+                    await self.clock.sleep(FAULTY_PAUSE_S)
                 else:
                     self.partitions[partition] = opened
                     log.info("partition_opened", partition=partition, seq=opened.head.seq)
                     return
         finally:
-            self.opening.pop(partition, None)
+            # Closed and opened again meanwhile, it is another task's.
+            if self.opening.get(partition) is asyncio.current_task():
+                del self.opening[partition]
 
     def close(self, partition: str) -> None:
         """Stop serving a partition at once; what is not durable is dropped."""
@@ -173,9 +182,7 @@ class Shard:
             for item, reply in zip(items, replies, strict=True)
         ]
 
-    async def _durable(
-        self, partition: Partition, wait: asyncio.Future[int] | None
-    ) -> int | None:
+    async def _durable(self, partition: Partition, wait: asyncio.Future[int] | None) -> int | None:
         """The block up to which the partition's answers are durable; None if they were lost."""
         if wait is None:
             return None if partition.failed else partition.head.seq
@@ -193,8 +200,15 @@ class Shard:
         return missing
 
     async def _bring(self, name: str, items: list[Item]) -> None:
+        partition = self.partitions.get(name)
+        if partition is None:
+            return  # dropped meanwhile
+        # Where nothing is written no snapshot is taken, and reading alone must not fill memory.
+        keep = self._keep()
+        if len(partition.seats) > keep + keep // 8:
+            partition.passivate(keep)
         try:
-            await self.partitions[name].bring(items)
+            await partition.bring(items)
         except JournalUnavailable as unavailable:
             log.warning("actors_not_loaded", partition=name, why=str(unavailable))
 
@@ -236,11 +250,15 @@ class Shard:
     async def _flush(self) -> bool:
         """One commit of all open blocks; whether there was anything."""
         now_ms = self.clock.now_ms()
-        sealed = {
-            name: partition.seal(now_ms, self._wants_snapshot(partition, now_ms))
-            for name, partition in self.partitions.items()
-            if partition.wants_flush
-        }
+        sealed: dict[str, Sealed] = {}
+        for name, partition in list(self.partitions.items()):
+            if partition.wants_flush:
+                try:
+                    sealed[name] = partition.seal(now_ms, self._wants_snapshot(partition, now_ms))
+                except Exception as impossible:
+                    # What can't be encoded must not stop the flushes of the others.
+                    log.exception("block_not_sealed", partition=name)
+                    self._drop(partition, f"a block could not be sealed: {impossible}")
         if not sealed:
             return False
         flushed = {name: self.partitions[name] for name in sealed}
@@ -289,8 +307,11 @@ class Shard:
 
     async def _save(self, partition: Partition, sealed: Sealed) -> None:
         await partition.save(sealed)
-        keep = self.max_actors // max(1, len(self.partitions))
-        partition.passivate(keep)
+        partition.passivate(self._keep())
+
+    def _keep(self) -> int:
+        """Actors that each partition may have in memory."""
+        return self.max_actors // max(1, len(self.partitions))
 
     def _drop(self, partition: Partition, why: str) -> None:
         """Fail-stop: forget what is tentative and open again from the journal, if still ours."""

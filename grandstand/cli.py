@@ -1,0 +1,19 @@
+"""The command line: `grandstand up`, `replay`, `ledger`, `player`, `market`."""
+
+from __future__ import annotations
+
+import typer
+
+from grandstand.commands import ledger, market, player, replay, up
+
+app = typer.Typer(
+    help="Grandstand: a wallet and bet-processing server for licensed sportsbooks.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+app.command("up")(up.up)
+app.command("replay")(replay.replay)
+app.add_typer(ledger.app, name="ledger")
+app.add_typer(player.app, name="player")
+app.add_typer(market.app, name="market")

@@ -1,0 +1,141 @@
+"""`grandstand up`: the whole platform on this machine, until Ctrl-C."""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+import threading
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import aiohttp
+import structlog
+from rich.panel import Panel
+from rich.table import Table
+
+from actors.runtime import cluster
+from grandstand.client import ApiProblem, Unreachable
+from grandstand.commands import console, fail, settings
+from grandstand.demo import PASSWORD, PLAYERS, seed
+from grandstand.platform import Interrupted, Platform, StartFailed, data_folder, sole_owner
+from grandstand.settings import Settings
+from jurisdictions import licence
+
+log = structlog.get_logger()
+
+
+def up() -> None:
+    """Start the platform here: servers, actors, gateways, and a demonstration.
+
+    Settings come from GRANDSTAND_... variables (the README has the table). Data is kept in
+    GRANDSTAND_DATA, and found again at the next start. Ctrl-C drains and stops everything.
+    """
+    chosen = settings()
+    try:
+        folder = data_folder(chosen)
+        folder.mkdir(parents=True, exist_ok=True)
+        with sole_owner(folder):
+            _run(chosen, folder)
+    except (StartFailed, ApiProblem, Unreachable) as problem:
+        fail(problem)
+    except PermissionError as problem:
+        fail(f"{problem.filename} can't be written; set GRANDSTAND_DATA")
+    except OSError as problem:
+        fail(f"{problem.strerror or problem}: {problem.filename or chosen.data}")
+
+
+def _run(chosen: Settings, folder: Path) -> None:
+    stop = threading.Event()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, lambda *_: stop.set())
+    structlog.configure(logger_factory=structlog.PrintLoggerFactory((folder / "up.log").open("a")))
+    started = time.monotonic()
+    platform = Platform(chosen, folder)
+    with _Progress() as progress:
+        try:
+            platform.start(progress.step, stop.is_set)
+        except Interrupted:
+            return
+        try:
+            if chosen.demo and not stop.is_set():
+                progress.step("Demonstration: players, money, fixtures")
+                asyncio.run(seed(platform.base_url, licence(chosen.licences[0]).currency))
+                platform.start_feed()
+                asyncio.run(_until_fixtures(platform.base_url, stop.is_set))
+        except BaseException:
+            platform.stop(progress.step)
+            raise
+    if not stop.is_set():
+        _welcome(platform, chosen, folder, time.monotonic() - started)
+    while not stop.wait(1.0):
+        try:
+            platform.watch()
+        except Exception as failure:
+            log.error("servers_not_revived", why=str(failure))
+    console.print()
+    with _Progress() as progress:
+        platform.stop(progress.step)
+    console.print("Everything is stopped.")
+
+
+async def _until_fixtures(base_url: str, stopped: Callable[[], bool]) -> None:
+    """Wait until the board shows something, a few seconds at most."""
+    async with aiohttp.ClientSession(base_url) as client:
+        for _ in range(50):
+            async with client.get("/v1/fixtures?limit=1") as response:
+                if stopped() or (response.ok and (await response.json())["items"]):
+                    return
+            await asyncio.sleep(0.2)
+
+
+class _Progress:
+    """A line for each step: what is being done, then how long it took."""
+
+    def __init__(self) -> None:
+        self._status = console.status("")
+        self._text = ""
+        self._began = time.monotonic()
+
+    def __enter__(self) -> _Progress:
+        self._status.start()
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
+        self._finish(failed=kind is not None)
+        self._status.stop()
+
+    def step(self, text: str) -> None:
+        self._finish(failed=False)
+        self._text = text
+        self._began = time.monotonic()
+        self._status.update(f"{text} …")
+
+    def _finish(self, failed: bool) -> None:
+        if self._text:
+            mark = "[red]✗[/]" if failed else "[green]✓[/]"
+            console.print(f" {mark} {self._text}  [dim]{time.monotonic() - self._began:.1f} s[/]")
+        self._text = ""
+
+
+def _welcome(platform: Platform, chosen: Settings, folder: Path, seconds: float) -> None:
+    assert platform.node is not None
+    table = Table.grid(padding=(0, 2))
+    table.add_row("Player page", f"[bold]{platform.base_url}/[/]")
+    if chosen.demo:
+        for player in PLAYERS:
+            table.add_row("", f"log in as {player.email}, password {PASSWORD}")
+    table.add_row("API documentation", f"{platform.base_url}/docs")
+    table.add_row("Staff token", platform.staff_token)
+    table.add_row("Ray dashboard", platform.node.dashboard_url)
+    table.add_row("  its token", cluster.dashboard_token())
+    table.add_row("Data", str(folder))
+    console.print(
+        Panel(
+            table,
+            title=f"Grandstand is up after {seconds:.0f} s",
+            subtitle="Ctrl-C drains and stops everything",
+            expand=False,
+        ),
+        soft_wrap=True,
+    )

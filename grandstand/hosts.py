@@ -1,0 +1,138 @@
+"""Hosts that need more than the actors: the gateways, and the feed of the demonstration.
+
+Plain classes that Ray turns into actors (`actors.runtime.cluster.spawn`), like those in
+`actors.runtime.hosts`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from typing import Any
+
+import structlog
+
+from actors.runtime import cluster
+from actors.runtime.addresses import BOOK
+from actors.runtime.clock import WallClock, now_ms
+from actors.runtime.hosts import HostConfig, until_open
+from actors.runtime.router import Router
+from gateway.app import Gateway
+from gateway.feeds import feed
+from gateway.feeds.pump import Tally, pump, retire
+from gateway.feeds.simulated import Settings as SimulatedSettings
+from gateway.settings import GatewaySettings
+from jurisdictions import licence
+from ledger.reads import LedgerReads
+
+log = structlog.get_logger()
+
+RETRY_S = 1.0
+PAGE = 200
+POOL = 8
+"""Connections of one gateway to each database."""
+DRAIN_S = 8.0
+
+
+class GatewayHost:
+    """A gateway as an actor."""
+
+    def __init__(self, settings: GatewaySettings, licence_code: str, config: HostConfig) -> None:
+        self._settings = settings
+        self._licence = licence(licence_code)
+        self._config = config
+        self._gateway: Gateway | None = None
+        self._trouble = "is still starting"
+        self._task = asyncio.ensure_future(self._start())
+
+    async def _start(self) -> None:
+        reads = {
+            scope: LedgerReads(await until_open(self._config.databases[scope], POOL))
+            for scope in (BOOK, self._licence.code)
+        }
+        while True:
+            clock = WallClock()
+            router = Router(cluster.RayTransport(), clock)
+            gateway = Gateway(
+                self._settings, licence=self._licence, router=router, reads=reads, clock=clock
+            )
+            try:
+                await gateway.start()
+            except Exception as failure:
+                self._trouble = str(failure)
+                log.warning("gateway_not_started", why=str(failure))
+                await gateway.drain(0.0)
+                await asyncio.sleep(RETRY_S)
+            else:
+                self._gateway = gateway
+                return
+
+    async def ready(self) -> bool:
+        """Whether connections are accepted."""
+        return self._gateway is not None
+
+    async def status(self) -> dict[str, Any]:
+        return {"trouble": "" if self._gateway else self._trouble}
+
+    async def drain(self) -> None:
+        """Say goodbye to sockets, let requests end, and accept nothing more."""
+        self._task.cancel()
+        if self._gateway is not None:
+            await self._gateway.drain(DRAIN_S)
+
+    async def process_id(self) -> int:
+        return os.getpid()
+
+
+class FeedHost:
+    """The simulated feed, for ever.
+
+    What an earlier one left unfinished is taken off the board first: its markets are void.
+    """
+
+    def __init__(self, fixtures: int, currency: str, config: HostConfig) -> None:
+        self._settings = SimulatedSettings(
+            seed=now_ms() % 1_000_000, fixtures=fixtures, currency=currency
+        )
+        self._config = config
+        self._tally = Tally()
+        self._task = asyncio.ensure_future(self._run())
+
+    async def _run(self) -> None:
+        clock = WallClock()
+        router = Router(cluster.RayTransport(), clock)
+        while True:
+            try:
+                await self._retire_leftovers(router)
+                start_ms = now_ms()
+                source = feed("simulated").open(self._settings, f"{start_ms:x}", start_ms)
+                await pump(source, router, clock, tally=self._tally)
+            except Exception:
+                log.exception("feed_failed")
+                await asyncio.sleep(RETRY_S)
+
+    async def _retire_leftovers(self, router: Router) -> None:
+        pool = await until_open(self._config.databases[BOOK], 1)
+        try:
+            book = LedgerReads(pool)
+            prefix = feed("simulated").prefix
+            for phase in ("scheduled", "in_play"):
+                cursor: str | None = None
+                while True:
+                    page, cursor = await book.fixtures(None, phase, cursor, PAGE)
+                    ids = [row.fixture_id for row in page if row.fixture_id.startswith(prefix)]
+                    await retire(router, WallClock(), ids)
+                    if cursor is None:
+                        break
+        finally:
+            await pool.close()
+
+    async def status(self) -> dict[str, Any]:
+        return {"accepted": self._tally.accepted, "refused": dict(self._tally.refused)}
+
+    async def drain(self) -> None:
+        """Say nothing more."""
+        self._task.cancel()
+
+    async def process_id(self) -> int:
+        return os.getpid()

@@ -1,0 +1,125 @@
+"""Settings, from environment variables that begin with `GRANDSTAND_`.
+
+One that is not known, or not of its kind, is an error with its name in it: nothing is guessed.
+"""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from actors.runtime.addresses import BOOK
+from jurisdictions import all_licences
+
+PREFIX = "GRANDSTAND_"
+POSTGRES = "GRANDSTAND_POSTGRES_"
+
+
+class SettingsError(ValueError):
+    """A setting is unknown or no good; one line that says which and why."""
+
+
+class Settings(msgspec.Struct, frozen=True, kw_only=True):
+    """Every field is read from `GRANDSTAND_<FIELD>`; see the table in the README."""
+
+    data: Path = Path(".grandstand")
+    """The folder in which embedded servers keep their data."""
+    host: str = "127.0.0.1"
+    """The address that the gateways listen on."""
+    port: int = 8080
+    gateways: int = 2
+    """Gateway processes; they share the port."""
+    shards: int = 1
+    """Shard processes for each licence, and as many for the book."""
+    partitions: int = 16
+    """For each scope. It counts when a scope's database is created, and never again."""
+    licences: tuple[str, ...] = ("gb",)
+    dashboard_port: int = 8265
+    actors_in_memory: int = 200_000
+    """For each shard; beyond it the least recently used leave memory."""
+    staff_token: str = ""
+    """Whoever has it is staff. When it is empty one is made and kept in the data folder."""
+    demo: bool = True
+    """Seed a demonstration: players with money and a simulated feed."""
+    demo_fixtures: int = 16
+    """Fixtures on the demonstration's board at one time."""
+    redis: str = ""
+    """Address of a Redis or Valkey; an embedded one is started when it is empty."""
+    postgres: dict[str, str] = {}
+    """Addresses of databases by scope, from `GRANDSTAND_POSTGRES_<SCOPE>`; the others are made in
+    an embedded server."""
+
+    @property
+    def scopes(self) -> tuple[str, ...]:
+        return (BOOK, *self.licences)
+
+    @property
+    def needs_postgres(self) -> bool:
+        """Whether a scope is left to the embedded server."""
+        return any(scope not in self.postgres for scope in self.scopes)
+
+
+def read_settings(environment: Mapping[str, str]) -> Settings:
+    """The settings of an environment, or a `SettingsError`."""
+    fields: dict[str, Any] = {}
+    postgres: dict[str, str] = {}
+    known = {field.name: field for field in msgspec.structs.fields(Settings)}
+    for variable, value in environment.items():
+        if variable.startswith(POSTGRES):
+            postgres[variable.removeprefix(POSTGRES).lower()] = value
+        elif variable.startswith(PREFIX):
+            name = variable.removeprefix(PREFIX).lower()
+            if name not in known or name == "postgres":
+                raise SettingsError(f"{variable} is not a setting that Grandstand knows")
+            fields[name] = _parse(variable, name, value, known[name].type)
+    settings = Settings(**fields, postgres=postgres)
+    _check(settings)
+    return settings
+
+
+def _parse(variable: str, name: str, value: str, kind: Any) -> Any:
+    if name == "data":
+        return Path(value)
+    if name == "licences":
+        return tuple(code for code in value.replace(",", " ").split())
+    try:
+        return msgspec.convert(value, kind, strict=False)
+    except msgspec.ValidationError as problem:
+        raise SettingsError(f"{variable}={value!r}: {problem}") from None
+
+
+def _check(settings: Settings) -> None:
+    licences = all_licences()
+    for code in settings.licences:
+        if code not in licences:
+            there = ", ".join(sorted(licences))
+            raise SettingsError(f"GRANDSTAND_LICENCES: no licence {code!r}; there are {there}")
+    if len(set(settings.licences)) != 1:
+        raise SettingsError("GRANDSTAND_LICENCES: exactly one licence can be served so far")
+    for scope in settings.postgres:
+        if scope not in settings.scopes:
+            raise SettingsError(f"{POSTGRES}{scope.upper()}: no scope {scope!r} is served")
+    bounds = {
+        "port": (1, 65_535),
+        "dashboard_port": (1, 65_535),
+        "gateways": (1, 64),
+        "shards": (1, 256),
+        "partitions": (1, 4_096),
+        "demo_fixtures": (1, 200),
+        "actors_in_memory": (1_000, 100_000_000),
+    }
+    for name, (least, most) in bounds.items():
+        value = getattr(settings, name)
+        if not least <= value <= most:
+            raise SettingsError(f"{PREFIX}{name.upper()}={value}: from {least} to {most}")
+    if settings.staff_token and len(settings.staff_token) < 16:
+        raise SettingsError("GRANDSTAND_STAFF_TOKEN: at least 16 characters are needed")
+
+
+def new_token() -> str:
+    """A secret of 256 bits."""
+    return secrets.token_urlsafe(32)

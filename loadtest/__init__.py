@@ -1,0 +1,1 @@
+"""Load, from outside: nothing here imports the rest of Grandstand, it speaks HTTP."""

@@ -1,0 +1,178 @@
+"""What survives: kills while bets are being placed, and the ledger verified after each.
+
+Every client repeats with its key until it is answered. Then every acknowledged bet is there once,
+none twice, and the money adds up.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+from collections.abc import Awaitable, Callable
+from typing import Any
+from uuid import uuid4
+
+from actors.runtime.cluster import Host
+from grandstand.platform import Platform
+from ledger.database import open_pool
+from ledger.verify import verify
+from tests.integration.house import House, Player, eventually
+
+PLAYERS = 6
+BETS = 40
+STAKE = 100
+
+
+async def play(
+    house: House, disturb: Callable[[], Awaitable[None]]
+) -> tuple[list[Player], dict[str, dict[str, str]], str]:
+    """Bets of several players at once, disturbed when a third of them is placed.
+
+    Returns the players, for each player the bet id that was answered to each key, and the market.
+    """
+    _, market_id = await house.market()
+    players = [await house.player(BETS * STAKE) for _ in range(PLAYERS)]
+    answered: dict[str, dict[str, str]] = {player.player_id: {} for player in players}
+    enough = asyncio.Event()
+
+    async def bet_on(player: Player) -> None:
+        for _ in range(BETS):
+            key = uuid4().hex
+            while True:
+                status, answer = await player.bet(market_id, stake_minor=STAKE, key=key)
+                if status == 201:
+                    break
+                # A bet whose hold ran out while the platform was away was not placed, and its
+                # key will say so for ever: the player tries again with a new one.
+                assert answer["code"] == "hold_expired", answer
+                key = uuid4().hex
+            answered[player.player_id][key] = answer["bet_id"]
+            if sum(len(keys) for keys in answered.values()) > PLAYERS * BETS // 3:
+                enough.set()
+
+    async def disturb_then() -> None:
+        await enough.wait()
+        await disturb()
+
+    await asyncio.gather(disturb_then(), *(bet_on(player) for player in players))
+    return players, answered, market_id
+
+
+async def check(
+    house: House,
+    platform: Platform,
+    players: list[Player],
+    answered: dict[str, dict[str, str]],
+    market_id: str,
+) -> None:
+    for player in players:
+        keys = answered[player.player_id]
+        wallet = await player.wallet()
+        assert (wallet["cash_minor"], wallet["held_minor"]) == (0, BETS * STAKE)
+        there = [bet["bet_id"] for bet in await player.bets()]
+        assert sorted(there) == sorted(keys.values())
+        # A retry long after gets the first answer.
+        key, bet_id = next(iter(keys.items()))
+        status, again = await player.bet(market_id, stake_minor=STAKE, key=key)
+        assert (status, again["bet_id"]) == (201, bet_id)
+
+    async def book_agrees() -> Any:
+        path = f"/v1/staff/markets/{market_id}/exposure"
+        exposure = await house.want(200, "GET", path, staff=True)
+        lines = [line for line in exposure["selections"] if line["bets"]]
+        return exposure["holds"] == 0 and [line["bets"] for line in lines] == [PLAYERS * BETS]
+
+    await eventually(book_agrees, "the market's liability is that of the bets placed")
+    await house.result(market_id, home="won", draw="lost", away="lost")
+
+    async def all_paid() -> Any:
+        wallets = [await player.wallet() for player in players]
+        return all(wallet["cash_minor"] == 2 * BETS * STAKE for wallet in wallets)
+
+    await eventually(all_paid, "every bet is paid, once")
+    await assert_ledger(platform)
+
+
+async def assert_ledger(platform: Platform) -> None:
+    """`grandstand ledger verify` in every scope, once the projector is up to date."""
+    for scope, dsn in platform.servers.databases().items():
+        pool = await open_pool(dsn, max_size=2)
+        try:
+            report = await verify(pool, scope)
+        finally:
+            await pool.close()
+        assert report.ok, [(one.name, one.detail) for one in report.checks if not one.ok]
+
+
+async def kill(name: str) -> None:
+    """SIGKILL an actor's process."""
+    os.kill(await Host(name).call("process_id"), signal.SIGKILL)
+
+
+async def test_wallet_shard_killed(house: House, platform: Platform) -> None:
+    players, answered, market_id = await play(house, lambda: kill("shard-gb-0"))
+    await check(house, platform, players, answered, market_id)
+
+
+async def test_book_shards_killed(house: House, platform: Platform) -> None:
+    async def both() -> None:
+        await kill("shard-book-0")
+        await kill("shard-book-1")
+
+    players, answered, market_id = await play(house, both)
+    await check(house, platform, players, answered, market_id)
+
+
+async def test_directory_projector_and_settlement_killed(house: House, platform: Platform) -> None:
+    async def all_of_them() -> None:
+        for name in ("directory", "projector-gb", "projector-book", "settlement"):
+            await kill(name)
+        await kill("shard-gb-1")
+
+    players, answered, market_id = await play(house, all_of_them)
+    await check(house, platform, players, answered, market_id)
+
+
+async def test_postgres_stopped_and_started(house: House, platform: Platform) -> None:
+    postgres = platform.servers.postgres
+    assert postgres is not None
+
+    async def stop_and_start() -> None:
+        await asyncio.to_thread(postgres.stop)
+        await asyncio.to_thread(postgres.start)
+
+    players, answered, market_id = await play(house, stop_and_start)
+    await check(house, platform, players, answered, market_id)
+
+
+async def test_postgres_killed(house: House, platform: Platform) -> None:
+    postgres = platform.servers.postgres
+    assert postgres is not None
+
+    async def kill_and_start() -> None:
+        await asyncio.to_thread(postgres.kill)
+        await asyncio.to_thread(postgres.start)
+
+    players, answered, market_id = await play(house, kill_and_start)
+    await check(house, platform, players, answered, market_id)
+
+
+async def test_gateway_killed(house: House, platform: Platform) -> None:
+    players, answered, market_id = await play(house, lambda: kill("gateway-0"))
+    await check(house, platform, players, answered, market_id)
+
+
+async def test_partition_moved_under_load(house: House, platform: Platform) -> None:
+    """A gateway with an old view is told, and corrects itself; the older owner is fenced off."""
+
+    async def move_all() -> None:
+        directory = Host("directory")
+        for number in range(platform.settings.partitions):
+            await directory.call("move", f"gb-{number:02d}", "shard-gb-1")
+
+    players, answered, market_id = await play(house, move_all)
+    hosted = await Host("shard-gb-1").call("hosting")
+    assert len(hosted) == platform.settings.partitions
+    assert await Host("shard-gb-0").call("hosting") == []
+    await check(house, platform, players, answered, market_id)

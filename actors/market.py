@@ -165,6 +165,8 @@ class Market(Actor, dict=True):
     status: MarketStatus = MarketStatus.OPEN
     in_play: bool = False
     bet_delay_ms: int = 0
+    longest_delay_ms: int = 0
+    """The longest bet delay the market has ever had: how long a hold of it can have lived."""
     limits: Limits = Limits()
     selections: dict[str, Selection] = msgspec.field(default_factory=dict)
     odds_version: int = 0
@@ -733,6 +735,7 @@ class StatusChanged(MarketEvent, frozen=True, array_like=True, tag=True):
         market.status = self.status
         market.in_play = self.in_play
         market.bet_delay_ms = self.bet_delay_ms
+        market.longest_delay_ms = max(market.longest_delay_ms, self.bet_delay_ms)
         if self.status is not MarketStatus.OPEN:
             break_holds(market)
 

@@ -7,7 +7,6 @@ Plain classes that Ray turns into actors (`actors.runtime.cluster.spawn`), like 
 from __future__ import annotations
 
 import asyncio
-import os
 from typing import Any
 
 import structlog
@@ -15,7 +14,7 @@ import structlog
 from actors.runtime import cluster
 from actors.runtime.addresses import BOOK
 from actors.runtime.clock import WallClock, now_ms
-from actors.runtime.hosts import HostConfig, until_open
+from actors.runtime.hosts import HostConfig, Hosted, until_open
 from actors.runtime.router import Router
 from gateway.app import Gateway
 from gateway.feeds import feed
@@ -34,7 +33,7 @@ POOL = 8
 DRAIN_S = 8.0
 
 
-class GatewayHost:
+class GatewayHost(Hosted):
     """A gateway as an actor."""
 
     def __init__(self, settings: GatewaySettings, licence_code: str, config: HostConfig) -> None:
@@ -80,11 +79,8 @@ class GatewayHost:
         if self._gateway is not None:
             await self._gateway.drain(DRAIN_S)
 
-    async def process_id(self) -> int:
-        return os.getpid()
 
-
-class FeedHost:
+class FeedHost(Hosted):
     """The simulated feed, for ever.
 
     What an earlier one left unfinished is taken off the board first: its markets are void.
@@ -133,6 +129,3 @@ class FeedHost:
     async def drain(self) -> None:
         """Say nothing more."""
         self._task.cancel()
-
-    async def process_id(self) -> int:
-        return os.getpid()

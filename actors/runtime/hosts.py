@@ -68,7 +68,14 @@ async def ledgers_of(config: HostConfig) -> dict[str, LedgerReads]:
     }
 
 
-class DirectoryHost:
+class Hosted:
+    """What every host answers."""
+
+    async def process_id(self) -> int:
+        return os.getpid()
+
+
+class DirectoryHost(Hosted):
     """The directory as an actor. One that was started again asks the shards what they have."""
 
     def __init__(self, scopes: list[Scope]) -> None:
@@ -112,7 +119,7 @@ class DirectoryHost:
         return self._directory.partitions_of(shard)
 
 
-class ShardHost:
+class ShardHost(Hosted):
     """A shard as an actor."""
 
     def __init__(self, name: str, scope: str, config: HostConfig) -> None:
@@ -193,16 +200,13 @@ class ShardHost:
         shard = await asyncio.shield(self._ready)
         return shard.status()
 
-    async def process_id(self) -> int:
-        return os.getpid()
-
     async def drain(self) -> None:
         """Let what waits become durable, then serve nothing more."""
         shard = await asyncio.shield(self._ready)
         await shard.drain()
 
 
-class ProjectorHost:
+class ProjectorHost(Hosted):
     """Makes one scope's ledger from its journal, for ever."""
 
     def __init__(self, scope: str, dsn: str) -> None:
@@ -232,11 +236,8 @@ class ProjectorHost:
     async def status(self) -> dict[str, Any]:
         return {"scope": self._scope, "blocks": self._blocks, "trouble": self._trouble}
 
-    async def process_id(self) -> int:
-        return os.getpid()
 
-
-class SettlerHost:
+class SettlerHost(Hosted):
     """Settles every market that has a result, whoever declared it and whenever."""
 
     def __init__(self, config: HostConfig) -> None:

@@ -16,7 +16,7 @@ from typing import Protocol
 import structlog
 
 from actors.bet import HoldFate
-from actors.market import HOLD_MS, MAX_BET_DELAY_MS, Hold, Line, Market
+from actors.market import HOLD_MS, Hold, Line, Market
 from actors.placement import fate_of_hold
 from actors.runtime.clock import Clock
 from actors.runtime.errors import NoAnswer
@@ -108,7 +108,7 @@ class Keeper:
 
     async def _read(self, partition: Partition, markets: list[Market]) -> None:
         # Every licence's bets count: the liability of a market is the whole house's.
-        whole = self.clock.now_ms() > _whole_from_ms(partition)
+        now_ms = self.clock.now_ms()
         heads: dict[str, int] = {}
         lines: dict[str, dict[str, Line]] = {market.market_id: {} for market in markets}
         for ledger in self.ledgers.values():
@@ -128,12 +128,12 @@ class Keeper:
         if partition.failed is None:
             for market in markets:
                 market.book.rebase(heads, lines[market.market_id])
-                market.book.whole = market.book.whole or whole
+                market.book.whole |= now_ms > _whole_from_ms(market, partition)
 
 
-def _whole_from_ms(partition: Partition) -> int:
+def _whole_from_ms(market: Market, partition: Partition) -> int:
     """When the last hold granted before the partition was opened must have run out."""
-    return partition.opened_at_ms + HOLD_MS + MAX_BET_DELAY_MS
+    return partition.opened_at_ms + HOLD_MS + market.longest_delay_ms
 
 
 def _wants_totals(market: Market, partition: Partition, now_ms: int) -> bool:
@@ -142,4 +142,4 @@ def _wants_totals(market: Market, partition: Partition, now_ms: int) -> bool:
         return False
     if not book.known or len(book.confirmed) > MAX_CONFIRMED:
         return True
-    return not book.whole and now_ms > _whole_from_ms(partition)
+    return not book.whole and now_ms > _whole_from_ms(market, partition)

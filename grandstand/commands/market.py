@@ -65,7 +65,7 @@ def show(market_id: MarketId) -> None:
     with problems():
         market = _find(market_id)
         exposure = _staff().get(f"/v1/staff/markets/{market_id}/exposure")
-        lines = {line["selection_id"]: line for line in exposure["selections"]}
+        lines = exposure["selections"]
         console.print(f"{market['name']}: {market['status']}")
         table = Table("selection", "name", "price", "result", "bets", "liability (minor units)")
         for selection in market["selections"]:

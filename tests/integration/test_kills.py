@@ -80,7 +80,7 @@ async def check(
     async def book_agrees() -> Any:
         path = f"/v1/staff/markets/{market_id}/exposure"
         exposure = await house.want(200, "GET", path, staff=True)
-        lines = [line for line in exposure["selections"] if line["bets"]]
+        lines = [line for line in exposure["selections"].values() if line["bets"]]
         return exposure["holds"] == 0 and [line["bets"] for line in lines] == [PLAYERS * BETS]
 
     await eventually(book_agrees, "the market's liability is that of the bets placed")

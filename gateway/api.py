@@ -1,0 +1,494 @@
+"""What the API takes and gives, as Structs that decode, validate and document at once.
+
+The OpenAPI document is made of these: a constraint written here is enforced and published. Amounts
+are whole minor units of the currency beside them, odds whole ten-thousandths of the decimal price
+(25000 is 2.5), times RFC 3339 in UTC with milliseconds.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+from typing import Annotated, Any, Literal
+
+import msgspec
+from msgspec import UNSET, Meta, UnsetType
+
+from actors.bet import BetState, PriceChange
+from actors.fixture import Phase
+from actors.market import MAX_BET_DELAY_MS, MarketStatus
+from actors.odds import MAX_ODDS, Odds
+from actors.results import Outcome
+from actors.wallet import Direction
+from ledger.money import MAX_MINOR
+
+# `$` alone would let a newline pass behind it, in Python but not in a browser.
+_END = r"$(?!\n)"
+
+# Not a leading dot: `..` in a path means the folder above.
+_ID = "[A-Za-z0-9_-][A-Za-z0-9_.-]{0,63}"
+Id = Annotated[str, Meta(pattern=f"^{_ID}{_END}", examples=["ars-che-0412"])]
+MarketId = Annotated[
+    str,
+    Meta(
+        pattern=f"^{_ID}:{_ID}{_END}",
+        description="The fixture's id, a colon, and the market's key within the fixture",
+        examples=["ars-che-0412:match_result"],
+    ),
+]
+# One line of text. A NUL, which Postgres can't store, is no more welcome than a line break.
+Text = Annotated[str, Meta(min_length=1, max_length=100, pattern=rf"^[^\x00-\x1f\x7f]+{_END}")]
+ShortText = Annotated[str, Meta(max_length=100, pattern=rf"^[^\x00-\x1f\x7f]*{_END}")]
+Email = Annotated[
+    str,
+    Meta(
+        max_length=254,
+        pattern=rf"^[!-?A-~]{{1,64}}@[A-Za-z0-9-]+(\.[A-Za-z0-9-]+)+{_END}",
+        description="Upper and lower case are the same address",
+        examples=["ann@example.com"],
+    ),
+]
+Password = Annotated[str, Meta(min_length=10, max_length=128)]
+Currency = Annotated[str, Meta(pattern=rf"^[A-Z]{{3}}{_END}", description="ISO 4217")]
+Amount = Annotated[
+    int, Meta(gt=0, le=MAX_MINOR, description="Minor units: 1050 is 10.50 of a two-digit currency")
+]
+Minor = Annotated[int, Meta(description="Minor units")]
+Time = Annotated[
+    str,
+    Meta(examples=["2026-11-22T08:42:33.353Z"], extra_json_schema={"format": "date-time"}),
+]
+Moment = Annotated[dt.datetime, Meta(tz=True)]
+Price = Annotated[
+    int,
+    Meta(ge=0, le=MAX_ODDS, description="Decimal odds times 10,000; 0 takes the price off"),
+]
+IdempotencyKey = Annotated[
+    str,
+    Meta(
+        pattern=rf"^[!-~]{{1,128}}{_END}",
+        description="Chosen by the client, new for each intention: repeating a request with its "
+        "key never does it twice, and gives the first answer again",
+        examples=["5d0f7c1e-8a55-4b44-9b0a-5b7f3f6f6a01"],
+    ),
+]
+
+
+class Body(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """What a client sends."""
+
+
+class Query(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """The query of a URL."""
+
+
+class Reply(msgspec.Struct, frozen=True):
+    """What the server says."""
+
+
+# Players and sessions
+
+
+class Registration(Body, frozen=True, forbid_unknown_fields=True):
+    name: Text
+    birth_date: Annotated[dt.date, Meta(examples=["1990-05-17"])]
+    email: Email
+    password: Password
+
+
+class Profile(Reply, frozen=True):
+    player_id: str
+    name: str
+    email: str
+    birth_date: Annotated[str, Meta(extra_json_schema={"format": "date"})]
+    licence: str
+    currency: str
+    registered_at: Time
+
+
+class Credentials(Body, frozen=True, forbid_unknown_fields=True):
+    email: Email
+    password: Annotated[str, Meta(min_length=1, max_length=128)]
+
+
+class NewSession(Reply, frozen=True):
+    token: Annotated[str, Meta(description="Shown this once: the server keeps only its hash")]
+    player_id: str
+    expires_at: Annotated[
+        str,
+        Meta(
+            description="If nothing is asked with it until then; every use moves it on",
+            extra_json_schema={"format": "date-time"},
+        ),
+    ]
+
+
+# The wallet
+
+
+class Wallet(Reply, frozen=True):
+    currency: str
+    minor_digits: Annotated[int, Meta(description="Digits of the currency's minor unit: GBP 2")]
+    cash_minor: Annotated[int, Meta(description="What may be bet or withdrawn")]
+    held_minor: Annotated[int, Meta(description="Stakes of open bets")]
+    withdrawing_minor: Annotated[int, Meta(description="On its way out")]
+    debt_minor: Annotated[int, Meta(description="Owed after a resettlement; paid off first")]
+    version: Annotated[int, Meta(description="Rises with every change")]
+
+
+class PageQuery(Query, frozen=True, forbid_unknown_fields=True):
+    cursor: Annotated[
+        str | None,
+        Meta(description="`next_cursor` of the page before; none for the newest"),
+    ] = None
+    limit: Annotated[int, Meta(ge=1, le=200)] = 50
+
+
+class PageOf(Reply, frozen=True):
+    """A page of a list. The other fields of a list's own page come with it."""
+
+    next_cursor: Annotated[
+        str | None, Meta(description="Asks for the next page; null when this is the last")
+    ]
+
+
+class OwnPage(PageOf, frozen=True):
+    up_to_date: Annotated[
+        bool,
+        Meta(
+            description="False when the list could not be brought up to this moment within two "
+            "seconds: what happened last may be missing. Balances are always right"
+        ),
+    ]
+
+
+class StatementLine(Reply, frozen=True):
+    entry_id: str
+    at: Time
+    kind: Annotated[
+        str, Meta(description="deposit, withdrawal, stake, payout, reversal and the like")
+    ]
+    amount_minor: Annotated[int, Meta(description="Positive came in, negative went out")]
+    balance_after_minor: Minor
+    currency: str
+    reference: Annotated[str, Meta(description="The bet's or the payment's id")]
+
+
+class Statement(OwnPage, frozen=True):
+    items: list[StatementLine]
+
+
+class PaymentLine(Reply, frozen=True):
+    payment_id: str
+    direction: Direction
+    state: str
+    amount_minor: Minor
+    currency: str
+    processor: str
+    method: str
+    requested_at: Time
+    answered_at: Time | UnsetType = UNSET
+    processor_code: Annotated[
+        str | UnsetType, Meta(description="Why it failed, in the processor's words")
+    ] = UNSET
+
+
+class Payments(OwnPage, frozen=True):
+    items: list[PaymentLine]
+
+
+class PaymentRequest(Body, frozen=True, forbid_unknown_fields=True):
+    amount_minor: Amount
+    currency: Currency
+    processor: Annotated[Id, Meta(examples=["bogus"])]
+    method: Annotated[Id, Meta(examples=["bogus-approved"])]
+
+
+class PaymentDone(Reply, frozen=True):
+    payment_id: str
+    state: Literal["completed"]
+    amount_minor: Minor
+    currency: str
+    cash_after_minor: Minor
+
+
+# Fixtures and markets
+
+
+class SportCount(Reply, frozen=True):
+    sport: str
+    fixtures: int
+
+
+class Sports(Reply, frozen=True):
+    items: list[SportCount]
+
+
+class SelectionResult(Reply, frozen=True):
+    outcome: Outcome
+    tied: int
+    places: int
+
+
+class Selection(Reply, frozen=True):
+    selection_id: str
+    name: str
+    odds: Price
+    withdrawn: bool
+    result: SelectionResult | UnsetType = UNSET
+
+
+class StakeLimits(Reply, frozen=True):
+    min_stake_minor: Minor
+    max_stake_minor: Minor
+
+
+class Market(Reply, frozen=True):
+    market_id: str
+    name: str
+    kind: str
+    status: MarketStatus
+    in_play: bool
+    bet_delay_ms: int
+    odds_version: int
+    limits: StakeLimits
+    selections: list[Selection]
+
+
+class Fixture(Reply, frozen=True):
+    fixture_id: str
+    sport: str
+    competition: str
+    name: str
+    starts_at: Time
+    phase: Phase
+    score: str
+    seq: Annotated[
+        int, Meta(description="Rises by one with every change to the fixture or to its markets")
+    ]
+    markets: list[Market]
+
+
+class Fixtures(PageOf, frozen=True):
+    items: list[Fixture]
+
+
+class FixturesQuery(PageQuery, frozen=True, forbid_unknown_fields=True):
+    sport: Id | None = None
+    phase: Phase | None = None
+
+
+class FixturePath(Query, frozen=True, forbid_unknown_fields=True):
+    fixture_id: Id
+
+
+class MarketPath(Query, frozen=True, forbid_unknown_fields=True):
+    market_id: MarketId
+
+
+# Bets
+
+
+class Slip(Body, frozen=True, forbid_unknown_fields=True):
+    """A single."""
+
+    market_id: MarketId
+    selection_id: Id
+    stake_minor: Amount
+    currency: Currency
+    odds: Annotated[Odds, Meta(description="The decimal odds times 10,000 that were shown")]
+    accept: Annotated[
+        PriceChange, Meta(description="Which changes of the price to take without asking again")
+    ] = PriceChange.NONE
+
+
+class Leg(Reply, frozen=True):
+    fixture_id: str
+    market_id: str
+    selection_id: str
+    odds: Price
+    fixture_name: str
+    market_name: str
+    selection_name: str
+    in_play: bool
+    asked: Annotated[
+        int | UnsetType, Meta(description="The odds asked for, where the bet got others")
+    ] = UNSET
+
+
+class Bet(Reply, frozen=True):
+    bet_id: str
+    state: BetState
+    stake_minor: Minor
+    currency: str
+    potential_payout_minor: Annotated[int, Meta(description="If it wins, the stake included")]
+    payout_minor: Annotated[int, Meta(description="What it has paid; 0 while open")]
+    placed_at: Time
+    legs: list[Leg]
+    settled_at: Time | UnsetType = UNSET
+    cash_after_minor: Annotated[
+        int | UnsetType, Meta(description="In the answer to placing it: the cash that was left")
+    ] = UNSET
+
+
+class Bets(OwnPage, frozen=True):
+    items: list[Bet]
+
+
+class BetsQuery(PageQuery, frozen=True, forbid_unknown_fields=True):
+    state: Literal["open", "settled"] | None = None
+
+
+class BetPath(Query, frozen=True, forbid_unknown_fields=True):
+    bet_id: Id
+
+
+# Staff
+
+
+class NewFixture(Body, frozen=True, forbid_unknown_fields=True):
+    sport: Annotated[Id, Meta(examples=["football"])]
+    competition: Text
+    name: Text
+    starts_at: Annotated[Moment, Meta(examples=["2026-11-22T15:00:00Z"])]
+    fixture_id: Annotated[
+        Id | None, Meta(description="Where the house has a name for it; else one is made")
+    ] = None
+
+
+class PhaseChange(Body, frozen=True, forbid_unknown_fields=True):
+    phase: Phase
+    score: ShortText = ""
+
+
+class PhaseNow(Reply, frozen=True):
+    fixture_id: str
+    seq: int
+    phase: Phase
+    score: str
+
+
+class NewSelection(Body, frozen=True, forbid_unknown_fields=True):
+    selection_id: Id
+    name: Text
+    odds: Odds | None = None
+
+
+class NewLimits(Body, frozen=True, forbid_unknown_fields=True):
+    min_stake_minor: Amount = 10
+    max_stake_minor: Amount = 500_000
+    max_liability_minor: Annotated[Amount, Meta(description="For each selection")] = 5_000_000
+
+
+class NewMarket(Body, frozen=True, forbid_unknown_fields=True):
+    market_key: Id
+    name: Text
+    kind: Id
+    selections: Annotated[list[NewSelection], Meta(min_length=1, max_length=1_000)]
+    limits: NewLimits = NewLimits()
+    status: Literal["open", "suspended"] = "open"
+
+
+class PriceList(Body, frozen=True, forbid_unknown_fields=True):
+    odds: Annotated[dict[Id, Price], Meta(min_length=1, max_length=1_000)]
+
+
+class PricesNow(Reply, frozen=True):
+    market_id: str
+    seq: int
+    odds_version: int
+    odds: dict[str, int]
+
+
+class StatusChange(Body, frozen=True, forbid_unknown_fields=True):
+    status: Literal["open", "suspended", "closed"]
+    in_play: bool = False
+    bet_delay_ms: Annotated[int, Meta(ge=0, le=MAX_BET_DELAY_MS)] = 0
+
+
+class StatusNow(Reply, frozen=True):
+    market_id: str
+    seq: int
+    status: MarketStatus
+    in_play: bool
+    bet_delay_ms: int
+
+
+class NewResult(Body, frozen=True, forbid_unknown_fields=True):
+    outcome: Outcome
+    tied: Annotated[
+        int, Meta(ge=1, le=1_000, description="Winners in a dead heat that share `places`")
+    ] = 1
+    places: Annotated[int, Meta(ge=1, le=1_000)] = 1
+
+
+class ResultList(Body, frozen=True, forbid_unknown_fields=True):
+    results: Annotated[dict[Id, NewResult], Meta(min_length=1, max_length=1_000)]
+
+
+class ResultNow(Reply, frozen=True):
+    market_id: str
+    seq: int
+    version: Annotated[int, Meta(description="Of the result; every correction is one higher")]
+    cancelled: bool
+    results: dict[str, SelectionResult]
+
+
+class Empty(Body, frozen=True, forbid_unknown_fields=True):
+    """Nothing: `{}`."""
+
+
+class Withdrawal(Body, frozen=True, forbid_unknown_fields=True):
+    selection_id: Id
+
+
+class WithdrawnNow(Reply, frozen=True):
+    market_id: str
+    seq: int
+    version: int
+    selection_id: str
+
+
+class ExposureLine(Reply, frozen=True):
+    bets: int
+    stakes_minor: Minor
+    liability_minor: Annotated[int, Meta(description="What its winning costs beyond the stakes")]
+
+
+class Exposure(Reply, frozen=True):
+    market_id: str
+    known: Annotated[bool, Meta(description="False while the totals are being read again")]
+    holds: Annotated[int, Meta(description="Bets on their way, whose stakes are counted in")]
+    selections: dict[str, ExposureLine]
+
+
+# Problems and health
+
+
+class Problem(Reply, frozen=True):
+    """RFC 9457. What a refusal knows besides, such as the current `odds`, stands beside these."""
+
+    type: str
+    title: str
+    status: int
+    code: Annotated[str, Meta(description="Stable: what programs look at")]
+    detail: str
+    request_id: Annotated[str | UnsetType, Meta(description="Names it in the server's log")] = UNSET
+
+
+class Ready(Reply, frozen=True):
+    ready: bool
+    checks: Annotated[dict[str, str], Meta(description="`ok`, or what is wrong, by part")]
+
+
+class Live(Reply, frozen=True):
+    live: bool
+
+
+AnyJson = dict[str, Any]
+
+
+def time_text(at_ms: int) -> str:
+    """2026-11-22T08:42:33.353Z, from milliseconds since the epoch."""
+    seconds, ms = divmod(at_ms, 1000)
+    moment = dt.datetime.fromtimestamp(seconds, tz=dt.UTC)
+    return f"{moment:%Y-%m-%dT%H:%M:%S}.{ms:03d}Z"

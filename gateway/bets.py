@@ -1,0 +1,119 @@
+"""Placing a bet and showing one: the same over HTTP and over the stream."""
+
+from __future__ import annotations
+
+from msgspec import UNSET, UnsetType
+
+from actors.base import Refused
+from actors.bet import BetPlaced, BetState, BetView, GetBet, Leg
+from actors.placement import BetRequest, LiabilityNotKnown, place
+from actors.results import WON, payout_minor
+from actors.runtime.addresses import fixture_of
+from actors.runtime.keys import fingerprint
+from gateway import api, keys, problems
+from gateway.http import granted
+from gateway.problems import Problem
+from gateway.services import Services
+from ledger.money import MAX_MINOR, Money
+from ledger.reads import BetRow, LegRow
+
+
+async def place_bet(services: Services, player_id: str, slip: api.Slip, key: str) -> api.Bet:
+    """Take the stake and answer with the bet, durable. Raises `Problem`."""
+    request = BetRequest(
+        fixture_of(slip.market_id),
+        slip.market_id,
+        slip.selection_id,
+        Money(slip.stake_minor, slip.currency),
+        slip.odds,
+        slip.accept,
+    )
+    asked = fingerprint(
+        "bet",
+        (
+            slip.market_id,
+            slip.selection_id,
+            slip.stake_minor,
+            slip.currency,
+            slip.odds,
+            slip.accept,
+        ),
+    )
+    try:
+        placed = await place(
+            services.router,
+            services.clock,
+            request,
+            bet_id=keys.new_id(),
+            licence=services.licence.code,
+            player_id=player_id,
+            key=key,
+            fingerprint=asked,
+        )
+    except LiabilityNotKnown:
+        services.metrics.bets.labels("liability_unknown").inc()
+        raise Problem("liability_unknown", retry_after_s=1) from None
+    if isinstance(placed, Refused):
+        services.metrics.bets.labels(placed.reason).inc()
+        raise problems.refused(placed, services.clock.now_ms())
+    services.metrics.bets.labels("placed").inc()
+    return placed_bet(placed, slip.odds)
+
+
+async def find_bet(services: Services, player_id: str, bet_id: str) -> api.Bet:
+    """As it is now. Somebody else's is unknown."""
+    question = GetBet(player_id, bet_id)
+    answer = await services.router.ask(services.licence.code, player_id, question)
+    bet = granted(answer.reply, BetView, services)
+    return bet_json(bet)
+
+
+def placed_bet(placed: BetPlaced, asked: int) -> api.Bet:
+    legs = [leg_json(leg, asked) for leg in placed.legs]
+    return api.Bet(
+        placed.bet_id,
+        BetState.OPEN,
+        placed.stake.minor,
+        placed.stake.currency,
+        potential_payout(placed.stake.minor, placed.legs[0].odds),
+        0,
+        api.time_text(placed.at_ms),
+        legs,
+        cash_after_minor=placed.cash_after_minor,
+    )
+
+
+def bet_json(bet: BetView | BetRow) -> api.Bet:
+    """From the actor's answer or from the ledger's row, which agree."""
+    settled_at: str | UnsetType = UNSET
+    if bet.state is not BetState.OPEN and bet.settled_at_ms:
+        settled_at = api.time_text(bet.settled_at_ms)
+    return api.Bet(
+        bet.bet_id,
+        bet.state,
+        bet.stake_minor,
+        bet.currency,
+        potential_payout(bet.stake_minor, bet.legs[0].odds),
+        bet.payout_minor,
+        api.time_text(bet.placed_at_ms),
+        [leg_json(leg) for leg in bet.legs],
+        settled_at=settled_at,
+    )
+
+
+def leg_json(leg: Leg | LegRow, asked: int | None = None) -> api.Leg:
+    return api.Leg(
+        leg.fixture_id,
+        leg.market_id,
+        leg.selection_id,
+        leg.odds,
+        leg.fixture_name,
+        leg.market_name,
+        leg.selection_name,
+        leg.in_play,
+        asked=UNSET if asked is None or asked == leg.odds else asked,
+    )
+
+
+def potential_payout(stake_minor: int, odds: int) -> int:
+    return min(payout_minor(stake_minor, odds, WON), MAX_MINOR)

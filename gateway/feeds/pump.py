@@ -1,0 +1,265 @@
+"""Sends what a feed says to the book: at its time, in the order of each fixture, until it arrived.
+
+A fixture has a lane of its own, in which one command is under way at a time, so a partition that
+can't be reached holds up its own fixtures only. Prices that wait in a lane become one change for
+each market: when the book is slower than the feed, players miss prices in between, never the last.
+
+Commands are safe to send again. Prices carry a sequence number, and all others a key, `<keys of
+the source>/<n>`, where n counts them; so a feed that starts again from the beginning after a crash
+finds what it has already said, and goes on from there.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import Counter, deque
+from collections.abc import Iterable
+from typing import Any, Protocol
+
+import msgspec
+import structlog
+
+from actors.base import Command, Question, Reason, Refused
+from actors.fixture import ChangePhase, FixtureView, GetFixture, Phase
+from actors.market import ChangePrices, DeclareResult, GetMarket, MarketStatus, MarketView
+from actors.runtime.clock import Clock
+from actors.runtime.errors import Faulty, KeyReused, Overloaded, Unavailable
+from gateway.feeds.feed import FeedCommand, Source
+
+log = structlog.get_logger()
+
+SCOPE = "book"
+MAX_GAP_S = 2.0
+"""The longest silence of a replay, in real seconds: nobody waits 32 hours for the next price."""
+MAX_WAITING = 1_000
+"""Commands that may wait in one lane. Beyond, the whole feed waits for this fixture."""
+FIRST_PAUSE_S = 0.05
+LONGEST_PAUSE_S = 5.0
+
+_SAID_BEFORE = (Reason.ALREADY_EXISTS, Reason.STALE_SEQUENCE)
+
+
+class Answers(Protocol):
+    """The part of the router that feeds need."""
+
+    async def ask(
+        self,
+        scope: str,
+        routing_id: str,
+        message: Command | Question,
+        *,
+        key: str = "",
+        fingerprint: bytes = b"",
+        by: str = "",
+    ) -> Any: ...
+
+
+class Tally(msgspec.Struct):
+    """What became of a feed's commands."""
+
+    steps: int = 0
+    accepted: int = 0
+    said_before: int = 0
+    """Refused as stale or existing, as after a restart of the feed."""
+    merged: int = 0
+    """Price changes that went with a later one."""
+    retries: int = 0
+    refused: Counter[str] = msgspec.field(default_factory=Counter)
+    """By reason; each of them is in the log too."""
+
+
+async def pump(
+    source: Source,
+    router: Answers,
+    clock: Clock,
+    *,
+    speed: float = 1.0,
+    max_gap_s: float | None = None,
+    tally: Tally | None = None,
+) -> Tally:
+    """Say all that `source` has to say, and return when all of it has arrived.
+
+    `speed` multiplies the source's time; 0 is as fast as the book takes it. No two steps are
+    more than `max_gap_s` real seconds apart (None: as far as the source says). `tally` is counted
+    up on the way, for who wants to watch. It can be cancelled, and started again with the same
+    source.
+    """
+    if speed < 0:
+        raise ValueError(f"speed is {speed}; it is 0 (as fast as possible) or above")
+    tally = tally if tally is not None else Tally()
+    due_ms = float(clock.now_ms())
+    last_ms: int | None = None
+    async with asyncio.TaskGroup() as lanes:
+        sender = _Sender(source, router, clock, tally, lanes)
+        async for step in source.steps():
+            if speed and last_ms is not None:
+                gap_ms = (step.at_ms - last_ms) / speed
+                due_ms += gap_ms if max_gap_s is None else min(gap_ms, max_gap_s * 1_000)
+                wait_ms = due_ms - clock.now_ms()
+                if wait_ms > 0:
+                    await clock.sleep(wait_ms / 1_000)
+            last_ms = step.at_ms
+            tally.steps += 1
+            for command in step.commands:
+                await sender.put(command)
+    return tally
+
+
+class _Lane:
+    """What waits to be sent for one fixture."""
+
+    def __init__(self) -> None:
+        self.waiting: deque[tuple[FeedCommand, str]] = deque()
+        self.room = asyncio.Event()
+
+    def take(self) -> list[tuple[FeedCommand, str]]:
+        """The next command; or all prices that come next, one change for each market."""
+        command, key = self.waiting.popleft()
+        if not isinstance(command, ChangePrices):
+            return [(command, key)]
+        prices = {command.market_id: command}
+        while self.waiting and isinstance(later := self.waiting[0][0], ChangePrices):
+            self.waiting.popleft()
+            first = prices.get(later.market_id)
+            prices[later.market_id] = (
+                msgspec.structs.replace(later, odds={**first.odds, **later.odds})
+                if first
+                else later
+            )
+        return [(change, "") for change in prices.values()]
+
+
+class _Sender:
+    def __init__(
+        self,
+        source: Source,
+        router: Answers,
+        clock: Clock,
+        tally: Tally,
+        tasks: asyncio.TaskGroup,
+    ) -> None:
+        self.by = f"feed:{source.name}"
+        self.keys = source.keys
+        self.router = router
+        self.clock = clock
+        self.tally = tally
+        self.tasks = tasks
+        self.lanes: dict[str, _Lane] = {}
+        self.keyed = 0
+
+    async def put(self, command: FeedCommand) -> None:
+        key = ""
+        if not isinstance(command, ChangePrices):
+            self.keyed += 1
+            key = f"{self.keys}/{self.keyed}"
+        lane = self.lanes.get(command.fixture_id)
+        while lane is not None and len(lane.waiting) >= MAX_WAITING:
+            lane.room.clear()
+            await lane.room.wait()
+            lane = self.lanes.get(command.fixture_id)
+        if lane is None:
+            lane = self.lanes[command.fixture_id] = _Lane()
+            self.tasks.create_task(self._drain(command.fixture_id, lane))
+        lane.waiting.append((command, key))
+
+    async def _drain(self, fixture_id: str, lane: _Lane) -> None:
+        while lane.waiting:
+            before = len(lane.waiting)
+            taken = lane.take()
+            self.tally.merged += before - len(lane.waiting) - len(taken)
+            for command, key in taken:
+                await self._send(command, key)
+            lane.room.set()
+        # Nothing was awaited since the lane was found empty: nobody can have added to it.
+        del self.lanes[fixture_id]
+
+    async def _send(self, command: FeedCommand, key: str) -> None:
+        try:
+            reply = await _ask(
+                self.router, self.clock, command.fixture_id, command, key, self.by, self.tally
+            )
+        except (KeyReused, Faulty) as failure:
+            self._not_done(command, key, type(failure).__name__, str(failure))
+            return
+        if not isinstance(reply, Refused):
+            self.tally.accepted += 1
+        elif reply.reason in _SAID_BEFORE:
+            self.tally.said_before += 1
+        else:
+            self._not_done(command, key, reply.reason, reply.message, facts=reply.facts)
+
+    def _not_done(self, command: FeedCommand, key: str, reason: str, why: str, **more: Any) -> None:
+        self.tally.refused[reason] += 1
+        log.warning(
+            "feed_command_refused",
+            feed=self.by,
+            command=type(command).__name__,
+            fixture_id=command.fixture_id,
+            market_id=getattr(command, "market_id", ""),
+            key=key,
+            reason=reason,
+            why=why,
+            **more,
+        )
+
+
+async def _ask(
+    router: Answers,
+    clock: Clock,
+    fixture_id: str,
+    message: Command | Question,
+    key: str,
+    by: str,
+    tally: Tally,
+) -> Any:
+    """The reply to one message, which is repeated until there is one."""
+    pause_s = FIRST_PAUSE_S
+    while True:
+        try:
+            return (await router.ask(SCOPE, fixture_id, message, key=key, by=by)).reply
+        except (Unavailable, Overloaded) as no_answer:
+            tally.retries += 1
+            if pause_s == FIRST_PAUSE_S:
+                log.info("feed_waits", fixture_id=fixture_id, why=str(no_answer))
+            await clock.sleep(pause_s)
+            pause_s = min(2 * pause_s, LONGEST_PAUSE_S)
+
+
+async def retire(router: Answers, clock: Clock, fixture_ids: Iterable[str]) -> Tally:
+    """Take fixtures off the board that no feed will ever finish, as those of an earlier run.
+
+    Markets without a complete result are cancelled, so that every bet on them is void; then the
+    fixture is. What is over or unknown is left alone, so it may be done again.
+    """
+    tally = Tally()
+    by = "feed:retire"
+
+    async def send(fixture_id: str, command: FeedCommand, key: str) -> None:
+        reply = await _ask(router, clock, fixture_id, command, key, by, tally)
+        if isinstance(reply, Refused):
+            tally.refused[reply.reason] += 1
+            log.warning("not_retired", fixture_id=fixture_id, key=key, reason=reply.reason)
+        else:
+            tally.accepted += 1
+
+    for fixture_id in fixture_ids:
+        fixture = await _ask(router, clock, fixture_id, GetFixture(fixture_id), "", by, tally)
+        if not isinstance(fixture, FixtureView):
+            continue
+        for market_id in fixture.markets:
+            question = GetMarket(fixture_id, market_id)
+            market = await _ask(router, clock, fixture_id, question, "", by, tally)
+            if isinstance(market, MarketView) and not _decided(market):
+                cancel = DeclareResult(fixture_id, market_id, {}, cancelled=True)
+                await send(fixture_id, cancel, f"retire/{market_id}")
+        if fixture.phase not in (Phase.ENDED, Phase.CANCELLED):
+            command = ChangePhase(fixture_id, Phase.CANCELLED, fixture.score)
+            await send(fixture_id, command, f"retire/{fixture_id}")
+    return tally
+
+
+def _decided(market: MarketView) -> bool:
+    if market.status in (MarketStatus.SETTLED, MarketStatus.CANCELLED):
+        return True
+    with_result = all(selection.result is not None for selection in market.selections)
+    return market.status is MarketStatus.CLOSED and with_result

@@ -1,0 +1,240 @@
+"""A board full of sport that never ends, invented and played on the spot.
+
+For a machine without a feed: every few minutes a visitor sees a match announced, priced, started,
+interrupted by goals, ended and settled. A football match takes five minutes, a race one. The same
+seed and start give the same matches with the same prices, to the last point.
+"""
+
+from __future__ import annotations
+
+import heapq
+from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
+from random import Random
+
+import msgspec
+
+from actors.fixture import ChangePhase, CreateFixture, Phase
+from actors.market import (
+    ChangePrices,
+    ChangeStatus,
+    DeclareResult,
+    MarketStatus,
+    OpenMarket,
+    WithdrawSelection,
+)
+from actors.odds import MAX_ODDS, ONE, SHORTEST_STEP, down_to_ladder
+from gateway.feeds.feed import Feed, FeedCommand, Step, check_run
+from gateway.feeds.matches import SPORTS, Look, Match, Offer
+
+OVERROUND = 1.06
+"""The implied probabilities of a market, added up: what the house keeps is in it."""
+MOST_FIXTURES = 500
+OPINION_MS = (5_000, 11_000)
+"""Prices before the start change that often."""
+FIRST_START_MS = 2_000
+FIRST_STARTS_APART_MS = 4_000
+QUEUE_MS = 480_000
+"""Starts of the first board's other fixtures are spread over so long."""
+NOTICE_MS = (90_000, 420_000)
+"""How long before its start a later fixture is announced."""
+
+
+class Settings(msgspec.Struct, frozen=True):
+    seed: int = 1
+    fixtures: int = 16
+    """On the board at any time: 16 make about 10 price changes a second."""
+    total: int | None = None
+    """Fixtures after which no new one is announced; None for ever."""
+    currency: str = "GBP"
+
+
+class SimulatedFeed(Feed):
+    name = "simulated"
+    prefix = "sim-"
+    settings = Settings
+
+    def open(self, settings: Settings, run: str, start_ms: int) -> Board:
+        return Board(settings, run, start_ms)
+
+    def sample(self, folder: Path) -> Settings:
+        return Settings(fixtures=5, total=10)
+
+
+class Board:
+    """Fixtures that come and go; when one ends, another of its sport is announced."""
+
+    name = SimulatedFeed.name
+
+    def __init__(self, settings: Settings, run: str, start_ms: int) -> None:
+        if not 1 <= settings.fixtures <= MOST_FIXTURES:
+            raise ValueError(f"fixtures is {settings.fixtures}; it is from 1 to {MOST_FIXTURES}")
+        check_run(run)
+        self.settings = settings
+        self.run = run
+        self.start_ms = start_ms
+        self.keys = f"{self.name}/{run}"
+
+    async def steps(self) -> AsyncIterator[Step]:
+        for step in self.play():
+            yield step
+
+    def play(self) -> Iterator[Step]:
+        """The same without waiting."""
+        coming = [(step.at_ms, n, step, story) for n, step, story in self._first_board()]
+        heapq.heapify(coming)
+        announced = len(coming)
+        total = self.settings.total
+        while coming:
+            at_ms, n, step, story = heapq.heappop(coming)
+            yield step
+            after = next(story, None)
+            if after is not None:
+                heapq.heappush(coming, (after.at_ms, n, after, story))
+            elif total is None or announced < total:
+                # Numbers go up by the board's size, so a place keeps its sport.
+                later = n + self.settings.fixtures
+                rng = Random(f"{self.settings.seed}/notice/{later}")
+                created_ms = at_ms + 1_000
+                story = self._story(later, created_ms, created_ms + rng.randint(*NOTICE_MS))
+                first = next(story)
+                heapq.heappush(coming, (first.at_ms, later, first, story))
+                announced += 1
+
+    def _first_board(self) -> Iterator[tuple[int, Step, Iterator[Step]]]:
+        count = self.settings.fixtures
+        if self.settings.total is not None:
+            count = min(count, self.settings.total)
+        at_once = -(-count // 3)
+        for n in range(count):
+            starts_ms = self.start_ms + FIRST_START_MS + n * FIRST_STARTS_APART_MS
+            if n >= at_once:
+                starts_ms += (n - at_once + 1) * QUEUE_MS // (count - at_once)
+            story = self._story(n, self.start_ms, starts_ms)
+            yield n, next(story), story
+
+    def _story(self, n: int, created_ms: int, starts_ms: int) -> Iterator[Step]:
+        rng = Random(f"{self.settings.seed}/{n}")
+        sport = SPORTS[n % self.settings.fixtures % len(SPORTS)]
+        fixture_id = f"{SimulatedFeed.prefix}{self.run}-{n}"
+        return _Story(fixture_id, sport(rng), self.settings.currency).tell(created_ms, starts_ms)
+
+
+class _Story:
+    """One fixture from its announcement to its end, as commands."""
+
+    def __init__(self, fixture_id: str, match: Match, currency: str) -> None:
+        self.fixture_id = fixture_id
+        self.match = match
+        self.currency = currency
+        self.odds: dict[str, dict[str, int]] = {}
+        """On the board now, by market key: the markets that are open."""
+        self.sequences: dict[str, int] = {}
+        self.in_play = False
+        self.score = ""
+
+    def tell(self, created_ms: int, starts_ms: int) -> Iterator[Step]:
+        match = self.match
+        create = CreateFixture(
+            self.fixture_id, match.sport, match.competition, match.name, starts_ms
+        )
+        yield Step(created_ms, (create, *self._new_markets(), *self._prices(), *self._resume()))
+        at_ms = created_ms + match.rng.randint(*OPINION_MS)
+        while at_ms < starts_ms:
+            commands = [*self._withdraw(match.reconsider()), *self._prices()]
+            if commands:
+                yield Step(at_ms, tuple(commands))
+            at_ms += match.rng.randint(*OPINION_MS)
+        self.in_play = True
+        for look in match.play():
+            yield from self._show(starts_ms, look)
+
+    def _show(self, starts_ms: int, look: Look) -> Iterator[Step]:
+        at_ms = starts_ms + look.after_ms
+        commands: list[FeedCommand] = []
+        if look.pause_ms or look.last:
+            # Before anything else, so that nobody bets on what he has just seen.
+            commands += self._suspend()
+        for key, results in look.results.items():
+            del self.odds[key]
+            commands.append(DeclareResult(self.fixture_id, self._id(key), results))
+        if not self.match.offers:
+            commands.append(ChangePhase(self.fixture_id, Phase.ENDED, look.score))
+            yield Step(at_ms, tuple(commands))
+            return
+        if look.score != self.score:
+            self.score = look.score
+            commands.append(ChangePhase(self.fixture_id, Phase.IN_PLAY, look.score))
+        if look.last:
+            yield Step(at_ms, tuple(commands))
+            return
+        if look.pause_ms:
+            yield Step(at_ms, tuple(commands))
+            at_ms += look.pause_ms
+            commands = []
+        commands += [*self._new_markets(), *self._prices()]
+        if look.pause_ms or look.after_ms == 0:
+            commands += self._resume()
+        if commands:
+            yield Step(at_ms, tuple(commands))
+
+    def _id(self, key: str) -> str:
+        return f"{self.fixture_id}:{key}"
+
+    def _new_markets(self) -> Iterator[FeedCommand]:
+        for offer in self.match.offers:
+            if offer.key not in self.odds:
+                self.odds[offer.key] = {}
+                yield self._open(offer)
+
+    def _open(self, offer: Offer) -> FeedCommand:
+        return OpenMarket(
+            self.fixture_id,
+            self._id(offer.key),
+            offer.name,
+            offer.kind,
+            self.currency,
+            dict(offer.selections),
+            status=MarketStatus.SUSPENDED,
+        )
+
+    def _withdraw(self, of: str) -> Iterator[FeedCommand]:
+        for key, odds in self.odds.items() if of else ():
+            odds.pop(of, None)
+            yield WithdrawSelection(self.fixture_id, self._id(key), of)
+
+    def _prices(self) -> Iterator[FeedCommand]:
+        for key, chances in self.match.chances().items():
+            shown = self.odds[key]
+            changed = {
+                of: odds
+                for of, chance in chances.items()
+                if (odds := odds_of(chance)) != shown.get(of, 0)
+            }
+            if changed:
+                shown.update(changed)
+                self.sequences[key] = self.sequences.get(key, 0) + 1
+                yield ChangePrices(self.fixture_id, self._id(key), changed, self.sequences[key])
+
+    def _suspend(self) -> Iterator[FeedCommand]:
+        return self._status(MarketStatus.SUSPENDED)
+
+    def _resume(self) -> Iterator[FeedCommand]:
+        return self._status(MarketStatus.OPEN)
+
+    def _status(self, status: MarketStatus) -> Iterator[FeedCommand]:
+        delay_ms = self.match.bet_delay_ms if self.in_play else 0
+        for key in self.odds:
+            yield ChangeStatus(self.fixture_id, self._id(key), status, self.in_play, delay_ms)
+
+
+def odds_of(chance: float) -> int:
+    """The odds of something with that chance, the overround in them; 0 where it is so certain
+    that no price is left, or can't happen."""
+    if chance <= 0:
+        return 0
+    odds = int(min(ONE / (chance * OVERROUND), MAX_ODDS))
+    return down_to_ladder(odds) if odds >= SHORTEST_STEP else 0
+
+
+FEED = SimulatedFeed()

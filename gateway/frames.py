@@ -1,0 +1,175 @@
+"""The frames of the stream: what a client may say, and what it is told."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal
+
+import msgspec
+from msgspec import UNSET, Meta, UnsetType
+
+from actors.fixture import Phase
+from actors.market import MarketStatus
+from gateway import api
+
+SUBPROTOCOL = "grandstand.v1"
+EVERY_FIXTURE = "*"
+
+# Close codes. 1001 is RFC 6455's "going away": the server is being drained.
+BAD_FRAME = 4000
+NOT_LOGGED_IN = 4001
+PROTOCOL = 4003
+TOO_SLOW = 4008
+DRAINING = 1001
+
+MAX_PER_FRAME = 500
+"""Fixtures in one frame."""
+
+FrameId = Annotated[int, Meta(ge=0, le=2**53 - 1, description="Comes back in the answer")]
+Followed = Annotated[
+    str,
+    Meta(
+        pattern=r"^([A-Za-z0-9_-][A-Za-z0-9_.-]{0,63}|\*)$(?!\n)",
+        description="A fixture's id, or `*`",
+    ),
+]
+
+
+# From the client
+
+
+class ClientFrame(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag_field="type"):
+    id: FrameId
+
+
+class Login(ClientFrame, frozen=True, forbid_unknown_fields=True, tag="login"):
+    token: Annotated[str, Meta(max_length=256)]
+
+
+class Subscribe(
+    ClientFrame,
+    frozen=True,
+    forbid_unknown_fields=True,
+    tag="subscribe",
+    rename={"since": "from"},
+):
+    """`from`: the last `seq` that is known of a fixture; what came after is sent, or a snapshot."""
+
+    fixtures: Annotated[list[Followed], Meta(min_length=1, max_length=MAX_PER_FRAME)]
+    since: dict[str, Annotated[int, Meta(ge=0)]] = {}
+
+
+class Unsubscribe(ClientFrame, frozen=True, forbid_unknown_fields=True, tag="unsubscribe"):
+    fixtures: Annotated[list[Followed], Meta(min_length=1, max_length=MAX_PER_FRAME)]
+
+
+class PlaceBet(ClientFrame, frozen=True, forbid_unknown_fields=True, tag="bet"):
+    key: str
+    bet: msgspec.Raw
+    """An `api.Slip`, decoded where a mistake in it is a problem and not the end of the socket."""
+
+
+class Ping(ClientFrame, frozen=True, forbid_unknown_fields=True, tag="ping"):
+    pass
+
+
+AnyClientFrame = Login | Subscribe | Unsubscribe | PlaceBet | Ping
+
+
+# From the server: answers
+
+
+class Answer(msgspec.Struct, frozen=True, tag_field="type"):
+    id: int
+
+
+class Ok(Answer, frozen=True, tag="ok"):
+    pass
+
+
+class Pong(Answer, frozen=True, tag="pong"):
+    pass
+
+
+class ProblemFrame(Answer, frozen=True, tag="problem"):
+    problem: dict[str, Any]
+
+
+class BetAnswer(Answer, frozen=True, tag="bet"):
+    status: Literal[201]
+    bet: api.Bet
+
+
+# From the server: a fixture and what happens to it
+
+
+class Pushed(msgspec.Struct, frozen=True, tag_field="type"):
+    """Sent unasked."""
+
+
+class Snapshot(Pushed, frozen=True, tag="snapshot"):
+    fixture: api.Fixture
+
+
+class NewFixture(Pushed, frozen=True, tag="fixture"):
+    """To those who follow `*`."""
+
+    fixture: api.Fixture
+
+
+class Delta(msgspec.Struct, frozen=True, tag_field="type"):
+    """One change: `seq` is one more than that of the change before it."""
+
+    fixture_id: str
+    seq: int
+
+
+class Prices(Delta, frozen=True, tag="prices"):
+    """Where `from_seq` is there, this frame stands for all changes from it to `seq`."""
+
+    market_id: str
+    odds_version: int
+    odds: dict[str, int]
+    from_seq: int | UnsetType = UNSET
+
+
+class MarketAdded(Delta, frozen=True, tag="market"):
+    market: api.Market
+
+
+class Status(Delta, frozen=True, tag="status"):
+    market_id: str
+    status: MarketStatus
+    in_play: bool
+    bet_delay_ms: int
+
+
+class Withdrawn(Delta, frozen=True, tag="withdrawn"):
+    market_id: str
+    selection_id: str
+
+
+class Results(Delta, frozen=True, tag="result"):
+    market_id: str
+    results: dict[str, api.SelectionResult]
+    status: MarketStatus
+
+
+class Settled(Delta, frozen=True, tag="settled"):
+    market_id: str
+    status: MarketStatus
+
+
+class PhaseNow(Delta, frozen=True, tag="phase"):
+    phase: Phase
+    score: str
+
+
+# From the server: the player's own
+
+
+class Balance(Pushed, frozen=True, tag="balance"):
+    wallet: api.Wallet
+
+
+class BetUpdate(Pushed, frozen=True, tag="bet_update"):
+    bet: api.Bet

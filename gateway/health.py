@@ -1,0 +1,76 @@
+"""Whether this gateway can do its work: what `/readyz` says."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Awaitable
+from typing import Any
+
+from actors.fixture import GetFixture
+from actors.runtime.addresses import BOOK
+from actors.wallet import GetWallet
+from gateway.services import Services
+
+CHECK_S = 2.0
+"""A part that has not answered for so long is not well."""
+CACHE_S = 1.0
+NOBODY = "readyz"
+"""The id asked for: that there is none is an answer too, and all that is needed."""
+
+
+class Readiness:
+    """Asks every part that requests depend on, at most once a second."""
+
+    services: Services
+
+    def __init__(self) -> None:
+        self.draining = False
+        self._asking: asyncio.Task[dict[str, str]] | None = None
+        self._asked_at = 0.0
+
+    async def checks(self) -> dict[str, str]:
+        """`ok` or what is wrong, for each part."""
+        if self._asking is None or (
+            self._asking.done() and time.monotonic() - self._asked_at > CACHE_S
+        ):
+            self._asked_at = time.monotonic()
+            self._asking = asyncio.ensure_future(self._ask())
+        checks = dict(await asyncio.shield(self._asking))
+        if self.draining:
+            checks["gateway"] = "draining"
+        return checks
+
+    async def _ask(self) -> dict[str, str]:
+        services = self.services
+        scope = services.licence.code
+        names = ("valkey", "book", "players", "book_ledger", "players_ledger")
+        checks = await asyncio.gather(
+            _check(self._valkey()),
+            _check(services.router.ask(BOOK, NOBODY, GetFixture(NOBODY))),
+            _check(services.router.ask(scope, NOBODY, GetWallet(NOBODY))),
+            _check(self._lag(BOOK)),
+            _check(self._lag(scope)),
+        )
+        return dict(zip(names, checks, strict=True))
+
+    async def _valkey(self) -> str:
+        await self.services.valkey.ping()
+        return "ok" if self.services.hub.channels.connected else "not subscribed"
+
+    async def _lag(self, scope: str) -> str:
+        lag = await self.services.reads[scope].lag()
+        if lag.ms > self.services.settings.max_ledger_lag_ms:
+            return f"{lag.ms} ms behind the journal"
+        return "ok"
+
+
+async def _check(asking: Awaitable[Any]) -> str:
+    try:
+        async with asyncio.timeout(CHECK_S):
+            answer = await asking
+    except TimeoutError:
+        return f"no answer in {CHECK_S:.0f} s"
+    except Exception as error:
+        return type(error).__name__
+    return answer if isinstance(answer, str) else "ok"

@@ -1,0 +1,82 @@
+"""How often somebody may try to log in or to register.
+
+The generic cell rate algorithm: one time for each key says when its bucket is empty again, and an
+attempt that would move it beyond the burst is refused with the time to wait. It runs in Valkey, on
+Valkey's clock, so all gateways count together.
+
+When Valkey can't be reached the door stays shut (503): guessing passwords must not become free by
+overloading a cache, and without Valkey there would be no session to give out anyway.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from typing import Any, cast
+
+import msgspec
+import redis.asyncio
+
+from gateway.problems import Problem
+
+WINDOW_MS = 10 * 60 * 1000
+"""The time in which the allowed number of attempts comes back."""
+
+# KEYS: buckets. ARGV: for each the milliseconds that an attempt costs, and how many fit at once.
+# Answers the milliseconds to wait, 0 for go ahead; nothing is counted unless every bucket agrees.
+_GCRA = """
+local time = redis.call('TIME')
+local now = time[1] * 1000 + math.floor(time[2] / 1000)
+local ends, wait = {}, 0
+for i, key in ipairs(KEYS) do
+  local cost, burst = tonumber(ARGV[2 * i - 1]), tonumber(ARGV[2 * i])
+  ends[i] = math.max(tonumber(redis.call('GET', key) or now), now) + cost
+  wait = math.max(wait, ends[i] - burst * cost - now)
+end
+if wait > 0 then return wait end
+for i, key in ipairs(KEYS) do
+  redis.call('SET', key, string.format('%.0f', ends[i]), 'PX', string.format('%.0f', ends[i] - now))
+end
+return 0
+"""
+
+
+class Limit(msgspec.Struct, frozen=True):
+    """`attempts` at once, and again over ten minutes."""
+
+    key: str
+    attempts: int
+
+
+class Limits:
+    """Counts attempts at the door."""
+
+    def __init__(self, valkey: redis.asyncio.Redis, per_login: int, per_address: int) -> None:
+        self._script = valkey.register_script(_GCRA)
+        self._per_login = per_login
+        self._per_address = per_address
+
+    async def attempt(self, what: str, address: str, email: str) -> None:
+        """Count one attempt, or raise the problem `rate_limited`."""
+        await self.check(
+            Limit(f"limit/{what}/{_hash(address, email)}", self._per_login),
+            Limit(f"limit/{what}/{_hash(address)}", self._per_address),
+        )
+
+    async def check(self, *limits: Limit) -> None:
+        arguments: list[Any] = []
+        for limit in limits:
+            arguments += [WINDOW_MS // limit.attempts, limit.attempts]
+        answer = await self._script(keys=[limit.key for limit in limits], args=arguments)
+        wait_ms = cast(int, answer)
+        if wait_ms > 0:
+            retry_after_s = -(-wait_ms // 1000)
+            raise Problem(
+                "rate_limited",
+                f"Try again in {retry_after_s} seconds.",
+                retry_after_s=retry_after_s,
+            )
+
+
+def _hash(*parts: str) -> str:
+    """No address of anybody lies in Valkey."""
+    return hashlib.sha256("\0".join(parts).encode()).hexdigest()[:32]

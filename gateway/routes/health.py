@@ -1,0 +1,56 @@
+"""What machines ask: alive, ready, and how it goes."""
+
+from __future__ import annotations
+
+from aiohttp import web
+
+from gateway import api, metrics
+from gateway.http import Call, Route, json_response
+
+
+async def live(call: Call) -> api.Live:
+    return api.Live(True)
+
+
+async def ready(call: Call) -> web.Response:
+    checks = await call.services.readiness.checks()
+    well = all(check == "ok" for check in checks.values())
+    return json_response(api.Ready(well, checks), 200 if well else 503)
+
+
+async def figures(call: Call) -> web.Response:
+    return web.Response(
+        body=call.services.metrics.text(), headers={"Content-Type": metrics.CONTENT_TYPE}
+    )
+
+
+ROUTES = [
+    Route(
+        method="GET",
+        path="/livez",
+        handle=live,
+        name="live",
+        summary="The process answers",
+        tag="Health",
+        reply=api.Live,
+    ),
+    Route(
+        method="GET",
+        path="/readyz",
+        handle=ready,
+        name="ready",
+        summary="Requests may be sent here; 503 while draining or cut off",
+        tag="Health",
+        reply=api.Ready,
+        also=(503,),
+    ),
+    Route(
+        method="GET",
+        path="/metrics",
+        handle=figures,
+        name="metrics",
+        summary="Figures of this gateway, for Prometheus",
+        tag="Health",
+        media_type="text/plain",
+    ),
+]

@@ -1,0 +1,337 @@
+"""What traders and other staff do: fixtures, markets, prices, results."""
+
+from __future__ import annotations
+
+import datetime as dt
+from typing import Any
+
+from actors.base import Command, Reason
+from actors.fixture import ChangePhase, CreateFixture, Fixture, FixtureCreated, PhaseChanged
+from actors.market import (
+    ChangePrices,
+    ChangeStatus,
+    DeclareResult,
+    Exposure,
+    GetExposure,
+    Limits,
+    Market,
+    MarketOpened,
+    MarketStatus,
+    OpenMarket,
+    PricesChanged,
+    ResultDeclared,
+    SelectionWithdrawn,
+    StatusChanged,
+    WithdrawSelection,
+)
+from actors.odds import MIN_ODDS
+from actors.results import Result
+from actors.runtime.addresses import BOOK, fixture_of
+from actors.runtime.keys import fingerprint
+from gateway import api, keys
+from gateway.fixtures import fixture_json, market_json, result_json
+from gateway.http import Auth, Call, Route, T, granted
+from gateway.problems import Problem
+
+STAFF = "staff"
+EARLIEST_START = dt.datetime(1900, 1, 1, tzinfo=dt.UTC)
+LATEST_START = dt.datetime(2200, 1, 1, tzinfo=dt.UTC)
+_EPOCH = dt.datetime(1970, 1, 1, tzinfo=dt.UTC)
+
+
+async def command(
+    call: Call, fixture_id: str, message: Command, kind: type[T], asked: Any, key: str = ""
+) -> T:
+    """Send a command of the staff's; `asked` is what the client's key stands for."""
+    answer = await call.services.router.ask(
+        BOOK,
+        fixture_id,
+        message,
+        key=key or call.key,
+        fingerprint=fingerprint(type(message).__name__, asked),
+        by=STAFF,
+    )
+    return granted(answer.reply, kind, call.services)
+
+
+# Fixtures
+
+
+async def create_fixture(call: Call) -> api.Fixture:
+    body: api.NewFixture = call.body
+    if not EARLIEST_START <= body.starts_at < LATEST_START:
+        raise Problem("invalid_request", "A start before 1900 or after 2199 - at `$.starts_at`.")
+    # Where no id is given it follows from the key, so that a repetition finds the same fixture.
+    fixture_id = body.fixture_id or keys.id_from(call.key)
+    starts_at_ms = (body.starts_at - _EPOCH) // dt.timedelta(milliseconds=1)
+    message = CreateFixture(fixture_id, body.sport, body.competition, body.name, starts_at_ms)
+    created = await command(call, fixture_id, message, FixtureCreated, message)
+    fixture = Fixture()
+    created.apply(fixture)
+    return fixture_json(fixture, {})
+
+
+async def change_phase(call: Call) -> api.PhaseNow:
+    path: api.FixturePath = call.path
+    body: api.PhaseChange = call.body
+    message = ChangePhase(path.fixture_id, body.phase, body.score)
+    changed = await command(call, path.fixture_id, message, PhaseChanged, message)
+    return api.PhaseNow(changed.fixture_id, changed.seq, changed.phase, changed.score)
+
+
+# Markets
+
+
+async def open_market(call: Call) -> api.Market:
+    """Opened, then priced: two commands, the second under a key that follows from the first."""
+    path: api.FixturePath = call.path
+    body: api.NewMarket = call.body
+    names = {selection.selection_id: selection.name for selection in body.selections}
+    if len(names) != len(body.selections):
+        raise Problem("invalid_request", "A selection is given twice - at `$.selections`.")
+    limits = body.limits
+    if limits.min_stake_minor > limits.max_stake_minor:
+        raise Problem("invalid_request", "The least stake is above the largest - at `$.limits`.")
+    market_id = f"{path.fixture_id}:{body.market_key}"
+    message = OpenMarket(
+        path.fixture_id,
+        market_id,
+        body.name,
+        body.kind,
+        call.services.licence.currency,
+        names,
+        Limits(limits.min_stake_minor, limits.max_stake_minor, limits.max_liability_minor),
+        MarketStatus(body.status),
+    )
+    opened = await command(call, path.fixture_id, message, MarketOpened, (path.fixture_id, body))
+    fixture, market = Fixture(), Market()
+    opened.apply(market, fixture)
+    odds = {one.selection_id: one.odds for one in body.selections if one.odds is not None}
+    if odds:
+        prices = ChangePrices(path.fixture_id, market_id, odds)
+        key = keys.following(call.key, "prices")
+        priced = await command(call, path.fixture_id, prices, PricesChanged, prices, key)
+        priced.apply(market, fixture)
+    return market_json(market)
+
+
+async def change_prices(call: Call) -> api.PricesNow:
+    path: api.MarketPath = call.path
+    body: api.PriceList = call.body
+    for selection_id, odds in body.odds.items():
+        if 0 < odds < MIN_ODDS:
+            raise Problem(
+                "invalid_request",
+                f"Odds are 0 or at least {MIN_ODDS} (1.0001) - at `$.odds.{selection_id}`.",
+            )
+    fixture_id = fixture_of(path.market_id)
+    message = ChangePrices(fixture_id, path.market_id, body.odds)
+    changed = await command(call, fixture_id, message, PricesChanged, message)
+    return api.PricesNow(changed.market_id, changed.seq, changed.odds_version, changed.odds)
+
+
+async def change_status(call: Call) -> api.StatusNow:
+    path: api.MarketPath = call.path
+    body: api.StatusChange = call.body
+    fixture_id = fixture_of(path.market_id)
+    message = ChangeStatus(
+        fixture_id, path.market_id, MarketStatus(body.status), body.in_play, body.bet_delay_ms
+    )
+    changed = await command(call, fixture_id, message, StatusChanged, message)
+    return api.StatusNow(
+        changed.market_id, changed.seq, changed.status, changed.in_play, changed.bet_delay_ms
+    )
+
+
+async def declare_result(call: Call) -> api.ResultNow:
+    path: api.MarketPath = call.path
+    body: api.ResultList = call.body
+    results = {}
+    for selection_id, given in body.results.items():
+        try:
+            results[selection_id] = Result(given.outcome, given.tied, given.places)
+        except ValueError as wrong:
+            where = f"$.results.{selection_id}"
+            raise Problem("invalid_request", f"{wrong} - at `{where}`.") from None
+    return await _declare(call, path.market_id, results, cancelled=False)
+
+
+async def cancel_market(call: Call) -> api.ResultNow:
+    path: api.MarketPath = call.path
+    return await _declare(call, path.market_id, {}, cancelled=True)
+
+
+async def _declare(
+    call: Call, market_id: str, results: dict[str, Result], *, cancelled: bool
+) -> api.ResultNow:
+    fixture_id = fixture_of(market_id)
+    message = DeclareResult(fixture_id, market_id, results, cancelled)
+    declared = await command(call, fixture_id, message, ResultDeclared, message)
+    return api.ResultNow(
+        declared.market_id,
+        declared.seq,
+        declared.version,
+        declared.cancelled,
+        {name: result_json(result) for name, result in declared.results.items()},
+    )
+
+
+async def withdraw_selection(call: Call) -> api.WithdrawnNow:
+    path: api.MarketPath = call.path
+    body: api.Withdrawal = call.body
+    fixture_id = fixture_of(path.market_id)
+    message = WithdrawSelection(fixture_id, path.market_id, body.selection_id)
+    withdrawn = await command(call, fixture_id, message, SelectionWithdrawn, message)
+    return api.WithdrawnNow(
+        withdrawn.market_id, withdrawn.seq, withdrawn.version, withdrawn.selection_id
+    )
+
+
+async def exposure(call: Call) -> api.Exposure:
+    path: api.MarketPath = call.path
+    question = GetExposure(path.market_id)
+    answer = await call.services.router.ask(BOOK, fixture_of(path.market_id), question)
+    book = granted(answer.reply, Exposure, call.services)
+    return api.Exposure(
+        book.market_id,
+        book.known,
+        book.holds,
+        {
+            selection_id: api.ExposureLine(line.bets, line.stakes_minor, line.liability_minor)
+            for selection_id, line in book.lines.items()
+        },
+    )
+
+
+def _staff(
+    path: str, handle: Any, name: str, summary: str, body: Any, reply: Any, *codes: str, **more: Any
+) -> Route:
+    """A change that staff make."""
+    return Route(
+        method="POST",
+        path=f"/v1/staff/{path}",
+        handle=handle,
+        name=name,
+        summary=summary,
+        tag="Staff",
+        body=body,
+        reply=reply,
+        auth=Auth.STAFF,
+        keyed=True,
+        codes=codes,
+        **more,
+    )
+
+
+_MARKET: dict[str, Any] = {"path_type": api.MarketPath}
+_FIXTURE: dict[str, Any] = {"path_type": api.FixturePath}
+
+ROUTES = [
+    _staff(
+        "fixtures",
+        create_fixture,
+        "createFixture",
+        "Create a fixture",
+        api.NewFixture,
+        api.Fixture,
+        Reason.ALREADY_EXISTS,
+        status=201,
+    ),
+    _staff(
+        "fixtures/{fixture_id}/phase",
+        change_phase,
+        "changePhase",
+        "Move a fixture on, or show another score",
+        api.PhaseChange,
+        api.PhaseNow,
+        Reason.UNKNOWN_FIXTURE,
+        Reason.WRONG_STATUS,
+        **_FIXTURE,
+    ),
+    _staff(
+        "fixtures/{fixture_id}/markets",
+        open_market,
+        "openMarket",
+        "Open a market, with prices where they are given",
+        api.NewMarket,
+        api.Market,
+        Reason.UNKNOWN_FIXTURE,
+        Reason.UNKNOWN_MARKET,
+        Reason.UNKNOWN_SELECTION,
+        Reason.ALREADY_EXISTS,
+        Reason.WRONG_STATUS,
+        status=201,
+        **_FIXTURE,
+    ),
+    _staff(
+        "markets/{market_id}/prices",
+        change_prices,
+        "changePrices",
+        "Change the prices of some selections; 0 takes one off the board",
+        api.PriceList,
+        api.PricesNow,
+        Reason.UNKNOWN_MARKET,
+        Reason.UNKNOWN_SELECTION,
+        Reason.WRONG_STATUS,
+        **_MARKET,
+    ),
+    _staff(
+        "markets/{market_id}/status",
+        change_status,
+        "changeStatus",
+        "Open, suspend or close a market",
+        api.StatusChange,
+        api.StatusNow,
+        Reason.UNKNOWN_MARKET,
+        Reason.WRONG_STATUS,
+        **_MARKET,
+    ),
+    _staff(
+        "markets/{market_id}/result",
+        declare_result,
+        "declareResult",
+        "Declare how every selection came out; again, to correct it",
+        api.ResultList,
+        api.ResultNow,
+        Reason.UNKNOWN_MARKET,
+        Reason.UNKNOWN_SELECTION,
+        Reason.INCOMPLETE_RESULT,
+        Reason.WRONG_STATUS,
+        **_MARKET,
+    ),
+    _staff(
+        "markets/{market_id}/cancel",
+        cancel_market,
+        "cancelMarket",
+        "Cancel a market: every bet on it is void",
+        api.Empty,
+        api.ResultNow,
+        Reason.UNKNOWN_MARKET,
+        Reason.WRONG_STATUS,
+        **_MARKET,
+    ),
+    _staff(
+        "markets/{market_id}/withdrawals",
+        withdraw_selection,
+        "withdrawSelection",
+        "Withdraw a runner: bets on it are void, the others run on",
+        api.Withdrawal,
+        api.WithdrawnNow,
+        Reason.UNKNOWN_MARKET,
+        Reason.UNKNOWN_SELECTION,
+        Reason.WRONG_STATUS,
+        **_MARKET,
+    ),
+    Route(
+        method="GET",
+        path="/v1/staff/markets/{market_id}/exposure",
+        handle=exposure,
+        name="exposure",
+        summary="Bets, stakes and liability of each selection",
+        tag="Staff",
+        reply=api.Exposure,
+        auth=Auth.STAFF,
+        path_type=api.MarketPath,
+        codes=(Reason.UNKNOWN_MARKET,),
+    ),
+]

@@ -1,0 +1,228 @@
+-- What the projector reads and writes. Tables without a schema are in the one it was told.
+
+-- name: take_turn
+-- One projector at a time, until the end of the transaction. Should the machine fail, the last
+-- steps may be lost: their positions with them, so they are made again from the journal.
+select
+    set_config('search_path', $1::text, true),
+    set_config('synchronous_commit', 'off', true),
+    pg_advisory_xact_lock(hashtext('projector of ' || $1::text))
+
+-- name: next_blocks
+-- The next blocks of every partition in turn: the first of each, then the second of each. At
+-- least one, however large; then as many as the bytes allow.
+with candidate as (
+    select
+        next.partition,
+        next.seq,
+        sum(next.bytes) over (order by next.seq - next.position, next.partition) - next.bytes
+            as bytes_before
+    from journal.partition
+    left join projected using (partition)
+    left join unnest($2::text[], $3::bigint[]) as ceiling (partition, seq) using (partition)
+    cross join lateral (
+        select
+            block.partition,
+            block.seq,
+            coalesce(projected.seq, $1) as position,
+            octet_length(block.body) as bytes
+        from journal.block
+        where
+            block.partition = partition.partition
+            and block.seq > coalesce(projected.seq, $1)
+            and (ceiling.seq is null or block.seq <= ceiling.seq)
+        order by block.seq
+        limit greatest(16, $4 / (select partitions from journal.scope))
+    ) as next
+)
+select
+    block.partition,
+    block.seq,
+    block.prev_hash,
+    block.hash,
+    block.recorded_at_ms,
+    block.count,
+    block.body
+from candidate
+inner join journal.block using (partition, seq)
+where candidate.bytes_before < $5
+order by block.partition, block.seq
+
+-- name: positions
+select partition, seq, hash from projected where partition = any($1::text[])
+
+-- name: move_positions
+insert into projected (partition, seq, hash, recorded_at_ms)
+select * from unnest($1::text[], $2::bigint[], $3::bytea[], $4::bigint[])
+on conflict (partition) do update set
+    seq = excluded.seq,
+    hash = excluded.hash,
+    recorded_at_ms = excluded.recorded_at_ms
+
+-- name: accounts
+select account, currency, kind, owner, balance_minor, version
+from account
+inner join unnest($1::text[], $2::text[]) as touched (account, currency)
+    using (account, currency)
+
+-- name: put_accounts
+insert into account (account, currency, kind, owner, balance_minor, version)
+select *
+from unnest($1::text[], $2::text[], $3::text[], $4::text[], $5::bigint[], $6::bigint[])
+on conflict (account, currency) do update set
+    balance_minor = excluded.balance_minor,
+    version = excluded.version
+
+-- name: bets
+select
+    bet.bet_id,
+    bet.player_id,
+    bet.currency,
+    bet.stake_minor,
+    bet.placed_at_ms,
+    bet.state,
+    bet.payout_minor,
+    bet.result_version,
+    bet.settled_at_ms,
+    leg.market_id,
+    leg.selection_id,
+    leg.odds
+from bet
+inner join leg on leg.bet_id = bet.bet_id and leg.number = 0
+where bet.bet_id = any($1::text[])
+
+-- name: change_bets
+update bet set
+    state = changed.state,
+    payout_minor = changed.payout_minor,
+    result_version = changed.result_version,
+    settled_at_ms = changed.settled_at_ms
+from unnest(
+    $1::text[], $2::text[], $3::text[], $4::bigint[], $5::bigint[],
+    $6::text[], $7::bigint[], $8::bigint[], $9::bigint[]
+) as changed (
+    bet_id, player_id, currency, stake_minor, placed_at_ms,
+    state, payout_minor, result_version, settled_at_ms
+)
+where bet.bet_id = changed.bet_id
+
+-- name: payments
+select
+    player_id,
+    payment_id,
+    direction,
+    state,
+    amount_minor,
+    currency,
+    processor,
+    method,
+    reference,
+    code,
+    requested_at_ms,
+    answered_at_ms
+from payment
+inner join unnest($1::text[], $2::text[]) as touched (player_id, payment_id)
+    using (player_id, payment_id)
+
+-- name: put_payments
+insert into payment (
+    player_id, payment_id, direction, state, amount_minor, currency,
+    processor, method, reference, code, requested_at_ms, answered_at_ms
+)
+select *
+from unnest(
+    $1::text[], $2::text[], $3::text[], $4::text[], $5::bigint[], $6::text[],
+    $7::text[], $8::text[], $9::text[], $10::text[], $11::bigint[], $12::bigint[]
+)
+on conflict (player_id, payment_id) do update set
+    state = excluded.state,
+    reference = excluded.reference,
+    code = excluded.code,
+    answered_at_ms = excluded.answered_at_ms
+
+-- name: fixtures
+select fixture_id, sport, competition, name, starts_at_ms, phase, score, seq
+from fixture
+where fixture_id = any($1::text[])
+
+-- name: put_fixtures
+insert into fixture (fixture_id, sport, competition, name, starts_at_ms, phase, score, seq)
+select *
+from unnest(
+    $1::text[], $2::text[], $3::text[], $4::text[], $5::bigint[], $6::text[], $7::text[],
+    $8::bigint[]
+)
+on conflict (fixture_id) do update set
+    phase = excluded.phase,
+    score = excluded.score,
+    seq = excluded.seq
+
+-- name: markets
+select
+    market_id,
+    fixture_id,
+    opened_seq,
+    name,
+    kind,
+    currency,
+    status,
+    in_play,
+    bet_delay_ms,
+    min_stake_minor,
+    max_stake_minor,
+    max_liability_minor,
+    odds_version,
+    source_sequence,
+    selection_count,
+    result_count,
+    result_version,
+    settled_version
+from market
+where market_id = any($1::text[])
+
+-- name: put_markets
+insert into market (
+    market_id, fixture_id, opened_seq, name, kind, currency, status, in_play, bet_delay_ms,
+    min_stake_minor, max_stake_minor, max_liability_minor,
+    odds_version, source_sequence, selection_count, result_count, result_version, settled_version
+)
+select *
+from unnest(
+    $1::text[], $2::text[], $3::bigint[], $4::text[], $5::text[], $6::text[], $7::text[],
+    $8::boolean[], $9::bigint[],
+    $10::bigint[], $11::bigint[], $12::bigint[],
+    $13::bigint[], $14::bigint[], $15::int[], $16::int[], $17::bigint[], $18::bigint[]
+)
+on conflict (market_id) do update set
+    status = excluded.status,
+    in_play = excluded.in_play,
+    bet_delay_ms = excluded.bet_delay_ms,
+    odds_version = excluded.odds_version,
+    source_sequence = excluded.source_sequence,
+    result_count = excluded.result_count,
+    result_version = excluded.result_version,
+    settled_version = excluded.settled_version
+
+-- name: change_selections
+update selection set
+    odds = coalesce(changed.odds, selection.odds),
+    withdrawn = coalesce(changed.withdrawn, selection.withdrawn),
+    outcome = coalesce(changed.outcome, selection.outcome),
+    tied = coalesce(changed.tied, selection.tied),
+    places = coalesce(changed.places, selection.places),
+    result_version = coalesce(changed.result_version, selection.result_version)
+from unnest(
+    $1::text[], $2::text[], $3::bigint[], $4::boolean[], $5::text[], $6::int[], $7::int[],
+    $8::bigint[]
+) as changed (market_id, selection_id, odds, withdrawn, outcome, tied, places, result_version)
+where
+    selection.market_id = changed.market_id
+    and selection.selection_id = changed.selection_id
+
+-- name: add_exposure
+insert into exposure as old (market_id, selection_id, bets, stakes_minor, liability_minor)
+select * from unnest($1::text[], $2::text[], $3::bigint[], $4::bigint[], $5::bigint[])
+on conflict (market_id, selection_id) do update set
+    bets = old.bets + excluded.bets,
+    stakes_minor = old.stakes_minor + excluded.stakes_minor,
+    liability_minor = old.liability_minor + excluded.liability_minor

@@ -1,0 +1,251 @@
+-- What the gateway and the coordinators read. Each has an index in the migrations.
+
+-- name: head
+select coalesce(max(seq), 0) from journal.block where partition = $1
+
+-- name: position
+select coalesce(max(seq), 0) from projected where partition = $1
+
+-- name: heads
+select
+    partition,
+    coalesce((select max(seq) from journal.block where block.partition = known.partition), 0)
+from journal.partition as known
+
+-- name: positions
+select partition, coalesce(projected.seq, 0)
+from journal.partition
+left join projected using (partition)
+
+-- name: lag
+-- The one place that looks at a clock: Postgres's, against the time that the block's shard wrote.
+select
+    coalesce(sum(head - position), 0)::bigint,
+    coalesce(
+        greatest(0, extract(epoch from clock_timestamp()) * 1000 - min(waiting_since_ms)), 0
+    )::bigint
+from (
+    select
+        coalesce(projected.seq, 0) as position,
+        coalesce((select max(seq) from journal.block where partition = known.partition), 0)
+            as head,
+        (
+            select recorded_at_ms
+            from journal.block
+            where partition = known.partition and seq > coalesce(projected.seq, 0)
+            order by seq
+            limit 1
+        ) as waiting_since_ms
+    from journal.partition as known
+    left join projected using (partition)
+) as partitions
+
+-- name: bets
+-- Of the two halves, one runs; the open ones have an index of their own.
+with page as (
+    (
+        select bet_id
+        from bet
+        where
+            $5::text = 'open'
+            and state = 'open'
+            and player_id = $1
+            and (placed_at_ms, bet_id) < ($2::bigint, $3::text)
+        order by placed_at_ms desc, bet_id desc
+        limit $4
+    )
+    union all
+    (
+        select bet_id
+        from bet
+        where
+            $5::text is distinct from 'open'
+            and ($5::text is null or state <> 'open')
+            and player_id = $1
+            and (placed_at_ms, bet_id) < ($2::bigint, $3::text)
+        order by placed_at_ms desc, bet_id desc
+        limit $4
+    )
+)
+select
+    bet.bet_id,
+    bet.player_id,
+    bet.currency,
+    bet.stake_minor,
+    bet.placed_at_ms,
+    bet.state,
+    bet.payout_minor,
+    bet.result_version,
+    bet.settled_at_ms,
+    (select json_agg(leg order by leg.number)::text from leg where leg.bet_id = bet.bet_id)
+from page
+inner join bet using (bet_id)
+order by bet.placed_at_ms desc, bet.bet_id desc
+
+-- name: bet
+select
+    bet_id,
+    player_id,
+    currency,
+    stake_minor,
+    placed_at_ms,
+    state,
+    payout_minor,
+    result_version,
+    settled_at_ms,
+    (select json_agg(leg order by leg.number)::text from leg where leg.bet_id = bet.bet_id)
+from bet
+where player_id = $1 and bet_id = $2
+
+-- name: statement
+select
+    posting.version,
+    posting.partition || '.' || posting.seq || '.' || posting.number,
+    transfer.at_ms,
+    transfer.kind,
+    posting.amount_minor,
+    posting.balance_after_minor,
+    transfer.reference,
+    posting.currency
+from posting
+inner join transfer using (partition, seq, number)
+where posting.account = 'cash/' || $1::text and posting.version < $2
+order by posting.version desc
+limit $3
+
+-- name: payments
+select
+    player_id,
+    payment_id,
+    direction,
+    state,
+    amount_minor,
+    currency,
+    processor,
+    method,
+    reference,
+    code,
+    requested_at_ms,
+    answered_at_ms
+from payment
+where player_id = $1 and (requested_at_ms, payment_id) < ($2::bigint, $3::text)
+order by requested_at_ms desc, payment_id desc
+limit $4
+
+-- name: stuck_payments
+select
+    player_id,
+    payment_id,
+    direction,
+    state,
+    amount_minor,
+    currency,
+    processor,
+    method,
+    reference,
+    code,
+    requested_at_ms,
+    answered_at_ms
+from payment
+where state = 'pending' and requested_at_ms < $1
+order by requested_at_ms, payment_id
+limit $2
+
+-- name: bets_to_settle
+select leg.bet_id, bet.player_id
+from leg
+inner join bet using (bet_id)
+where
+    leg.market_id = $1
+    and leg.selection_id = $2
+    and bet.result_version < $3
+    and leg.bet_id > $5
+order by leg.bet_id
+limit $4
+
+-- name: liabilities
+-- One statement, so that totals and positions are those of one moment.
+select
+    (select json_object_agg(partition, seq) from projected)::text as positions,
+    (
+        select json_agg(json_build_array(market_id, selection_id, bets, stakes_minor, liability_minor))
+        from exposure
+        where market_id = any($1::text[])
+    )::text as lines
+
+-- name: exposure
+select selection_id, bets, stakes_minor, liability_minor from exposure where market_id = $1
+
+-- name: fixtures
+select
+    fixture_id,
+    sport,
+    competition,
+    name,
+    starts_at_ms,
+    phase,
+    score,
+    seq,
+    (
+        select coalesce(json_agg(listed order by listed.opened_seq), '[]')::text
+        from (
+            select
+                market.*,
+                (
+                    select
+                        coalesce(
+                            json_agg(
+                                json_build_object(
+                                    'selection_id', selection_id,
+                                    'name', selection.name,
+                                    'odds', odds,
+                                    'withdrawn', withdrawn,
+                                    'result',
+                                    case
+                                        when outcome is not null
+                                            then json_build_array(outcome, tied, places)
+                                    end
+                                )
+                                order by number
+                            ),
+                            '[]'
+                        )
+                    from selection
+                    where selection.market_id = market.market_id
+                ) as selections
+            from market
+            where market.fixture_id = fixture.fixture_id
+        ) as listed
+    ) as markets
+from fixture
+where
+    ($1::text is null or sport = $1)
+    and ($2::text is null or phase = $2)
+    and (starts_at_ms, fixture_id) > ($3::bigint, $4::text)
+order by starts_at_ms, fixture_id
+limit $5
+
+-- name: sports
+select sport, count(*)
+from fixture
+where phase in ('scheduled', 'in_play')
+group by sport
+order by sport
+
+-- name: unsettled
+select
+    market.fixture_id,
+    market.market_id,
+    market.result_version,
+    selection.selection_id,
+    selection.outcome,
+    selection.tied,
+    selection.places,
+    selection.result_version as version
+from market
+left join selection
+    on
+        selection.market_id = market.market_id
+        and selection.result_version > market.settled_version
+where market.settled_version < market.result_version
+order by market.market_id, selection.number

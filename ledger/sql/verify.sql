@@ -1,0 +1,211 @@
+-- What the verifier asks. Each fault of the books comes as one line of text, all are counted.
+
+-- name: claim
+-- Any number may verify at once, but not while a rebuild changes the tables under their names.
+select pg_try_advisory_lock_shared(hashtext('ledger rebuild'))
+
+-- name: give_back
+select pg_advisory_unlock_shared(hashtext('ledger rebuild'))
+
+-- name: scope
+select name from journal.scope
+
+-- name: counts
+-- How much there is to look at in the checks below.
+select
+    (select count(*) from account) as accounts,
+    (select count(*) from transfer) as transfers,
+    (select count(*) from posting) as postings,
+    (select count(distinct currency) from account) as currencies
+
+-- name: partitions
+-- Those of the scope, and any other that somebody wrote blocks of.
+with recursive written as (
+    (select partition from journal.block order by partition limit 1)
+    union all
+    select (
+        select block.partition
+        from journal.block
+        where block.partition > written.partition
+        order by block.partition
+        limit 1
+    )
+    from written
+    where written.partition is not null
+)
+select
+    partition,
+    known.partition is not null as known,
+    coalesce(projected.seq, 0) as seq,
+    projected.hash
+from journal.partition as known
+full join (select partition from written where partition is not null) as written using (partition)
+left join projected using (partition)
+order by partition
+
+-- name: blocks
+select partition, seq, prev_hash, hash, recorded_at_ms, count, body
+from journal.block
+where partition = $1
+order by seq
+
+-- name: stray_positions
+select projected.partition || ' is projected, and is no partition of this scope'
+from projected
+left join journal.partition using (partition)
+where partition.partition is null
+
+-- name: unbalanced_currencies
+select currency || ': all balances together are ' || sum(balance_minor) || ' instead of 0'
+from account
+group by currency
+having sum(balance_minor) <> 0
+
+-- name: balances_without_postings
+select
+    account || ' ' || currency || ': balance ' || balance_minor || ' at version ' || version
+    || ', and its ' || coalesce(count, 0) || ' postings make ' || coalesce(sum, 0)
+from account
+full join (
+    select account, currency, sum(amount_minor) as sum, count(*) as count
+    from posting
+    group by account, currency
+) as posted using (account, currency)
+where (balance_minor, version) is distinct from (sum, count)
+
+-- name: broken_postings
+select
+    account || ' ' || currency || ' version ' || version || ': '
+    || balance_before_minor || ' + ' || amount_minor || ' = ' || balance_after_minor
+    || ' after version ' || version_before || ' left ' || balance_left
+from (
+    select
+        *,
+        lag(version, 1, 0::bigint) over followed as version_before,
+        lag(balance_after_minor, 1, 0::bigint) over followed as balance_left
+    from posting
+    window followed as (partition by account, currency order by version)
+) as chain
+where
+    version <> version_before + 1
+    or balance_before_minor <> balance_left
+    or balance_after_minor <> balance_before_minor + amount_minor
+
+-- name: one_sided_transfers
+-- A transfer's two postings are found by its place; what is on one side only is a fault.
+select
+    partition || ' block ' || seq || ' transfer ' || number || ': '
+    || coalesce(expected, 'no transfer') || ', posted as ' || coalesce(posted, 'nothing')
+from (
+    select
+        partition, seq, number,
+        debit || ' ' || -amount_minor || ' ' || currency || ', '
+        || credit || ' ' || amount_minor || ' ' || currency as expected
+    from transfer
+) as wanted
+full join (
+    select
+        partition, seq, number,
+        string_agg(account || ' ' || amount_minor || ' ' || currency, ', ' order by amount_minor)
+            as posted
+    from posting
+    group by partition, seq, number
+) as found using (partition, seq, number)
+where expected is distinct from posted
+
+-- name: accounts_out_of_bounds
+select account || ' is at ' || balance_minor || ' ' || currency
+from account
+where
+    (balance_minor < 0 and kind in ('cash', 'held', 'withdrawing'))
+    or (balance_minor > 0 and kind = 'debt')
+
+-- name: written
+-- What was written of each partition, to be held against what its entries make.
+select
+    partition,
+    coalesce(transfers, 0) as transfers,
+    coalesce(moved_minor, 0)::bigint as moved_minor,
+    coalesce(entries, 0) as entries,
+    coalesce(answers, 0) as answers
+from (
+    select partition, count(*) as transfers, sum(amount_minor) as moved_minor
+    from transfer
+    group by partition
+) as moved
+full join (select partition, count(*) as entries from audit group by partition) as audited
+    using (partition)
+full join (select partition, count(*) as answers from answer group by partition) as answered
+    using (partition)
+
+-- name: wallets
+-- A wallet that no money has ever reached has no account.
+select
+    player_id,
+    coalesce(sum(balance_minor) filter (where kind = 'cash'), 0)::bigint as cash_minor,
+    coalesce(sum(balance_minor) filter (where kind = 'held'), 0)::bigint as held_minor,
+    coalesce(sum(balance_minor) filter (where kind = 'withdrawing'), 0)::bigint
+        as withdrawing_minor,
+    coalesce(-sum(balance_minor) filter (where kind = 'debt'), 0)::bigint as debt_minor
+from unnest($1::text[]) as player_id
+left join account
+    on account.account in (
+        'cash/' || player_id, 'held/' || player_id, 'withdrawing/' || player_id, 'debt/' || player_id
+    )
+group by player_id
+
+-- name: bets
+select bet_id, player_id, currency, stake_minor, placed_at_ms, state, payout_minor,
+    result_version, coalesce(settled_at_ms, 0) as settled_at_ms
+from bet
+where bet_id = any($1::text[])
+
+-- name: legs
+select bet_id, fixture_id, market_id, selection_id, odds, odds_version, fixture_name, market_name,
+    selection_name, in_play
+from leg
+where bet_id = any($1::text[])
+order by bet_id, number
+
+-- name: players
+select player_id, licence, name, email, birth_date::text as birth_date, registered_at_ms
+from player
+where player_id = any($1::text[])
+
+-- name: pending_payments
+select player_id, payment_id, direction, amount_minor, processor, method, requested_at_ms
+from payment
+where player_id = any($1::text[]) and state = 'pending'
+order by player_id, payment_id
+
+-- name: fixtures
+select fixture_id, sport, competition, name, starts_at_ms, phase, score, seq
+from fixture
+where fixture_id = any($1::text[])
+
+-- name: markets
+select market_id, fixture_id, name, kind, currency, status, in_play, bet_delay_ms,
+    min_stake_minor, max_stake_minor, max_liability_minor, odds_version, source_sequence,
+    result_version, settled_version
+from market
+where market_id = any($1::text[])
+
+-- name: selections
+select market_id, selection_id, name, odds, withdrawn, outcome, tied, places
+from selection
+where market_id = any($1::text[])
+order by market_id, number
+
+-- name: exposure
+select market_id, selection_id, bets, stakes_minor, liability_minor from exposure
+
+-- name: totals
+-- Rows that no actor of the journal has would not be asked for by any of the above.
+select
+    (select count(*) from bet) as bets,
+    (select count(*) from leg) as legs,
+    (select count(*) from player) as players,
+    (select count(*) from payment where state = 'pending') as pending_payments,
+    (select count(*) from fixture) as fixtures,
+    (select count(*) from market) as markets,
+    (select count(*) from selection) as selections

@@ -1,0 +1,561 @@
+"""What the projector makes of blocks: the rows of one step, in memory.
+
+    batch = Batch(); batch.add(block) ...    decode, expand to transfers, note what is touched
+    tables = Tables(); tables.<rows> = ...   the rows touched, as the database has them now
+    tables.fold(batch)                       events become rows
+
+Nothing here touches the database: `ledger.projector` reads the rows before and writes them after.
+Only columns that the journal alone decides are made, so that the same journal makes the same rows.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections import defaultdict
+from typing import Any, assert_never
+
+import msgspec
+
+from actors.base import Refused
+from actors.bet import BetEvent, BetPlaced, BetSettled, BetState, SettlementReversed
+from actors.entries import AnyEvent, Entry, Opened, answer_of, decode_entries
+from actors.fixture import FixtureCreated, PhaseChanged
+from actors.market import (
+    Line,
+    MarketOpened,
+    MarketStatus,
+    PricesChanged,
+    ResultDeclared,
+    SelectionWithdrawn,
+    SettlementCompleted,
+    StatusChanged,
+)
+from actors.player import EmailClaimed, LoggedIn, LoginFailed, PlayerRegistered
+from actors.results import VOID, Result
+from actors.wallet import (
+    DepositCompleted,
+    DepositFailed,
+    DepositRequested,
+    Direction,
+    WithdrawalCompleted,
+    WithdrawalFailed,
+    WithdrawalRequested,
+)
+from ledger.accounts import PLAYER_KINDS, AccountKind, Transfer
+from ledger.blocks import Block
+
+PaymentEvent = (
+    DepositRequested
+    | DepositCompleted
+    | DepositFailed
+    | WithdrawalRequested
+    | WithdrawalCompleted
+    | WithdrawalFailed
+)
+
+
+class LedgerFault(Exception):
+    """The journal says something that cannot be. The projector stops; it never skips."""
+
+
+# What the blocks say
+
+
+class Outcome(msgspec.Struct):
+    """One entry of the journal with its transfers, event by event."""
+
+    partition: str
+    seq: int
+    number: int
+    """Counts the entries of the block from 0."""
+    entry: Entry
+    transfers: list[tuple[Transfer, ...]]
+
+
+class Batch:
+    """The outcomes of some blocks, and which rows they touch."""
+
+    def __init__(self) -> None:
+        self.outcomes: list[Outcome] = []
+        self.accounts: set[tuple[str, str]] = set()
+        """Names and currencies."""
+        self.payments: set[tuple[str, str]] = set()
+        """Players and payment ids."""
+        self.touched: defaultdict[str, set[str]] = defaultdict(set)
+        """Ids by kind of actor."""
+
+    def add(self, block: Block) -> None:
+        """Take a block whose place in the chain has been checked."""
+        place = f"{block.partition} block {block.seq}"
+        try:
+            entries = decode_entries(block.body)
+        except msgspec.MsgspecError as error:
+            raise LedgerFault(f"{place} can't be read: {error}") from error
+        if len(entries) != block.count:
+            raise LedgerFault(f"{place} says {block.count} entries and holds {len(entries)}")
+        for number, entry in enumerate(entries):
+            transfers = [event.transfers(block.partition) for event in entry.events]
+            self.outcomes.append(Outcome(block.partition, block.seq, number, entry, transfers))
+            for event in entry.events:
+                for address in event.cast():
+                    kind, _, actor_id = address.partition("/")
+                    self.touched[kind].add(actor_id)
+                if isinstance(event, PaymentEvent):
+                    self.payments.add((event.player_id, event.payment_id))
+            for moved in transfers:
+                for transfer in moved:
+                    self.accounts.add((transfer.debit, transfer.currency))
+                    self.accounts.add((transfer.credit, transfer.currency))
+
+
+# Rows that change. Their fields are the columns, in the order the queries name them.
+
+
+class AccountRow(msgspec.Struct):
+    account: str
+    currency: str
+    kind: str
+    owner: str
+    balance_minor: int = 0
+    version: int = 0
+
+
+class BetRow(msgspec.Struct):
+    bet_id: str
+    player_id: str
+    currency: str
+    stake_minor: int
+    placed_at_ms: int
+    state: str = BetState.OPEN.value
+    payout_minor: int = 0
+    result_version: int = 0
+    settled_at_ms: int | None = None
+
+
+class PaymentRow(msgspec.Struct):
+    player_id: str
+    payment_id: str
+    direction: str
+    state: str
+    amount_minor: int
+    currency: str
+    processor: str
+    method: str
+    reference: str | None
+    code: str | None
+    requested_at_ms: int
+    answered_at_ms: int | None = None
+
+
+class FixtureRow(msgspec.Struct):
+    fixture_id: str
+    sport: str
+    competition: str
+    name: str
+    starts_at_ms: int
+    phase: str
+    score: str
+    seq: int
+
+
+class MarketRow(msgspec.Struct):
+    market_id: str
+    fixture_id: str
+    opened_seq: int
+    name: str
+    kind: str
+    currency: str
+    status: str
+    in_play: bool
+    bet_delay_ms: int
+    min_stake_minor: int
+    max_stake_minor: int
+    max_liability_minor: int
+    odds_version: int
+    source_sequence: int
+    selection_count: int
+    result_count: int
+    result_version: int
+    settled_version: int
+
+
+class SelectionRow(msgspec.Struct):
+    market_id: str
+    selection_id: str
+    number: int
+    name: str
+    odds: int = 0
+    withdrawn: bool = False
+    outcome: str | None = None
+    tied: int | None = None
+    places: int | None = None
+    result_version: int = 0
+
+
+class SelectionChange(msgspec.Struct):
+    """What became of a selection that is not in memory; None leaves a column as it is.
+
+    Markets have up to 20,000 selections: to read them all for each change of price is too much.
+    """
+
+    market_id: str
+    selection_id: str
+    odds: int | None = None
+    withdrawn: bool | None = None
+    outcome: str | None = None
+    tied: int | None = None
+    places: int | None = None
+    result_version: int | None = None
+
+
+# The words on a statement. `stake` and `payout` are what a player knows them by.
+_WORDS: dict[type[msgspec.Struct], str] = {
+    DepositCompleted: "deposit",
+    WithdrawalRequested: "withdrawal",
+    WithdrawalCompleted: "withdrawal_paid",
+    WithdrawalFailed: "withdrawal_returned",
+    BetPlaced: "stake",
+    BetSettled: "payout",
+    SettlementReversed: "reversal",
+}
+
+_SECRET = frozenset({"password_hash"})
+"""Fields that the audit leaves out."""
+
+_encoder = msgspec.msgpack.Encoder()
+_json = msgspec.json.Encoder()
+
+
+class Tables:
+    """The rows of one step: those that change, loaded before, and those that are only added."""
+
+    def __init__(self) -> None:
+        self.accounts: dict[tuple[str, str], AccountRow] = {}
+        self.bets: dict[str, BetRow] = {}
+        self.legs: dict[str, tuple[str, str, int]] = {}
+        """Of each bet: market, selection and odds."""
+        self.payments: dict[tuple[str, str], PaymentRow] = {}
+        self.fixtures: dict[str, FixtureRow] = {}
+        self.markets: dict[str, MarketRow] = {}
+
+        self.new_bets: list[BetRow] = []
+        self.new_selections: dict[tuple[str, str], SelectionRow] = {}
+        self.selection_changes: dict[tuple[str, str], SelectionChange] = {}
+        self.exposure: defaultdict[tuple[str, str], Line] = defaultdict(Line)
+        """What to add to the totals."""
+
+        self.added: dict[str, list[tuple[Any, ...]]] = {
+            "transfer": [],
+            "posting": [],
+            "player": [],
+            "leg": [],
+            "price_change": [],
+            "answer": [],
+            "audit": [],
+        }
+        """Complete rows by table."""
+
+    def fold(self, batch: Batch) -> None:
+        """Turn events into rows. Raises `LedgerFault` for what cannot have happened."""
+        block, number = ("", 0), 0
+        for outcome in batch.outcomes:
+            if block != (outcome.partition, outcome.seq):
+                block, number = (outcome.partition, outcome.seq), 0
+            for event, transfers in zip(outcome.entry.events, outcome.transfers, strict=True):
+                try:
+                    self._apply(event)
+                except KeyError as error:
+                    place = f"{outcome.partition} block {outcome.seq} entry {outcome.number}"
+                    name = type(event).__name__
+                    raise LedgerFault(f"{place}: {name} of an unknown {error}") from error
+                for transfer in transfers:
+                    self._post(outcome, event, transfer, number)
+                    number += 1
+            self._note(outcome)
+
+    # Money
+
+    def _post(self, outcome: Outcome, event: AnyEvent, transfer: Transfer, number: int) -> None:
+        """Write a transfer and its two postings."""
+        place = (outcome.partition, outcome.seq, number)
+        kind = _WORDS[type(event)]
+        # A settlement gives the stake to the house before the house pays.
+        if kind == "payout" and transfer.debit.startswith(AccountKind.HELD):
+            kind = "settled_stake"
+        assert isinstance(event, BetEvent | PaymentEvent), "only bets and payments move money"
+        reference = event.bet_id if isinstance(event, BetEvent) else event.payment_id
+        amount, currency = transfer.amount_minor, transfer.currency
+        self.added["transfer"].append(
+            (
+                *place,
+                outcome.number,
+                outcome.entry.at_ms,
+                kind,
+                reference,
+                transfer.debit,
+                transfer.credit,
+                amount,
+                currency,
+            )
+        )
+        for name, change in ((transfer.debit, -amount), (transfer.credit, amount)):
+            account = self.accounts.get((name, currency))
+            if account is None:
+                account_kind, _, owner = name.partition("/")
+                account = AccountRow(name, currency, account_kind, owner)
+                self.accounts[name, currency] = account
+            before = account.balance_minor
+            account.balance_minor = after = before + change
+            account.version += 1
+            if after < 0 and account.kind in PLAYER_KINDS:
+                raise LedgerFault(f"{place}: {name} would be {after} {currency}, below zero")
+            if after > 0 and account.kind == AccountKind.DEBT:
+                raise LedgerFault(f"{place}: {name} would be {after} {currency}, above zero")
+            self.added["posting"].append(
+                (name, account.version, currency, change, before, after, *place)
+            )
+
+    # Entries
+
+    def _note(self, outcome: Outcome) -> None:
+        """Write what every entry leaves: its line in the audit, and its key's first answer."""
+        entry = outcome.entry
+        documents = [{"event": type(event).__name__, **_document(event)} for event in entry.events]
+        self.added["audit"].append(
+            (
+                outcome.partition,
+                outcome.seq,
+                outcome.number,
+                entry.owner,
+                entry.by,
+                entry.at_ms,
+                [document["event"] for document in documents],
+                _json.encode(documents).decode(),
+            )
+        )
+        if entry.key:
+            answer = _encoder.encode(answer_of(entry))
+            self.added["answer"].append(
+                (outcome.partition, entry.owner, entry.key, entry.fingerprint, answer)
+            )
+
+    # Everything else
+
+    def _apply(self, event: AnyEvent) -> None:
+        match event:
+            case BetPlaced():
+                self._bet_placed(event)
+            case BetSettled():
+                bet = self.bets[event.bet_id]
+                if bet.state == BetState.OPEN:
+                    self._line_of(bet).take(bet.stake_minor, self.legs[bet.bet_id][2])
+                bet.state = event.result.outcome.value
+                bet.payout_minor = event.payout_minor
+                bet.result_version = event.version
+                bet.settled_at_ms = event.at_ms
+            case SettlementReversed():
+                bet = self.bets[event.bet_id]
+                bet.state = BetState.OPEN.value
+                bet.payout_minor = 0
+                self._line_of(bet).add(bet.stake_minor, self.legs[bet.bet_id][2])
+            case DepositRequested() | WithdrawalRequested():
+                self._payment_requested(event)
+            case DepositCompleted() | WithdrawalCompleted():
+                payment = self.payments[event.player_id, event.payment_id]
+                payment.state = "completed"
+                payment.reference = event.reference
+                payment.answered_at_ms = event.at_ms
+            case DepositFailed() | WithdrawalFailed():
+                payment = self.payments[event.player_id, event.payment_id]
+                payment.state = "failed"
+                payment.code = event.code
+                payment.answered_at_ms = event.at_ms
+            case PlayerRegistered():
+                self.added["player"].append(
+                    (
+                        event.player_id,
+                        event.licence,
+                        event.name,
+                        event.email,
+                        dt.date.fromisoformat(event.birth_date),
+                        event.currency,
+                        event.at_ms,
+                    )
+                )
+            case FixtureCreated():
+                self.fixtures[event.fixture_id] = FixtureRow(
+                    event.fixture_id,
+                    event.sport,
+                    event.competition,
+                    event.name,
+                    event.starts_at_ms,
+                    "scheduled",
+                    "",
+                    event.seq,
+                )
+            case PhaseChanged():
+                fixture = self.fixtures[event.fixture_id]
+                fixture.seq = event.seq
+                fixture.phase = event.phase.value
+                fixture.score = event.score
+            case MarketOpened():
+                self._market_opened(event)
+            case PricesChanged():
+                market = self._market(event)
+                market.odds_version = event.odds_version
+                market.source_sequence = event.source_sequence
+                for selection_id, odds in event.odds.items():
+                    self._selection(event.market_id, selection_id).odds = odds
+                    self.added["price_change"].append(
+                        (event.market_id, event.odds_version, selection_id, odds, event.at_ms)
+                    )
+            case StatusChanged():
+                market = self._market(event)
+                market.status = event.status.value
+                market.in_play = event.in_play
+                market.bet_delay_ms = event.bet_delay_ms
+            case SelectionWithdrawn():
+                market = self._market(event)
+                market.result_version = event.version
+                # A selection is withdrawn once, and before the rest of the results or after all.
+                market.result_count = min(market.result_count + 1, market.selection_count)
+                selection = self._selection(event.market_id, event.selection_id)
+                selection.withdrawn = True
+                selection.odds = 0
+                _set_result(selection, VOID, event.version)
+            case ResultDeclared():
+                market = self._market(event)
+                market.result_version = event.version
+                market.result_count = market.selection_count
+                status = MarketStatus.CANCELLED if event.cancelled else MarketStatus.CLOSED
+                market.status = status.value
+                for selection_id, result in event.results.items():
+                    selection = self._selection(event.market_id, selection_id)
+                    _set_result(selection, result, event.version)
+            case SettlementCompleted():
+                market = self._market(event)
+                market.settled_version = event.version
+                last = event.version == market.result_version
+                complete = market.result_count == market.selection_count
+                if last and complete and market.status == MarketStatus.CLOSED:
+                    market.status = MarketStatus.SETTLED.value
+            case EmailClaimed() | LoggedIn() | LoginFailed() | Refused() | Opened():
+                pass  # in the audit only
+            case _:
+                assert_never(event)
+
+    def _bet_placed(self, event: BetPlaced) -> None:
+        (leg,) = event.legs  # a bet is a single
+        bet = BetRow(
+            event.bet_id,
+            event.player_id,
+            event.stake.currency,
+            event.stake.minor,
+            event.at_ms,
+        )
+        self.bets[bet.bet_id] = bet
+        self.new_bets.append(bet)
+        self.legs[bet.bet_id] = (leg.market_id, leg.selection_id, leg.odds)
+        self._line_of(bet).add(bet.stake_minor, leg.odds)
+        self.added["leg"].append(
+            (
+                bet.bet_id,
+                0,
+                leg.fixture_id,
+                leg.market_id,
+                leg.selection_id,
+                leg.odds,
+                leg.odds_version,
+                leg.fixture_name,
+                leg.market_name,
+                leg.selection_name,
+                leg.in_play,
+            )
+        )
+
+    def _line_of(self, bet: BetRow) -> Line:
+        market_id, selection_id, _ = self.legs[bet.bet_id]
+        return self.exposure[market_id, selection_id]
+
+    def _payment_requested(self, event: DepositRequested | WithdrawalRequested) -> None:
+        deposit = isinstance(event, DepositRequested)
+        self.payments[event.player_id, event.payment_id] = PaymentRow(
+            event.player_id,
+            event.payment_id,
+            (Direction.DEPOSIT if deposit else Direction.WITHDRAWAL).value,
+            "pending",
+            event.amount.minor,
+            event.amount.currency,
+            event.processor,
+            event.method,
+            None,
+            None,
+            event.at_ms,
+        )
+
+    def _market_opened(self, event: MarketOpened) -> None:
+        self.fixtures[event.fixture_id].seq = event.seq
+        self.markets[event.market_id] = MarketRow(
+            event.market_id,
+            event.fixture_id,
+            event.seq,
+            event.name,
+            event.kind,
+            event.currency,
+            event.status.value,
+            False,
+            0,
+            event.limits.min_stake_minor,
+            event.limits.max_stake_minor,
+            event.limits.max_liability_minor,
+            odds_version=0,
+            source_sequence=0,
+            selection_count=len(event.selections),
+            result_count=0,
+            result_version=0,
+            settled_version=0,
+        )
+        for number, (selection_id, name) in enumerate(event.selections.items()):
+            row = SelectionRow(event.market_id, selection_id, number, name)
+            self.new_selections[event.market_id, selection_id] = row
+
+    def _market(
+        self,
+        event: PricesChanged
+        | StatusChanged
+        | SelectionWithdrawn
+        | ResultDeclared
+        | SettlementCompleted,
+    ) -> MarketRow:
+        self.fixtures[event.fixture_id].seq = event.seq
+        return self.markets[event.market_id]
+
+    def _selection(self, market_id: str, selection_id: str) -> SelectionRow | SelectionChange:
+        place = (market_id, selection_id)
+        if place in self.new_selections:
+            return self.new_selections[place]
+        if place not in self.selection_changes:
+            self.selection_changes[place] = SelectionChange(market_id, selection_id)
+        return self.selection_changes[place]
+
+
+def _set_result(selection: SelectionRow | SelectionChange, result: Result, version: int) -> None:
+    selection.outcome = result.outcome.value
+    selection.tied = result.tied
+    selection.places = result.places
+    selection.result_version = version
+
+
+def _document(value: Any) -> Any:
+    """The value with its structs as objects, field by field, without what is secret."""
+    if isinstance(value, msgspec.Struct):
+        return {
+            name: _document(getattr(value, name))
+            for name in value.__struct_fields__
+            if name not in _SECRET
+        }
+    if isinstance(value, tuple | list):
+        return [_document(item) for item in value]
+    if isinstance(value, dict):
+        return {key: _document(item) for key, item in value.items()}
+    return value

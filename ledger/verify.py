@@ -1,0 +1,392 @@
+"""Proof of the ledger: the chains, the books in themselves, and the books against the journal.
+
+    chain       every block follows from the one before, says what it holds, and can be read
+    positions   the projector is not beyond the journal, and not in another one
+    books       every currency sums to zero, balances follow from postings, postings from
+                transfers, and no account is on the wrong side of zero
+    fold        the events, applied to the real actors, make the wallets, bets, markets, fixtures,
+                players and exposure that the tables show
+
+All is read in one transaction, so a verifier sees one moment and may run beside everything else.
+One partition is folded at a time. No check ends at its first fault.
+"""
+
+from __future__ import annotations
+
+from collections import Counter, defaultdict
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import asyncpg
+import msgspec
+
+from actors.base import Actor
+from actors.bet import Bet, BetState
+from actors.entries import Entry, decode_entries
+from actors.fixture import Fixture
+from actors.market import Line, Market
+from actors.player import Credential, Player
+from actors.wallet import Wallet
+from ledger.blocks import EMPTY, Block, BrokenChain, Head, check
+from ledger.database import CONNECT_TIMEOUT_S, WrongDatabase
+from ledger.queries import Queries
+from ledger.report import Check, LedgerBusy, Report
+
+_sql = Queries("verify")
+
+_NO_TIMEOUT = 24 * 3600.0
+_PAGE = 500
+"""Rows that are compared at a time."""
+
+_KINDS: dict[str, type[Actor]] = {
+    "bet": Bet,
+    "credential": Credential,
+    "fixture": Fixture,
+    "market": Market,
+    "player": Player,
+    "wallet": Wallet,
+}
+
+
+async def verify(pool: asyncpg.Pool, scope: str) -> Report:
+    """Check everything there is to check, up to where the projector is now.
+
+    Raises `ledger.database.WrongDatabase` where the database is not that of the scope, and
+    `LedgerBusy` while the ledger is being rebuilt.
+    """
+    async with pool.acquire(timeout=CONNECT_TIMEOUT_S) as connection:
+        if not await connection.fetchval(_sql.claim):
+            raise LedgerBusy(f"the ledger of {scope!r} is being rebuilt")
+        try:
+            async with connection.transaction(isolation="repeatable_read", readonly=True):
+                return await _verify(connection, scope)
+        finally:
+            await connection.execute(_sql.give_back)
+
+
+async def _verify(connection: Any, scope: str) -> Report:
+    owner = await connection.fetchval(_sql.scope)
+    if owner != scope:
+        raise WrongDatabase(f"the database is that of {owner!r}, not of {scope!r}")
+    verifier = _Verifier(connection)
+    await verifier.books()
+    await verifier.journal()
+    return Report.of(verifier.checks.values())
+
+
+class _Fold:
+    """What the entries of one partition make, when the real actors apply them."""
+
+    def __init__(self, partition: str) -> None:
+        self.partition = partition
+        self.actors: defaultdict[str, dict[str, Any]] = defaultdict(dict)
+        """By kind and id."""
+        self.written: Counter[str] = Counter()
+        """How many transfers, entries and answers, and the sum of what was moved."""
+
+    def add(self, entry: Entry) -> None:
+        self.written["entries"] += 1
+        self.written["answers"] += bool(entry.key)
+        for event in entry.events:
+            event.apply(*(self._actor(address) for address in event.cast()))
+            for transfer in event.transfers(self.partition):
+                self.written["transfers"] += 1
+                self.written["moved_minor"] += transfer.amount_minor
+
+    def _actor(self, address: str) -> Any:
+        kind, _, actor_id = address.partition("/")
+        actors = self.actors[kind]
+        if actor_id not in actors:
+            actors[actor_id] = _KINDS[kind]()
+        return actors[actor_id]
+
+
+class _Verifier:
+    def __init__(self, connection: Any) -> None:
+        self._connection = connection
+        self.checks: dict[str, Check] = {}
+        self._exposure: defaultdict[tuple[str, str], Line] = defaultdict(Line)
+
+    def check(self, name: str) -> Check:
+        return self.checks.setdefault(name, Check(name))
+
+    # The books in themselves
+
+    async def books(self) -> None:
+        counts = await self._fetchrow(_sql.counts)
+        for name, counted, query in (
+            ("sums", counts["currencies"], _sql.unbalanced_currencies),
+            ("balances", counts["accounts"], _sql.balances_without_postings),
+            ("postings", counts["postings"], _sql.broken_postings),
+            ("transfers", counts["transfers"], _sql.one_sided_transfers),
+            ("bounds", counts["accounts"], _sql.accounts_out_of_bounds),
+            ("positions", 0, _sql.stray_positions),
+        ):
+            check = self.check(name)
+            check.counted = counted
+            async for (fault,) in self._connection.cursor(query, timeout=_NO_TIMEOUT):
+                check.fault(fault)
+
+    # The journal, and the books against it
+
+    async def journal(self) -> None:
+        written = {row["partition"]: dict(row) for row in await self._fetch(_sql.written)}
+        for partition, known, seq, digest in await self._fetch(_sql.partitions):
+            if not known:
+                self.check("chain").fault(f"{partition} has blocks, and is not of this scope")
+            fold = await self._chain(partition, Head(seq, digest or EMPTY.hash))
+            row = written.get(partition, {})
+            for what in ("transfers", "moved_minor", "entries", "answers"):
+                self.check("completeness").compare(
+                    f"{partition} {what}", row.get(what, 0), fold.written[what]
+                )
+            await self._wallets(fold.actors["wallet"])
+            await self._players(fold.actors["player"])
+            await self._bets(fold.actors["bet"])
+            await self._fixtures(fold.actors["fixture"])
+            await self._markets(fold.actors["market"])
+        await self._lines()
+        await self._totals()
+
+    async def _chain(self, partition: str, position: Head) -> _Fold:
+        """Follow the chain to its end, folding what the projector has seen of it."""
+        chain, folded, positions = self.check("chain"), self.check("fold"), self.check("positions")
+        fold, head = _Fold(partition), EMPTY
+        async for row in self._connection.cursor(
+            _sql.blocks, partition, prefetch=16, timeout=_NO_TIMEOUT
+        ):
+            block = Block(*row)
+            place = f"{partition} block {block.seq}"
+            chain.counted += 1
+            try:
+                check(head, block)
+            except BrokenChain as error:
+                chain.fault(str(error))
+            head = block.head  # one broken block is one fault
+            try:
+                entries = decode_entries(block.body)
+            except msgspec.MsgspecError as error:
+                chain.fault(f"{place} can't be read: {error}")
+                continue
+            if len(entries) != block.count:
+                chain.fault(f"{place} says {block.count} entries and holds {len(entries)}")
+            if block.seq == position.seq and block.hash != position.hash:
+                positions.fault(f"{place} is not the block that was projected: its hash differs")
+            for entry in entries if block.seq <= position.seq else ():
+                folded.counted += 1
+                try:
+                    fold.add(entry)
+                # Whatever an event that never happened may do to an actor.
+                except Exception as error:
+                    folded.fault(f"{place}: {type(error).__name__} {error}")
+        positions.counted += 1
+        if position.seq > head.seq:
+            positions.fault(
+                f"{partition} is projected up to {position.seq}, its journal ends at {head.seq}"
+            )
+        return fold
+
+    async def _wallets(self, wallets: dict[str, Wallet]) -> None:
+        await self._compare(
+            "wallets",
+            _sql.wallets,
+            wallets,
+            lambda wallet: [
+                (
+                    wallet.player_id,
+                    wallet.cash_minor,
+                    wallet.held_minor,
+                    wallet.withdrawing_minor,
+                    wallet.debt_minor,
+                )
+            ],
+        )
+        await self._compare(
+            "pending_payments",
+            _sql.pending_payments,
+            wallets,
+            lambda wallet: [
+                (
+                    wallet.player_id,
+                    payment_id,
+                    payment.direction,
+                    payment.amount_minor,
+                    payment.processor,
+                    payment.method,
+                    payment.requested_at_ms,
+                )
+                for payment_id, payment in sorted(wallet.pending.items())
+            ],
+        )
+
+    async def _players(self, players: dict[str, Player]) -> None:
+        await self._compare(
+            "players",
+            _sql.players,
+            players,
+            lambda player: [
+                (
+                    player.player_id,
+                    player.licence,
+                    player.name,
+                    player.email,
+                    player.birth_date,
+                    player.registered_at_ms,
+                )
+            ],
+        )
+
+    async def _bets(self, bets: dict[str, Bet]) -> None:
+        for bet in bets.values():
+            if bet.state is BetState.OPEN and bet.legs:
+                leg = bet.legs[0]
+                self._exposure[leg.market_id, leg.selection_id].add(bet.stake_minor, leg.odds)
+        await self._compare(
+            "bets",
+            _sql.bets,
+            bets,
+            lambda bet: [
+                (
+                    bet.bet_id,
+                    bet.player_id,
+                    bet.currency,
+                    bet.stake_minor,
+                    bet.placed_at_ms,
+                    bet.state,
+                    bet.payout_minor,
+                    bet.result_version,
+                    bet.settled_at_ms,
+                )
+            ],
+        )
+        await self._compare(
+            "legs",
+            _sql.legs,
+            bets,
+            lambda bet: [(bet.bet_id, *msgspec.structs.astuple(leg)) for leg in bet.legs],
+        )
+
+    async def _fixtures(self, fixtures: dict[str, Fixture]) -> None:
+        await self._compare(
+            "fixtures",
+            _sql.fixtures,
+            fixtures,
+            lambda fixture: [
+                (
+                    fixture.fixture_id,
+                    fixture.sport,
+                    fixture.competition,
+                    fixture.name,
+                    fixture.starts_at_ms,
+                    fixture.phase,
+                    fixture.score,
+                    fixture.seq,
+                )
+            ],
+        )
+
+    async def _markets(self, markets: dict[str, Market]) -> None:
+        await self._compare(
+            "markets",
+            _sql.markets,
+            markets,
+            lambda market: [
+                (
+                    market.market_id,
+                    market.fixture_id,
+                    market.name,
+                    market.kind,
+                    market.currency,
+                    market.status,
+                    market.in_play,
+                    market.bet_delay_ms,
+                    market.limits.min_stake_minor,
+                    market.limits.max_stake_minor,
+                    market.limits.max_liability_minor,
+                    market.odds_version,
+                    market.source_sequence,
+                    market.result_version,
+                    market.settled_version,
+                )
+            ],
+        )
+        await self._compare("selections", _sql.selections, markets, _selections_of)
+
+    async def _lines(self) -> None:
+        """Exposure is of all partitions together; a line without open bets is at zero."""
+        check, expected = self.check("exposure"), self._exposure
+        async for row in self._connection.cursor(_sql.exposure, timeout=_NO_TIMEOUT):
+            market_id, selection_id, *stored = row
+            line = expected.pop((market_id, selection_id), Line())
+            made = [line.bets, line.stakes_minor, line.liability_minor]
+            check.compare(f"{market_id} {selection_id}", stored, made)
+        for (market_id, selection_id), line in expected.items():
+            check.compare(f"{market_id} {selection_id}", None, line)
+
+    async def _totals(self) -> None:
+        for name, count in (await self._fetchrow(_sql.totals)).items():
+            check = self.check(name)
+            if count > check.counted:
+                check.fault(f"{count - check.counted} more in the ledger than the journal makes")
+
+    async def _compare(
+        self,
+        name: str,
+        query: str,
+        actors: dict[str, Any],
+        rows_of: Callable[[Any], list[tuple[Any, ...]]],
+    ) -> None:
+        """Hold the rows that actors should have against those there are, column by column.
+
+        The query takes ids, and returns rows that start with one.
+        """
+        check = self.check(name)
+        ids = sorted(actors)
+        for start in range(0, len(ids), _PAGE):
+            page = ids[start : start + _PAGE]
+            stored: defaultdict[str, list[Any]] = defaultdict(list)
+            for row in await self._fetch(query, page):
+                stored[row[0]].append(row)
+            for actor_id in page:
+                made = rows_of(actors[actor_id])
+                _compare_rows(check, actor_id, stored[actor_id], made)
+
+    async def _fetch(self, query: str, *arguments: Any) -> list[Any]:
+        rows: list[Any] = await self._connection.fetch(query, *arguments, timeout=_NO_TIMEOUT)
+        return rows
+
+    async def _fetchrow(self, query: str) -> Any:
+        return await self._connection.fetchrow(query, timeout=_NO_TIMEOUT)
+
+
+def _compare_rows(
+    check: Check, actor_id: str, stored: Sequence[Any], made: Sequence[tuple[Any, ...]]
+) -> None:
+    check.counted += len(made)
+    if len(stored) != len(made):
+        check.fault(f"{actor_id}: the ledger has {len(stored)} rows, the journal makes {len(made)}")
+    for row, expected in zip(stored, made, strict=False):
+        for (column, value), right in zip(row.items(), expected, strict=True):
+            if value != right:
+                check.fault(
+                    f"{actor_id}: the ledger has {column} {value}, the journal makes {right}"
+                )
+
+
+def _selections_of(market: Market) -> list[tuple[Any, ...]]:
+    rows = []
+    for selection_id, selection in market.selections.items():
+        result = market.results.get(selection_id)
+        rows.append(
+            (
+                market.market_id,
+                selection_id,
+                selection.name,
+                selection.odds,
+                selection.withdrawn,
+                result and result.outcome,
+                result and result.tied,
+                result and result.places,
+            )
+        )
+    return rows

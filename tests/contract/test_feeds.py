@@ -1,0 +1,376 @@
+"""What every feed promises, and the pump that carries it; a new feed is tested by being there."""
+
+import asyncio
+import re
+from collections.abc import AsyncIterator
+from pathlib import Path
+from random import Random
+from types import SimpleNamespace
+
+import pytest
+
+from actors.base import Reason
+from actors.fixture import ChangePhase, CreateFixture, Phase
+from actors.market import (
+    ChangePrices,
+    ChangeStatus,
+    DeclareResult,
+    MarketStatus,
+    OpenMarket,
+    PricesChanged,
+)
+from actors.odds import MAX_ODDS, SHORTEST_STEP, down_to_ladder
+from actors.results import VOID
+from actors.runtime.errors import Faulty, KeyReused, Overloaded, Unavailable
+from gateway.feeds import all_feeds, feed
+from gateway.feeds.feed import Feed, Step
+from gateway.feeds.pump import MAX_WAITING, Tally, pump, retire
+from gateway.feeds.rehearsal import Rehearsal
+
+START_MS = 1_800_000_000_000
+
+
+class FakeClock:
+    """Sleeping moves it; every sleep gives way to the others."""
+
+    def __init__(self) -> None:
+        self.at_s = START_MS / 1_000
+        self.slept: list[float] = []
+
+    def now_ms(self) -> int:
+        return int(self.at_s * 1_000)
+
+    async def sleep(self, seconds: float) -> None:
+        self.slept.append(seconds)
+        self.at_s += seconds
+        await asyncio.sleep(0)
+
+
+class Trouble(Rehearsal):
+    """A book behind a bad line: it may not answer, before or after having done what was asked."""
+
+    def __init__(self, seed: int) -> None:
+        super().__init__()
+        self.rng = Random(seed)
+
+    async def ask(self, *args, **named):
+        await asyncio.sleep(0)
+        luck = self.rng.random()
+        if luck < 0.1:
+            raise Overloaded("full")
+        answer = await super().ask(*args, **named)
+        if luck > 0.9:
+            raise Unavailable("lost on the way back")
+        return answer
+
+
+class Told:
+    """A source that says what it is given."""
+
+    name = "told"
+    keys = "told/r"
+
+    def __init__(self, *steps: Step) -> None:
+        self.said = steps
+
+    async def steps(self) -> AsyncIterator[Step]:
+        for step in self.said:
+            yield step
+
+
+@pytest.fixture(params=all_feeds().values(), ids=all_feeds().keys())
+def any_feed(request: pytest.FixtureRequest) -> Feed:
+    return request.param
+
+
+def opened(any_feed: Feed, folder: Path, run: str = "r1"):
+    return any_feed.open(any_feed.sample(folder), run, START_MS)
+
+
+async def steps_of(source) -> list[Step]:
+    return [step async for step in source.steps()]
+
+
+# What every feed promises
+
+
+def test_feeds_are_found_by_name():
+    assert {"betfair", "simulated"} <= all_feeds().keys()
+    with pytest.raises(KeyError, match=r"no feed 'nothing'; there are .*betfair"):
+        feed("nothing")
+
+
+async def test_the_same_run_says_the_same(any_feed, tmp_path):
+    first = await steps_of(opened(any_feed, tmp_path))
+    assert first
+    assert await steps_of(opened(any_feed, tmp_path)) == first
+
+
+async def test_another_run_makes_other_fixtures_under_other_keys(any_feed, tmp_path):
+    runs = [opened(any_feed, tmp_path, run) for run in ("r1", "r2")]
+    fixtures = [
+        {command.fixture_id for step in await steps_of(source) for command in step.commands}
+        for source in runs
+    ]
+    assert not fixtures[0] & fixtures[1]
+    assert runs[0].keys != runs[1].keys
+    assert all(name.startswith(any_feed.prefix) for name in fixtures[0] | fixtures[1])
+
+
+async def test_every_command_is_accepted_and_every_fixture_ends_with_all_results(
+    any_feed, tmp_path
+):
+    book = Rehearsal()
+    at_ms = 0
+    for step in await steps_of(opened(any_feed, tmp_path)):
+        assert step.commands
+        assert step.at_ms >= at_ms
+        at_ms = step.at_ms
+        for command in step.commands:
+            book.do(command)
+    assert book.refused == []
+    assert book.fixtures
+    for fixture in book.fixtures.values():
+        assert fixture.phase is Phase.ENDED
+        assert fixture.markets
+    for market in book.markets.values():
+        assert market.status in (MarketStatus.CLOSED, MarketStatus.CANCELLED)
+        assert market.results.keys() == market.selections.keys()
+
+
+async def test_ids_are_names_and_odds_are_on_the_ladder(any_feed, tmp_path):
+    name = re.compile(r"[A-Za-z0-9_.-]{1,64}")
+    for step in await steps_of(opened(any_feed, tmp_path)):
+        for command in step.commands:
+            assert name.fullmatch(command.fixture_id)
+            if isinstance(command, OpenMarket):
+                fixture_id, _, key = command.market_id.rpartition(":")
+                assert fixture_id == command.fixture_id
+                assert name.fullmatch(key)
+                assert all(map(name.fullmatch, command.selections))
+                assert all(command.selections.values())
+            if isinstance(command, ChangePrices):
+                assert command.odds
+                for odds in command.odds.values():
+                    assert odds == 0 or SHORTEST_STEP <= odds <= MAX_ODDS
+                    assert odds == 0 or odds == down_to_ladder(odds)
+
+
+async def test_prices_are_numbered_and_really_change(any_feed, tmp_path):
+    sequences: dict[str, int] = {}
+    shown: dict[str, dict[str, int]] = {}
+    for step in await steps_of(opened(any_feed, tmp_path)):
+        for command in step.commands:
+            if isinstance(command, ChangePrices):
+                before = sequences.get(command.market_id, 0)
+                assert command.sequence == before + 1
+                sequences[command.market_id] = command.sequence
+                board = shown.setdefault(command.market_id, {})
+                assert all(board.get(of, 0) != odds for of, odds in command.odds.items())
+                board.update(command.odds)
+
+
+@pytest.mark.parametrize("run", ["", "a b", "x" * 25, "é"])
+def test_a_bad_run_is_refused(any_feed, tmp_path, run):
+    with pytest.raises(ValueError, match="can't be a run"):
+        opened(any_feed, tmp_path, run)
+
+
+# What the pump adds
+
+
+async def test_a_bad_line_and_a_restart_do_no_harm(any_feed, tmp_path):
+    smooth, rough = Rehearsal(), Trouble(7)
+    await pump(opened(any_feed, tmp_path), smooth, FakeClock(), speed=0)
+    tally = await pump(opened(any_feed, tmp_path), rough, FakeClock(), speed=0)
+    assert tally.retries
+    events = len(rough.events)
+    again = await pump(opened(any_feed, tmp_path), rough, FakeClock(), speed=0)
+    assert len(rough.events) == events
+    for tallied in (tally, again):
+        assert not tallied.refused
+    for market_id, market in smooth.markets.items():
+        same = rough.markets[market_id]
+        assert (same.results, same.status) == (market.results, market.status)
+        assert same.selections == market.selections
+        assert same.result_version == market.result_version
+    assert {f.fixture_id: f.phase for f in rough.fixtures.values()} == {
+        f.fixture_id: f.phase for f in smooth.fixtures.values()
+    }
+
+
+async def test_a_feed_cut_short_is_retired(any_feed, tmp_path):
+    source = opened(any_feed, tmp_path)
+    steps = (await steps_of(source))[:3]
+    book, clock = Rehearsal(), FakeClock()
+    await pump(Told(*steps), book, clock, speed=0)
+    fixture_ids = [*book.fixtures, "unknown"]
+    tally = await retire(book, clock, fixture_ids)
+    assert not tally.refused
+    known = [book.fixtures[fixture_id] for fixture_id in fixture_ids[:-1]]
+    assert {fixture.phase for fixture in known} == {Phase.CANCELLED}
+    markets = [market for market in book.markets.values() if market.market_id]
+    assert {market.status for market in markets} == {MarketStatus.CANCELLED}
+    assert all(set(market.results.values()) == {VOID} for market in markets)
+    events = len(book.events)
+    await retire(book, clock, fixture_ids)
+    assert len(book.events) == events
+
+
+def create(fixture_id: str) -> CreateFixture:
+    return CreateFixture(fixture_id, "Football", "Cup", "A v B", START_MS)
+
+
+def open_market(fixture_id: str) -> OpenMarket:
+    return OpenMarket(fixture_id, f"{fixture_id}:m", "Win", "win", "GBP", {"1": "A", "2": "B"})
+
+
+def prices(fixture_id: str, sequence: int, **odds: int) -> ChangePrices:
+    named = {of.removeprefix("of"): value for of, value in odds.items()}
+    return ChangePrices(fixture_id, f"{fixture_id}:m", named, sequence)
+
+
+@pytest.mark.parametrize(
+    ("speed", "max_gap_s", "slept"),
+    [
+        (1, None, [10.0, 3_600.0]),
+        (10, None, [1.0, 360.0]),
+        (1, 2.0, [2.0, 2.0]),
+        (10, 2.0, [1.0, 2.0]),
+        (0, None, []),
+        (0, 2.0, []),
+    ],
+)
+async def test_speed_and_gaps(speed, max_gap_s, slept):
+    steps = [
+        Step(1_000, (create("a"),)),
+        Step(11_000, (create("b"),)),
+        Step(3_611_000, (create("c"),)),
+    ]
+    clock = FakeClock()
+    await pump(Told(*steps), Rehearsal(), clock, speed=speed, max_gap_s=max_gap_s)
+    assert clock.slept == pytest.approx(slept, abs=0.002)
+
+
+async def test_speed_below_zero_is_refused():
+    with pytest.raises(ValueError, match="speed is -1"):
+        await pump(Told(), Rehearsal(), FakeClock(), speed=-1)
+
+
+async def test_waiting_prices_go_as_one_change_but_never_past_another_command():
+    suspend = ChangeStatus("a", "a:m", MarketStatus.SUSPENDED, False, 0)
+    steps = [
+        Step(
+            0,
+            (
+                create("a"),
+                open_market("a"),
+                prices("a", 1, of1=20_000, of2=21_000),
+                prices("a", 2, of1=22_000),
+                prices("a", 3, of1=23_000),
+                suspend,
+                prices("a", 4, of1=24_000),
+            ),
+        )
+    ]
+    book = Rehearsal()
+    tally = await pump(Told(*steps), book, FakeClock(), speed=0)
+    changes = [event for event in book.events if isinstance(event, PricesChanged)]
+    assert [(change.odds, change.source_sequence) for change in changes] == [
+        ({"1": 23_000, "2": 21_000}, 3),
+        ({"1": 24_000}, 4),
+    ]
+    assert type(book.events[-2]).__name__ == "StatusChanged"
+    assert tally == Tally(steps=1, accepted=5, merged=2)
+
+
+async def test_a_fixture_that_cannot_be_reached_holds_up_no_other():
+    class HalfDown(Rehearsal):
+        up = asyncio.Event()
+
+        async def ask(self, scope, routing_id, message, **named):
+            if routing_id == "a" and not self.up.is_set():
+                raise Unavailable("down")
+            return await super().ask(scope, routing_id, message, **named)
+
+    book = HalfDown()
+    steps = [Step(n, (create("a"), create("b")) if n == 0 else ()) for n in range(2)]
+    pumping = asyncio.create_task(pump(Told(*steps), book, FakeClock(), speed=0))
+    for _ in range(20):
+        await asyncio.sleep(0)
+    assert "b" in book.fixtures
+    assert "a" not in book.fixtures
+    assert not pumping.done()
+    book.up.set()
+    tally = await pumping
+    assert book.fixtures.keys() == {"a", "b"}
+    assert tally.accepted == 2
+    assert tally.retries
+
+
+async def test_what_waits_for_one_fixture_has_a_bound():
+    class Stuck(Rehearsal):
+        go = asyncio.Event()
+
+        async def ask(self, *args, **named):
+            await self.go.wait()
+            return await super().ask(*args, **named)
+
+    said = 0
+
+    class Counting(Told):
+        async def steps(self):
+            nonlocal said
+            for step in self.said:
+                said += 1
+                yield step
+
+    phase = [ChangePhase("a", Phase.IN_PLAY, str(n)) for n in range(2 * MAX_WAITING)]
+    steps = [Step(0, (create("a"),)), *(Step(n, (change,)) for n, change in enumerate(phase))]
+    book = Stuck()
+    pumping = asyncio.create_task(pump(Counting(*steps), book, FakeClock(), speed=0))
+    for _ in range(20):
+        await asyncio.sleep(0)
+    assert MAX_WAITING <= said <= MAX_WAITING + 3
+    book.go.set()
+    tally = await pumping
+    assert tally.accepted == 2 * MAX_WAITING + 1
+    assert book.fixtures["a"].score == str(2 * MAX_WAITING - 1)
+
+
+async def test_refusals_and_failures_are_counted_and_the_feed_goes_on():
+    class Failing(Rehearsal):
+        async def ask(self, scope, routing_id, message, **named):
+            if routing_id == "bad":
+                raise Faulty("broken")
+            if routing_id == "used":
+                raise KeyReused("k")
+            return await super().ask(scope, routing_id, message, **named)
+
+    steps = [
+        Step(0, (create("bad"), create("used"), create("a"), open_market("a"))),
+        Step(1, (prices("a", 1, of1=20_000), prices("nowhere", 1, of1=20_000))),
+        Step(2, (DeclareResult("a", "a:m", {}), DeclareResult("a", "a:m", {}, cancelled=True))),
+    ]
+    tally = await pump(Told(*steps), Failing(), FakeClock(), speed=0)
+    assert tally.refused == {
+        "Faulty": 1,
+        "KeyReused": 1,
+        Reason.UNKNOWN_MARKET: 1,
+        Reason.INCOMPLETE_RESULT: 1,
+    }
+    assert tally.accepted == 4
+
+
+async def test_keys_are_the_sources_own_and_prices_have_none():
+    keys: list[SimpleNamespace] = []
+
+    class Noting(Rehearsal):
+        async def ask(self, scope, routing_id, message, *, key="", by="", **named):
+            keys.append(SimpleNamespace(scope=scope, to=routing_id, key=key, by=by))
+            return await super().ask(scope, routing_id, message, key=key, by=by)
+
+    steps = [Step(0, (create("a"), open_market("a"), prices("a", 1, of1=20_000)))]
+    await pump(Told(*steps), Noting(), FakeClock(), speed=0)
+    assert {(note.scope, note.to, note.by) for note in keys} == {("book", "a", "feed:told")}
+    assert [note.key for note in keys] == ["told/r/1", "told/r/2", ""]

@@ -1,0 +1,109 @@
+"""Take the pictures of the player page for the documentation.
+
+    python tools/screenshots.py http://127.0.0.1:8080 docs
+
+Registers a player, deposits, places a bet on whatever is on the board, and writes
+`player-phone.png` and `player-desktop.png`. Needs Playwright and a Chromium.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+from uuid import uuid4
+
+from playwright.async_api import Browser, Page, async_playwright, expect
+
+VIEWS = {"phone": (390, 844), "desktop": (1280, 800)}
+FLAGS = [
+    "--headless",
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+]
+PATIENCE_MS = 30_000
+
+
+async def main(base_url: str, folder: Path) -> None:
+    chromium = next(filter(None, map(shutil.which, ("chromium", "chromium-browser"))), None)
+    if chromium is None:
+        sys.exit("no Chromium: apt-get install chromium")
+    expect.set_options(timeout=PATIENCE_MS)
+    async with async_playwright() as playwright:
+        browser = await playwright.chromium.launch(executable_path=chromium, args=FLAGS)
+        for name, (width, height) in VIEWS.items():
+            picture = folder / f"player-{name}.png"
+            await take(browser, base_url, width, height, picture)
+            shrink(picture)
+            print(f"{picture}  {picture.stat().st_size // 1024} KB")
+        await browser.close()
+
+
+async def take(browser: Browser, base_url: str, width: int, height: int, picture: Path) -> None:
+    """One player's visit, ending with a picture of the board."""
+    viewport = {"width": width, "height": height}
+    context = await browser.new_context(viewport=viewport, color_scheme="light")
+    page = await context.new_page()
+    page.set_default_timeout(PATIENCE_MS)
+    await page.goto(base_url)
+    await register(page)
+    await page.get_by_role("navigation").get_by_role("link", name="Account").click()
+    await page.get_by_role("textbox", name="Amount").fill("250")
+    await page.locator(".payments .primary").click()
+    await expect(page.locator("#balance")).to_have_text("£250.00")
+    await page.get_by_role("navigation").get_by_role("link", name="Sports").click()
+
+    # One bet placed, and another on the slip. The board moves meanwhile: any price will do.
+    await page.get_by_text("Accept any").dispatch_event("click")
+    phone = width < 940
+    await page.locator(".price:enabled").first.click()
+    if phone:
+        await page.locator("#open-slip").click()
+    await page.get_by_role("button", name="£10", exact=True).click()
+    await page.locator("#place").click()
+    await expect(page.locator(".receipt")).to_contain_text("Bet placed")
+    if phone:
+        await page.keyboard.press("Escape")
+    else:
+        await page.locator('.card .price:enabled[aria-pressed="false"]').nth(4).click()
+        await page.get_by_role("button", name="£25", exact=True).click()
+    await page.evaluate("document.activeElement.blur(); scrollTo(0, 0)")
+    await expect(page.locator(".toast")).to_have_count(0)
+    await expect(page.locator(".price.up, .price.down").first).to_be_visible()
+    await page.screenshot(path=picture)
+    await context.close()
+
+
+async def register(page: Page) -> None:
+    await page.click("#register")
+    dialog = page.get_by_role("dialog", name="Register")
+    await dialog.get_by_label("Full name").fill("Robin Hale")
+    await dialog.get_by_label("Date of birth").fill("1990-05-17")
+    await dialog.get_by_label("E-mail").fill(f"robin-{uuid4().hex[:8]}@example.com")
+    await dialog.get_by_label("Password").fill(uuid4().hex)
+    await dialog.get_by_role("button", name="Create account").click()
+    await expect(page.locator("#balance")).to_have_text("£0.00")
+
+
+def shrink(picture: Path) -> None:
+    """To a palette, where pngquant is installed."""
+    if tool := shutil.which("pngquant"):
+        command = [tool, "--force", "--skip-if-larger", "--output", str(picture), str(picture)]
+        subprocess.run(command, check=False)
+
+
+if __name__ == "__main__":
+    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser.add_argument("base_url", help="of a running Grandstand with its demonstration")
+    parser.add_argument("folder", type=Path, help="where the pictures go")
+    arguments = parser.parse_args()
+    arguments.folder.mkdir(parents=True, exist_ok=True)
+    asyncio.run(main(arguments.base_url, arguments.folder))

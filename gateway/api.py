@@ -273,7 +273,7 @@ class Fixtures(PageOf, frozen=True):
 
 
 class FixturesQuery(PageQuery, frozen=True, forbid_unknown_fields=True):
-    sport: Id | None = None
+    sport: Text | None = None
     phase: Phase | None = None
 
 
@@ -346,7 +346,7 @@ class BetPath(Query, frozen=True, forbid_unknown_fields=True):
 
 
 class NewFixture(Body, frozen=True, forbid_unknown_fields=True):
-    sport: Annotated[Id, Meta(examples=["football"])]
+    sport: Annotated[Text, Meta(examples=["Football"])]
     competition: Text
     name: Text
     starts_at: Annotated[Moment, Meta(examples=["2026-11-22T15:00:00Z"])]

@@ -6,6 +6,7 @@ One connection, one request at a time, bodies with a Content-Length: what the AP
 from __future__ import annotations
 
 import asyncio
+from typing import cast
 
 
 class Disconnected(Exception):
@@ -41,8 +42,7 @@ class Connection(asyncio.Protocol):
             self._transport.close()
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        assert isinstance(transport, asyncio.Transport)
-        self._transport = transport
+        self._transport = cast(asyncio.Transport, transport)  # uvloop's is no subclass
 
     def data_received(self, data: bytes) -> None:
         self._buffer += data

@@ -65,11 +65,15 @@ class House:
         headers = {"Idempotency-Key": uuid4().hex}
         if token:
             headers["Authorization"] = f"Bearer {token}"
-        async with self.http.post(self.base_url + path, json=body, headers=headers) as response:
-            answer = await response.json(content_type=None)
-            if response.status >= 400:
-                raise SystemExit(f"{path}: {response.status} {answer}")
-            return answer
+        while True:
+            async with self.http.post(self.base_url + path, json=body, headers=headers) as response:
+                answer = await response.json(content_type=None)
+                if response.status == 429:  # so many log-ins from one address are held up
+                    await asyncio.sleep(float(response.headers["Retry-After"]))
+                    continue
+                if response.status >= 400:
+                    raise SystemExit(f"{path}: {response.status} {answer}")
+                return answer
 
     async def prepare(self) -> None:
         run = uuid4().hex[:8]

@@ -17,6 +17,9 @@ import msgspec
 from actors.runtime.router import ShardBusy, ShardUnreachable, View
 
 os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
+os.environ.setdefault("RAY_AUTH_MODE", "token")
+# Ray makes its workers nice, for batch work; ours answer people.
+os.environ.setdefault("RAY_worker_niceness", "0")
 
 import ray
 from ray.exceptions import PendingCallsLimitExceeded, RayError

@@ -24,14 +24,18 @@ from actors.runtime.keeper import Keeper
 from actors.runtime.router import Router, ShardUnreachable, View
 from actors.runtime.shard import Shard, ShardStatus
 from actors.settlement import settle
+from ledger.blocks import BrokenChain
 from ledger.database import open_pool
 from ledger.postgres_journal import PostgresJournal
 from ledger.projector import Projector
 from ledger.reads import LedgerReads
+from ledger.tables import LedgerFault
 
 log = structlog.get_logger()
 
 RETRY_S = 0.5
+FAULT_S = 30.0
+"""How long a projector waits after a fault before it looks again."""
 IDLE_S = 0.02
 """How long a projector or the settlement rests when there is nothing to do."""
 OWNERSHIP_S = 1.0
@@ -222,10 +226,15 @@ class ProjectorHost(Hosted):
         while True:
             try:
                 done = await projector.step()
+            except (BrokenChain, LedgerFault) as fault:
+                # A ledger that can't be made must not be made wrong: somebody has to look. The
+                # gateways see the lag and say that they are not ready.
+                self._trouble = str(fault)
+                log.error("projector_stopped", scope=self._scope, why=str(fault))
+                await asyncio.sleep(FAULT_S)
+                continue
             except Exception as failure:
-                # A ledger that can't be made must not be made wrong: try again, and say so.
-                self._trouble = str(failure)
-                log.exception("projector_failed", scope=self._scope)
+                log.warning("projector_waits", scope=self._scope, why=str(failure))
                 await asyncio.sleep(RETRY_S)
                 continue
             self._trouble = ""

@@ -102,6 +102,8 @@ async def pump(
             tally.steps += 1
             for command in step.commands:
                 await sender.put(command)
+            if not speed:
+                await sender.empty()
     return tally
 
 
@@ -111,6 +113,7 @@ class _Lane:
     def __init__(self) -> None:
         self.waiting: deque[tuple[FeedCommand, str]] = deque()
         self.room = asyncio.Event()
+        self.done = asyncio.Event()
 
     def take(self) -> list[tuple[FeedCommand, str]]:
         """The next command; or all prices that come next, one change for each market."""
@@ -162,6 +165,11 @@ class _Sender:
             self.tasks.create_task(self._drain(command.fixture_id, lane))
         lane.waiting.append((command, key))
 
+    async def empty(self) -> None:
+        """Wait until everything has arrived: the pace of a replay that has none of its own."""
+        while self.lanes:
+            await next(iter(self.lanes.values())).done.wait()
+
     async def _drain(self, fixture_id: str, lane: _Lane) -> None:
         while lane.waiting:
             before = len(lane.waiting)
@@ -172,6 +180,7 @@ class _Sender:
             lane.room.set()
         # Nothing was awaited since the lane was found empty: nobody can have added to it.
         del self.lanes[fixture_id]
+        lane.done.set()
 
     async def _send(self, command: FeedCommand, key: str) -> None:
         try:

@@ -26,9 +26,12 @@ from grandstand.platform import (
 from grandstand.servers import ServerError
 from ledger import rebuild as rebuilding
 from ledger import verify as verification
+from ledger.blocks import BrokenChain
 from ledger.database import WrongDatabase, open_pool
+from ledger.journal import JournalUnavailable
 from ledger.projector import Projector
-from ledger.report import Report
+from ledger.report import LedgerBusy, Report
+from ledger.tables import LedgerFault
 
 app = typer.Typer(help="The ledger: prove it, or make it again.", no_args_is_help=True)
 
@@ -69,8 +72,10 @@ def _report(scope: str, check: Callable[[asyncpg.Pool, str], Awaitable[Report]])
         chosen = {scope: databases[scope]} if scope else databases
         try:
             reports = run_async(_check(chosen, check))
-        except (OSError, asyncpg.PostgresError, WrongDatabase) as problem:
+        except (OSError, asyncpg.PostgresError, WrongDatabase, JournalUnavailable) as problem:
             fail(f"the ledger can't be read: {problem}")
+        except LedgerBusy as problem:
+            fail(problem)
     table = Table("scope", "check", "looked at", "result")
     for name, report in reports.items():
         for one in report.checks:
@@ -89,13 +94,22 @@ async def _check(
     for scope, dsn in databases.items():
         pool = await open_pool(dsn, max_size=4)
         try:
-            projector = Projector(pool, scope)
-            while await projector.step():
-                pass  # blocks that came after the projector was stopped
+            await _catch_up(pool, scope)
             reports[scope] = await check(pool, scope)
         finally:
             await pool.close()
     return reports
+
+
+async def _catch_up(pool: asyncpg.Pool, scope: str) -> None:
+    """Make the ledger of blocks that came after its projector was stopped."""
+    projector = Projector(pool, scope)
+    try:
+        while await projector.step():
+            pass
+    except (BrokenChain, LedgerFault) as fault:
+        # What stops the projector is what the check is there to find: let it look.
+        console.print(f"[yellow]{scope}: the ledger can't be brought up to date:[/] {fault}")
 
 
 @contextmanager

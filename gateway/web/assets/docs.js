@@ -5,7 +5,7 @@ const METHODS = ["get", "post", "put", "patch", "delete"];
 /** An element with properties and children; text is always text, never markup. */
 function el(tag, properties = {}, ...children) {
   const element = Object.assign(document.createElement(tag), properties);
-  element.append(...children.flat().filter((child) => child !== null && child !== undefined));
+  element.append(...children.flat(Infinity).filter((child) => child !== null && child !== undefined));
   return element;
 }
 

@@ -75,7 +75,30 @@ class House:
                     raise SystemExit(f"{path}: {response.status} {answer}")
                 return answer
 
-    async def prepare(self) -> None:
+    async def prepare(self, kept: Path) -> None:
+        """Use the house of an earlier run if its tokens still open the door, or make one.
+
+        Registrations are limited by address, so many runs in a row could not each have their own.
+        """
+        if kept.exists():
+            house = json.loads(kept.read_text())
+            self.tokens, self.markets = house["tokens"], house["markets"]
+            if await self._opens():
+                return
+            self.tokens, self.markets = [], []
+        await self._make()
+        kept.write_text(json.dumps({"tokens": self.tokens, "markets": self.markets}))
+        kept.chmod(0o600)
+
+    async def _opens(self) -> bool:
+        for token in self.tokens:
+            headers = {"Authorization": f"Bearer {token}"}
+            async with self.http.get(f"{self.base_url}/v1/wallet", headers=headers) as response:
+                if response.status != 200:
+                    return False
+        return True
+
+    async def _make(self) -> None:
         run = uuid4().hex[:8]
         for number in range(PLAYERS):
             login = {"email": f"load-{run}-{number}@example.com", "password": "loadtest-only"}
@@ -203,10 +226,12 @@ def _note(sample: Sample, sent: float, status: int, answer: bytes) -> None:
         sample.refused[code] = sample.refused.get(code, 0) + 1
 
 
-async def measure(base_url: str, staff_token: str, connections: int, seconds: float) -> None:
+async def measure(
+    base_url: str, staff_token: str, kept: Path, connections: int, seconds: float
+) -> None:
     async with aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=0)) as http:
         house = House(base_url, staff_token, http)
-        await house.prepare()
+        await house.prepare(kept)
         port = int(base_url.rsplit(":", 1)[1])
         samples = [
             await _over_limit(house, connections, seconds),
@@ -254,7 +279,8 @@ def main() -> None:
     except OSError:
         raise SystemExit(f"no platform runs on {chosen.data}: start `grandstand up`") from None
     seconds = min(chosen.seconds, MAX_SECONDS)
-    uvloop.run(measure(run["base_url"], run["staff_token"], chosen.connections, seconds))
+    kept = Path(chosen.data) / "loadtest.json"
+    uvloop.run(measure(run["base_url"], run["staff_token"], kept, chosen.connections, seconds))
 
 
 if __name__ == "__main__":

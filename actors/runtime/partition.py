@@ -137,15 +137,10 @@ class Partition:
         """
         self = cls(name, journal, now_ms)
         self.head = await self._fence(shard, now_ms)
-        checkpoint = await journal.checkpoint(name)
-        while True:
-            await self._replay_after(checkpoint)
-            # The former owner can append no more, but the last snapshots it took may have been
-            # saved while they were read here: then events were applied to a state with them in.
-            saved = await journal.checkpoint(name)
-            if saved == checkpoint:
-                break
-            checkpoint = saved
+        # The former owner can append no more, but the last snapshots it took may be saved while
+        # they are read here; they end at the checkpoint that they moved, so begin again from there.
+        while not await self._replay_after(await journal.checkpoint(name)):
+            pass
         for seat in self.seats.values():
             seat.actor.woke()
         self.dirty_since_ms = now_ms
@@ -161,7 +156,8 @@ class Partition:
                 return block.head
         raise JournalUnavailable(f"{self.name}: another owner keeps writing")
 
-    async def _replay_after(self, checkpoint: int) -> None:
+    async def _replay_after(self, checkpoint: int) -> bool:
+        """Whether the checkpoint stayed where it was while snapshots were read."""
         self.seats.clear()
         self.dirty.clear()
         self._recent.clear()
@@ -172,20 +168,22 @@ class Partition:
             blocks = await self.journal.blocks(self.name, position, REPLAY_PAGE)
             if not blocks:
                 raise JournalUnavailable(f"{self.name}: block {position + 1} can't be read")
-            await self._replay(blocks, previous)
-            previous = blocks[-1].head
-            position = previous.seq
-
-    async def _replay(self, blocks: list[Block], previous: Head | None) -> None:
-        decoded: list[list[Entry]] = []
-        for block in blocks:
-            previous = check(previous or Head(block.seq - 1, block.prev_hash), block)
-            decoded.append(decode_entries(block.body))
-        refs = {ref for entries in decoded for entry in entries for ref in _touched(entry)}
-        await self._load(refs)
-        for entries in decoded:
+            entries = self._entries_of(blocks, previous)
+            await self._load({ref for entry in entries for ref in _touched(entry)})
+            if await self.journal.checkpoint(self.name) != checkpoint:
+                return False
             for entry in entries:
                 self._apply(entry)
+            previous = blocks[-1].head
+            position = previous.seq
+        return True
+
+    def _entries_of(self, blocks: list[Block], previous: Head | None) -> list[Entry]:
+        decoded: list[Entry] = []
+        for block in blocks:
+            previous = check(previous or Head(block.seq - 1, block.prev_hash), block)
+            decoded += decode_entries(block.body)
+        return decoded
 
     # Bringing actors into memory
 

@@ -213,6 +213,8 @@ class Shard:
             log.warning("actors_not_loaded", partition=name, why=str(unavailable))
 
     def _decide(self, item: Item, now_ms: int, used: dict[str, Partition]) -> Reply:
+        if self.draining:
+            return Reply(Status.NOT_HERE)  # it would never be flushed
         partition = self.partitions.get(item.partition)
         if partition is None:
             if not self.mine(item.partition):

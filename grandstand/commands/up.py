@@ -47,8 +47,7 @@ def up() -> None:
 
 def _run(chosen: Settings, folder: Path) -> None:
     stop = threading.Event()
-    for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, lambda *_: stop.set())
+    _on_signals(stop)
     structlog.configure(logger_factory=structlog.PrintLoggerFactory((folder / "up.log").open("a")))
     started = time.monotonic()
     platform = Platform(chosen, folder)
@@ -57,6 +56,7 @@ def _run(chosen: Settings, folder: Path) -> None:
             platform.start(progress.step, stop.is_set)
         except Interrupted:
             return
+        _on_signals(stop)  # again: Ray has put its own in their place
         try:
             if chosen.demo and not stop.is_set():
                 progress.step("Demonstration: players, money, fixtures")
@@ -77,6 +77,12 @@ def _run(chosen: Settings, folder: Path) -> None:
     with _Progress() as progress:
         platform.stop(progress.step)
     console.print("Everything is stopped.")
+
+
+def _on_signals(stop: threading.Event) -> None:
+    """Ctrl-C and SIGTERM both drain."""
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, lambda *_: stop.set())
 
 
 async def _until_fixtures(base_url: str, stopped: Callable[[], bool]) -> None:

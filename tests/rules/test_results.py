@@ -74,18 +74,19 @@ def results(draw: st.DrawFn) -> Result:
 
 def exact(stake: int, odds: int, result: Result) -> Fraction:
     price = Fraction(odds, ONE)
-    return stake * {
-        Outcome.WON: price * Fraction(result.places, result.tied),
-        Outcome.HALF_WON: (price + 1) / 2,
-        Outcome.VOID: Fraction(1),
-        Outcome.HALF_LOST: Fraction(1, 2),
-        Outcome.LOST: Fraction(0),
-    }[result.outcome]
+    return (
+        stake
+        * {
+            Outcome.WON: price * Fraction(result.places, result.tied),
+            Outcome.HALF_WON: (price + 1) / 2,
+            Outcome.VOID: Fraction(1),
+            Outcome.HALF_LOST: Fraction(1, 2),
+            Outcome.LOST: Fraction(0),
+        }[result.outcome]
+    )
 
 
-@given(
-    stake=st.integers(1, 10**12), odds=st.integers(MIN_ODDS, MAX_ODDS), result=results()
-)
+@given(stake=st.integers(1, 10**12), odds=st.integers(MIN_ODDS, MAX_ODDS), result=results())
 def test_a_payout_is_the_exact_amount_rounded_once_half_up(
     stake: int, odds: int, result: Result
 ) -> None:
@@ -93,9 +94,7 @@ def test_a_payout_is_the_exact_amount_rounded_once_half_up(
     assert -Fraction(1, 2) < payout - exact(stake, odds, result) <= Fraction(1, 2)
 
 
-@given(
-    stake=st.integers(1, 10**9), odds=st.integers(MIN_ODDS, MAX_ODDS), result=results()
-)
+@given(stake=st.integers(1, 10**9), odds=st.integers(MIN_ODDS, MAX_ODDS), result=results())
 def test_a_payout_never_exceeds_that_of_a_full_win(stake: int, odds: int, result: Result) -> None:
     assert 0 <= payout_minor(stake, odds, result) <= payout_minor(stake, odds, WON)
 

@@ -206,7 +206,14 @@ def test_only_an_opened_wallet_shows_itself() -> None:
 LEG = Leg("f", "f:m", "a", 25_000, 1, "fixture", "market", "selection")
 amounts = st.integers(1, 5_000)
 all_results = st.sampled_from(
-    [WON, LOST, VOID, Result(Outcome.HALF_WON), Result(Outcome.HALF_LOST), Result(Outcome.WON, 3, 2)]
+    [
+        WON,
+        LOST,
+        VOID,
+        Result(Outcome.HALF_WON),
+        Result(Outcome.HALF_LOST),
+        Result(Outcome.WON, 3, 2),
+    ]
 )
 steps = st.one_of(
     st.tuples(st.just("deposit"), amounts),

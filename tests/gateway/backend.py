@@ -1,0 +1,133 @@
+"""Everything behind a gateway, in one process: real Postgres, Valkey, ledger and partitions.
+
+Only Ray is missing: the shards run here (`LocalCluster`). Their journal is kept in memory, from
+which the cluster settles, and copied block by block to Postgres, from which the ledger is made.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Sequence
+
+from actors.runtime.announcer import ValkeyAnnouncer
+from actors.runtime.local import LocalCluster
+from gateway.app import Gateway
+from gateway.payments.bogus import Bogus
+from gateway.settings import GatewaySettings
+from grandstand.servers.postgres import EmbeddedPostgres
+from grandstand.servers.valkey import EmbeddedValkey
+from jurisdictions import licence
+from ledger.blocks import Block
+from ledger.database import create_database, open_pool, prepare
+from ledger.memory_journal import MemoryJournal
+from ledger.postgres_journal import PostgresJournal
+from ledger.projector import Projector
+from ledger.reads import LedgerReads
+
+STAFF_TOKEN = "the staff's token of the tests"
+SCOPES = ("book", "gb")
+PARTITIONS = 4
+
+
+class CopiedJournal(MemoryJournal):
+    """A journal in memory, each block of which is also in its scope's database."""
+
+    def __init__(self, copies: dict[str, PostgresJournal]) -> None:
+        super().__init__()
+        self._copies = copies
+
+    async def append(self, blocks: Sequence[Block]) -> frozenset[str]:
+        written = await super().append(blocks)
+        for scope, copy in self._copies.items():
+            mine = [
+                block
+                for block in blocks
+                if block.partition in written and block.partition.startswith(f"{scope}-")
+            ]
+            if mine:
+                await copy.append(mine)
+        return written
+
+
+class Backend:
+    def __init__(self, valkey: EmbeddedValkey, dsns: dict[str, str]) -> None:
+        self.valkey = valkey
+        self.dsns = dsns
+        self.processors = {"bogus": Bogus(slow_s=0.05)}
+        self.projecting = asyncio.Event()
+        self.projecting.set()
+
+    @classmethod
+    async def made(cls, postgres: EmbeddedPostgres, valkey: EmbeddedValkey) -> Backend:
+        dsns = {}
+        for scope in SCOPES:
+            await create_database(postgres.dsn("postgres"), f"gateway_{scope}")
+            dsns[scope] = postgres.dsn(f"gateway_{scope}")
+            await prepare(dsns[scope], scope, PARTITIONS)
+        return cls(valkey, dsns)
+
+    async def start(self) -> None:
+        self.pools = {scope: await open_pool(dsn) for scope, dsn in self.dsns.items()}
+        self.reads = {scope: LedgerReads(pool) for scope, pool in self.pools.items()}
+        self.copies = {scope: PostgresJournal(pool) for scope, pool in self.pools.items()}
+        self.announcer = ValkeyAnnouncer(self.valkey.url())
+        self.cluster = LocalCluster(
+            CopiedJournal(self.copies), partitions=PARTITIONS, announcer=self.announcer
+        )
+        await self.cluster.__aenter__()
+        self.projectors = [
+            asyncio.create_task(self._project(Projector(pool, scope)))
+            for scope, pool in self.pools.items()
+        ]
+
+    async def stop(self) -> None:
+        await self.cluster.__aexit__(None, None, None)
+        for projector in self.projectors:
+            projector.cancel()
+        await asyncio.gather(*self.projectors, return_exceptions=True)
+        await self.announcer.close()
+        for copy in self.copies.values():
+            await copy.close()
+        for pool in self.pools.values():
+            await pool.close()
+
+    async def _project(self, projector: Projector) -> None:
+        while True:
+            await self.projecting.wait()
+            if not await projector.step():
+                await asyncio.sleep(0.01)
+
+    def gateway(self, *, clock: object = None, **settings: object) -> Gateway:
+        """A gateway that has not been started, with settings of one's own."""
+        given = {
+            "valkey_url": self.valkey.url(),
+            "staff_token": STAFF_TOKEN,
+            "port": 0,
+            "attempts_per_login": 1_000,
+            "attempts_per_address": 100_000,
+            "sweep_interval_s": 0.0,
+            **settings,
+        }
+        return Gateway(
+            GatewaySettings(**given),  # type: ignore[arg-type]
+            licence=licence("gb"),
+            router=self.cluster.router,
+            reads=self.reads,
+            processors=self.processors,
+            clock=clock,  # type: ignore[arg-type]
+        )
+
+
+async def until(
+    condition: Callable[[], bool | Awaitable[bool]], what: str, timeout_s: float = 10.0
+) -> None:
+    """Wait for something that happens by itself."""
+    try:
+        async with asyncio.timeout(timeout_s):
+            while True:
+                answer = condition()
+                if await answer if isinstance(answer, Awaitable) else answer:
+                    return
+                await asyncio.sleep(0.01)
+    except TimeoutError:
+        raise AssertionError(f"it did not happen in {timeout_s} s: {what}") from None

@@ -1,0 +1,209 @@
+"""The whole API, as it goes when all goes well."""
+
+from __future__ import annotations
+
+import asyncio
+from uuid import uuid4
+
+from gateway.app import Gateway
+from tests.gateway.backend import Backend, until
+from tests.gateway.desk import PASSWORD, Desk, payment, registration, slip
+
+
+async def test_a_player_from_registration_to_log_out(desk: Desk) -> None:
+    email = f"{uuid4().hex[:8]}@Example.com"
+    profile = await desk.post("/v1/players", registration(email))
+    assert profile.status == 201
+    assert profile["email"] == email.lower()
+    assert (profile["licence"], profile["currency"]) == ("gb", "GBP")
+    login = await desk.ask("POST", "/v1/sessions", {"email": email, "password": PASSWORD})
+    assert login.status == 201
+    assert login["player_id"] == profile["player_id"]
+    player = desk.with_token(login["token"])
+    assert (await player.get("/v1/me")).json == profile.json
+    assert (await player.get("/v1/wallet")).json == {
+        "currency": "GBP",
+        "minor_digits": 2,
+        "cash_minor": 0,
+        "held_minor": 0,
+        "withdrawing_minor": 0,
+        "debt_minor": 0,
+        "version": 1,
+    }
+    assert (await player.ask("DELETE", "/v1/sessions/current")).status == 204
+    (await player.get("/v1/me")).problem(401, "unauthenticated")
+
+
+async def test_money_in_and_out(desk: Desk) -> None:
+    player = await desk.registered()
+    paid_in = await player.deposit(10_000)
+    assert paid_in.status == 201
+    assert (paid_in["state"], paid_in["cash_after_minor"]) == ("completed", 10_000)
+    assert (await player.deposit(500, "bogus-slow"))["cash_after_minor"] == 10_500
+    declined = (await player.deposit(500, "bogus-declined")).problem(409, "payment_declined")
+    assert declined["processor_code"] == "bogus_says_no"
+    out = await player.post("/v1/wallet/withdrawals", payment(4_000))
+    assert (out.status, out["cash_after_minor"]) == (201, 6_500)
+    refused = await player.post("/v1/wallet/withdrawals", payment(4_000, "bogus-declined"))
+    refused.problem(409, "payment_declined")
+    too_much = await player.post("/v1/wallet/withdrawals", payment(6_501))
+    assert too_much.problem(409, "insufficient_funds")["cash_minor"] == 6_500
+    assert await player.cash() == 6_500
+    payments = await player.get("/v1/wallet/payments")
+    assert payments["up_to_date"]
+    assert [(one["direction"], one["state"]) for one in payments["items"]] == [
+        ("withdrawal", "failed"),
+        ("withdrawal", "completed"),
+        ("deposit", "failed"),
+        ("deposit", "completed"),
+        ("deposit", "completed"),
+    ]
+    statement = await player.get("/v1/wallet/statement")
+    assert statement["items"][0]["balance_after_minor"] == 6_500
+    assert sum(line["amount_minor"] for line in statement["items"]) == 6_500
+
+
+async def test_lists_come_in_pages(desk: Desk) -> None:
+    player = await desk.registered()
+    for amount_minor in (100, 200, 300):
+        await player.deposit(amount_minor)
+    first = await player.get("/v1/wallet/payments?limit=2")
+    assert [one["amount_minor"] for one in first["items"]] == [300, 200]
+    rest = await player.get(f"/v1/wallet/payments?limit=2&cursor={first['next_cursor']}")
+    assert [one["amount_minor"] for one in rest["items"]] == [100]
+    assert rest["next_cursor"] is None
+
+
+async def test_a_fixture_from_creation_to_result(desk: Desk) -> None:
+    fixture_id = await desk.fixture()
+    market_id = await desk.market(fixture_id)
+    await desk.prices(market_id, home=26_000, draw=0)
+    changed = await desk.status(market_id, "open", in_play=True, bet_delay_ms=0)
+    assert changed["in_play"] is True
+    phase = await desk.staff.post(
+        f"/v1/staff/fixtures/{fixture_id}/phase", {"phase": "in_play", "score": "1-0 12'"}
+    )
+    assert phase["score"] == "1-0 12'"
+    withdrawn = await desk.staff.post(
+        f"/v1/staff/markets/{market_id}/withdrawals", {"selection_id": "draw"}
+    )
+    assert withdrawn["version"] == 1
+    fixture = await desk.get(f"/v1/fixtures/{fixture_id}")
+    assert fixture["phase"] == "in_play"
+    assert fixture["seq"] >= 7  # and 8 once the void bets are settled
+    assert fixture["starts_at"] == "2030-01-01T15:00:00.000Z"
+    market = fixture["markets"][0]
+    assert {one["selection_id"]: one["odds"] for one in market["selections"]} == {
+        "home": 26_000,
+        "draw": 0,
+        "away": 29_000,
+    }
+    assert market["selections"][1]["result"] == {"outcome": "void", "tied": 1, "places": 1}
+    result = await desk.result(market_id, home="won", away="lost")
+    assert result["results"]["home"] == {"outcome": "won", "tied": 1, "places": 1}
+
+    # Public lists come from the ledger, a moment later.
+    async def is_listed() -> bool:
+        items = (await desk.get("/v1/fixtures?sport=football&phase=in_play"))["items"]
+        return fixture_id in [one["fixture_id"] for one in items]
+
+    await until(is_listed, "the fixture is listed")
+    sports = (await desk.get("/v1/sports"))["items"]
+    assert "football" in [one["sport"] for one in sports]
+
+
+async def test_a_bet_from_placing_to_settlement(desk: Desk) -> None:
+    market_id = await desk.market()
+    player = await desk.player(10_000)
+    placed = await player.post("/v1/bets", slip(market_id))
+    assert placed.status == 201
+    assert placed["state"] == "open"
+    assert placed["potential_payout_minor"] == 1_250
+    assert placed["cash_after_minor"] == 9_500
+    assert placed["legs"][0]["market_name"] == "Match result"
+    assert "asked" not in placed["legs"][0]
+    one = await player.get(f"/v1/bets/{placed['bet_id']}")
+    assert one.json == {
+        name: value for name, value in placed.json.items() if name != "cash_after_minor"
+    }
+    # What was just done is in the lists: they wait for the ledger.
+    assert (await player.get("/v1/bets?state=open"))["items"] == [one.json]
+    exposure = await desk.staff.get(f"/v1/staff/markets/{market_id}/exposure")
+    assert exposure["selections"]["home"]["liability_minor"] == 750
+    await desk.result(market_id, home="won", draw="lost", away="lost")
+    await player.settled(placed["bet_id"])
+    settled = (await player.get("/v1/bets?state=settled"))["items"][0]
+    assert (settled["state"], settled["payout_minor"]) == ("won", 1_250)
+    assert settled["settled_at"] > settled["placed_at"]
+    assert await player.cash() == 10_750
+
+
+async def test_a_better_price_is_taken_and_said(desk: Desk) -> None:
+    market_id = await desk.market()
+    player = await desk.player()
+    taken = await player.post("/v1/bets", slip(market_id, odds=24_000, accept="better"))
+    assert (taken["legs"][0]["odds"], taken["legs"][0]["asked"]) == (25_000, 24_000)
+
+
+async def test_a_cancelled_market_gives_the_stakes_back(desk: Desk) -> None:
+    market_id = await desk.market()
+    player = await desk.player(1_000)
+    placed = await player.post("/v1/bets", slip(market_id))
+    cancelled = await desk.staff.post(f"/v1/staff/markets/{market_id}/cancel", {})
+    assert cancelled["cancelled"] is True
+    await player.settled(placed["bet_id"])
+    assert await player.cash() == 1_000
+
+
+async def test_health_pages_and_figures(desk: Desk) -> None:
+    assert (await desk.get("/livez")).json == {"live": True}
+    ready = await desk.get("/readyz")
+    assert ready.json["ready"], ready.json
+    figures = (await desk.get("/metrics")).raw.decode()
+    assert 'grandstand_gateway_requests_total{method="GET",route="/livez",status="200"}' in figures
+    for path, content in (("/", b"<!doctype html>"), ("/docs", b"Grandstand API")):
+        page = await desk.get(path)
+        assert page.status == 200
+        assert content in page.raw
+        assert "default-src 'none'" in page.headers["Content-Security-Policy"]
+    script = await desk.get("/assets/docs.js")
+    assert script.headers["Content-Type"].startswith("text/javascript")
+    again = await desk.ask(
+        "GET", "/assets/docs.js", headers={"If-None-Match": script.headers["ETag"]}
+    )
+    assert (again.status, again.raw) == (304, b"")
+    (await desk.get("/assets/../settings.py")).problem(404, "not_found")
+
+
+async def test_a_list_that_is_behind_says_so(backend: Backend, desk: Desk) -> None:
+    player = await desk.player()
+    assert (await player.get("/v1/bets"))["up_to_date"]
+    backend.projecting.clear()
+    try:
+        await asyncio.sleep(0.1)  # a step that is under way ends
+        await player.deposit(100)
+        assert (await player.get("/v1/wallet/payments"))["up_to_date"] is False
+    finally:
+        backend.projecting.set()
+
+
+async def test_gateways_share_a_port_and_know_each_others_sessions(
+    backend: Backend, gateway: Gateway, desk: Desk
+) -> None:
+    other = backend.gateway(port=await gateway.port(), own_port=0)
+    await other.start()
+    try:
+        player = await desk.player()
+        own_port = await other.own_port()
+        assert own_port
+        there = Desk(desk.http, own_port, player.token)
+        assert await there.cash() == 10_000
+        await there.ask("DELETE", "/v1/sessions/current")
+
+        # The broadcast beats the second for which the first gateway would believe its cache.
+        async def is_over() -> bool:
+            return (await player.get("/v1/me")).status == 401
+
+        await until(is_over, "the first gateway heard of it", timeout_s=0.8)
+    finally:
+        await other.drain(1)

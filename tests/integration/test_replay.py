@@ -1,0 +1,133 @@
+"""The three recordings through the real platform, with bets placed while they run.
+
+The recordings are not part of the project: where they are absent, this says so and skips.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from pathlib import Path
+from typing import Any
+from uuid import uuid4
+
+import pytest
+
+from actors.runtime import cluster
+from actors.runtime.clock import WallClock
+from actors.runtime.router import Router
+from gateway.feeds import feed
+from gateway.feeds.betfair import Recording, Settings
+from gateway.feeds.pump import Tally, pump
+from grandstand.platform import Platform
+from tests.integration.house import House, eventually
+from tests.integration.test_kills import assert_ledger
+
+FEEDS = Path(__file__).parents[3] / "shared" / "data" / "feeds"
+STAKE = 100
+
+pytestmark = pytest.mark.skipif(not FEEDS.is_dir(), reason=f"the recordings are not there: {FEEDS}")
+
+
+class Gate:
+    """A clock for the pump: time passes as it likes, until somebody shuts the gate."""
+
+    def __init__(self) -> None:
+        self._clock = WallClock()
+        self.open = asyncio.Event()
+        self.open.set()
+
+    def now_ms(self) -> int:
+        return self._clock.now_ms()
+
+    async def sleep(self, seconds: float) -> None:
+        await self.open.wait()
+        await asyncio.sleep(0)
+
+
+@pytest.mark.parametrize(
+    ("files", "winners", "removed"),
+    [
+        (("BASIC-1.132153978",), {"1.132153978": 1}, 2),
+        (("1.197931750", "1.197931751"), {"1.197931750": 1, "1.197931751": 2}, 0),
+    ],
+    ids=["horse race", "greyhounds, win and place"],
+)
+async def test_recording_settles_the_bets_placed_while_it_runs(
+    house: House,
+    platform: Platform,
+    files: tuple[str, ...],
+    winners: dict[str, int],
+    removed: int,
+) -> None:
+    settings = Settings(tuple(str(FEEDS / name) for name in files))
+    source = feed("betfair").open(settings, uuid4().hex[:8], 0)
+    assert isinstance(source, Recording)
+    router = Router(cluster.RayTransport(), WallClock())
+    gate, tally = Gate(), Tally()
+    replaying = asyncio.ensure_future(
+        pump(source, router, gate, speed=1_000_000, max_gap_s=0.001, tally=tally)
+    )
+    player = await house.player(1_000_000)
+    bets: dict[str, tuple[str, str]] = {}
+
+    async def bet_on_everything() -> bool:
+        """A bet on every selection that has a price and no bet yet; True when all have one."""
+        fixture_id = await found_fixture(house, source)
+        if fixture_id is None:
+            return False
+        fixture = await house.want(200, "GET", f"/v1/fixtures/{fixture_id}")
+        for market in fixture["markets"]:
+            for selection in market["selections"]:
+                place = (market["market_id"], selection["selection_id"])
+                if place in bets.values() or not selection["odds"]:
+                    continue
+                status, bet = await player.bet(
+                    *place, stake_minor=STAKE, odds=selection["odds"], accept="any"
+                )
+                if status == 201:
+                    bets[bet["bet_id"]] = place
+        return len(fixture["markets"]) == len(files) and len(bets) >= 3 * len(files)
+
+    # The pump is held as soon as the markets are priced, until the bets are placed.
+    await eventually(bet_on_everything, "bets are placed")
+    await replaying
+    assert not tally.refused
+    assert len(source.summary.winners) == sum(winners.values())
+    assert source.summary.removed_runners == removed
+
+    async def all_settled() -> Any:
+        return not await player.bets("?state=open&limit=200")
+
+    await eventually(all_settled, "every bet is settled")
+    settled = {bet["bet_id"]: bet for bet in await player.bets()}
+    fixture_id = await found_fixture(house, source)
+    fixture = await house.want(200, "GET", f"/v1/fixtures/{fixture_id}")
+    assert fixture["phase"] == "ended"
+    for market in fixture["markets"]:
+        outcomes = {
+            selection["selection_id"]: selection["result"]["outcome"]
+            for selection in market["selections"]
+        }
+        key = market["market_id"].rpartition(":")[2]
+        assert list(outcomes.values()).count("won") == winners[key]
+        assert market["status"] == "settled"
+        for bet_id, (market_id, selection_id) in bets.items():
+            if market_id != market["market_id"]:
+                continue
+            bet = settled[bet_id]
+            assert bet["state"] == outcomes[selection_id]
+            odds = bet["legs"][0]["odds"]
+            full = (2 * STAKE * odds + 10_000) // 20_000
+            # A place pays full odds to each of its winners.
+            assert bet["payout_minor"] == {"won": full, "lost": 0, "void": STAKE}[bet["state"]]
+    await assert_ledger(platform)
+
+
+async def found_fixture(house: House, source: Recording) -> str | None:
+    """The fixture of this replay, as soon as it is on the board."""
+    for phase in ("scheduled", "in_play", "ended"):
+        page = await house.want(200, "GET", f"/v1/fixtures?phase={phase}&limit=200")
+        for fixture in page["items"]:
+            if fixture["fixture_id"].endswith(f"-{source.run}"):
+                return str(fixture["fixture_id"])
+    return None

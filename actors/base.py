@@ -28,6 +28,8 @@ def ref(kind: str, actor_id: str) -> str:
 class Reason(enum.StrEnum):
     """Why a command was refused. The codes are stable: clients and reports depend on them."""
 
+    # any command
+    OUT_OF_BOUNDS = "out_of_bounds"
     # registering and logging in
     EMAIL_TAKEN = "email_taken"
     UNDER_AGE = "under_age"

@@ -154,6 +154,8 @@ class PlaceBet(Command, frozen=True, array_like=True, tag=True):
             return Refused(Reason.UNKNOWN_PLAYER)
         if self.refused:
             return self.refused
+        if not 0 < self.stake.minor <= MAX_MINOR:
+            return Refused(Reason.OUT_OF_BOUNDS, facts={"max_stake_minor": MAX_MINOR})
         if self.stake.currency != wallet.currency:
             return Refused(Reason.CURRENCY_MISMATCH, facts={"currency": wallet.currency})
         if self.stake.minor > wallet.cash_minor:

@@ -19,7 +19,7 @@ from actors.bet import PriceChange
 from actors.fixture import MAX_MARKETS, Fixture
 from actors.odds import MAX_ODDS, MIN_ODDS, ONE
 from actors.results import VOID, Result
-from ledger.money import Money
+from ledger.money import MAX_MINOR, Money
 
 HOLD_MS = 5_000
 """How long a held stake waits for its bet, beyond the bet delay, in milliseconds."""
@@ -33,6 +33,10 @@ class MarketStatus(enum.StrEnum):
     CLOSED = "closed"
     SETTLED = "settled"
     CANCELLED = "cancelled"
+
+
+TRADABLE = (MarketStatus.OPEN, MarketStatus.SUSPENDED)
+"""While a market may have prices."""
 
 
 class Limits(msgspec.Struct, frozen=True, array_like=True):
@@ -518,6 +522,11 @@ class OpenMarket(MarketCommand, frozen=True, array_like=True, tag=True):
             return Refused(Reason.UNKNOWN_FIXTURE)
         if market.market_id:
             return Refused(Reason.ALREADY_EXISTS)
+        limits = self.limits
+        if not 0 < limits.min_stake_minor <= limits.max_stake_minor <= MAX_MINOR:
+            return Refused(Reason.OUT_OF_BOUNDS, "the limits of the stake contradict themselves")
+        if not 0 < len(self.selections) <= MAX_SELECTIONS:
+            return Refused(Reason.OUT_OF_BOUNDS, facts={"max_selections": MAX_SELECTIONS})
         if not fixture.may_rest() and len(fixture.markets) < MAX_MARKETS:
             return MarketOpened(
                 now_ms,
@@ -554,7 +563,7 @@ class ChangePrices(MarketCommand, frozen=True, array_like=True, tag=True):
         for selection_id in self.odds:
             if selection_id not in market.selections:
                 return Refused(Reason.UNKNOWN_SELECTION, facts={"selection_id": selection_id})
-        if market.status not in (MarketStatus.OPEN, MarketStatus.SUSPENDED):
+        if market.status not in TRADABLE:
             return Refused(Reason.WRONG_STATUS, facts={"status": market.status})
         return PricesChanged(
             now_ms,
@@ -577,9 +586,11 @@ class ChangeStatus(MarketCommand, frozen=True, array_like=True, tag=True):
     def decide(self, now_ms: int, market: Market, fixture: Fixture) -> Event:
         if not market.market_id:
             return Refused(Reason.UNKNOWN_MARKET)
-        tradable = (MarketStatus.OPEN, MarketStatus.SUSPENDED, MarketStatus.CLOSED)
-        if market.status not in tradable or self.status not in tradable:
+        movable = (*TRADABLE, MarketStatus.CLOSED)
+        if market.status not in movable or self.status not in movable:
             return Refused(Reason.WRONG_STATUS, facts={"status": market.status})
+        if not 0 <= self.bet_delay_ms <= MAX_BET_DELAY_MS:
+            return Refused(Reason.OUT_OF_BOUNDS, facts={"max_bet_delay_ms": MAX_BET_DELAY_MS})
         if self.status is not MarketStatus.CLOSED and not market.only_withdrawn():
             return Refused(Reason.WRONG_STATUS, "a market with a result stays closed")
         return StatusChanged(
@@ -646,7 +657,8 @@ class DeclareResult(MarketCommand, frozen=True, array_like=True, tag=True):
             for selection_id, result in results.items()
             if result is not None and result != market.results.get(selection_id)
         }
-        if not changed and self.cancelled == (market.status is MarketStatus.CANCELLED):
+        same = self.cancelled == (market.status is MarketStatus.CANCELLED)
+        if not changed and same and market.status not in TRADABLE:
             return Refused(Reason.WRONG_STATUS, "that is the result already")
         return ResultDeclared(
             now_ms,

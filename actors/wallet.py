@@ -130,6 +130,8 @@ class RequestDeposit(Command, frozen=True, array_like=True, tag=True):
     def decide(self, now_ms: int, wallet: Wallet) -> Event:
         if not wallet.opened:
             return Refused(Reason.UNKNOWN_PLAYER)
+        if not 0 < self.amount.minor <= MAX_MINOR:
+            return Refused(Reason.OUT_OF_BOUNDS, facts={"max_amount_minor": MAX_MINOR})
         if self.amount.currency != wallet.currency:
             return Refused(Reason.CURRENCY_MISMATCH, facts={"currency": wallet.currency})
         if len(wallet.pending) >= MAX_PENDING_PAYMENTS:
@@ -202,6 +204,8 @@ class RequestWithdrawal(Command, frozen=True, array_like=True, tag=True):
     def decide(self, now_ms: int, wallet: Wallet) -> Event:
         if not wallet.opened:
             return Refused(Reason.UNKNOWN_PLAYER)
+        if not 0 < self.amount.minor <= MAX_MINOR:
+            return Refused(Reason.OUT_OF_BOUNDS, facts={"max_amount_minor": MAX_MINOR})
         if self.amount.currency != wallet.currency:
             return Refused(Reason.CURRENCY_MISMATCH, facts={"currency": wallet.currency})
         if wallet.debt_minor:

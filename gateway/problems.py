@@ -50,6 +50,7 @@ KINDS: dict[str, Kind] = {
     "already_logged_in": Kind(409, "This connection has a player already"),
     "too_many_subscriptions": Kind(409, "This connection follows too many fixtures"),
     # what actors refuse
+    Reason.OUT_OF_BOUNDS: Kind(409, "A figure is out of its bounds"),
     Reason.EMAIL_TAKEN: Kind(409, "The e-mail address has an account"),
     Reason.UNDER_AGE: Kind(403, "Too young"),
     Reason.ALREADY_REGISTERED: Kind(409, "The player is registered"),

@@ -70,6 +70,10 @@ class GatewayHost(Hosted):
         """Whether connections are accepted."""
         return self._gateway is not None
 
+    async def own_port(self) -> int | None:
+        """The port that no other gateway shares; None before it is ready."""
+        return await self._gateway.own_port() if self._gateway else None
+
     async def status(self) -> dict[str, Any]:
         return {"trouble": "" if self._gateway else self._trouble}
 

@@ -241,6 +241,7 @@ class Platform:
             staff_token=self.staff_token,
             host=self.settings.host,
             port=self.settings.port,
+            own_port=0,
         )
         for number in range(self.settings.gateways):
             name = f"gateway-{number}"
@@ -267,6 +268,11 @@ class Platform:
                 if time.monotonic() > deadline:
                     raise StartFailed(f"{host.name} did not come up within {READY_S:.0f} s")
                 time.sleep(0.1)
+
+    def metrics_urls(self) -> list[str]:
+        """Where each gateway's own figures are: the port they share gives those of any of them."""
+        ports = [host.call_now("own_port") for host in self._gateways]
+        return [f"http://{self.settings.host}:{port}/metrics" for port in ports]
 
     def start_feed(self) -> None:
         """The simulated feed that moves the demonstration's prices."""

@@ -27,6 +27,8 @@ from actors.runtime.shard import Shard
 log = structlog.get_logger()
 
 PERIOD_S = 0.1
+SLACK_MS = 3_000
+"""Between the clocks of two machines, and for a former owner that has not noticed yet."""
 MAX_CONFIRMED = 2_000
 """Bets a book remembers one by one before it reads the ledger's totals again."""
 MAX_MARKETS_READ = 500
@@ -133,7 +135,7 @@ class Keeper:
 
 def _whole_from_ms(market: Market, partition: Partition) -> int:
     """When the last hold granted before the partition was opened must have run out."""
-    return partition.opened_at_ms + HOLD_MS + market.longest_delay_ms
+    return partition.opened_at_ms + HOLD_MS + market.longest_delay_ms + SLACK_MS
 
 
 def _wants_totals(market: Market, partition: Partition, now_ms: int) -> bool:

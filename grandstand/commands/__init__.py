@@ -20,10 +20,15 @@ console = Console(highlight=False)
 errors = Console(stderr=True, highlight=False)
 
 
+def complain(why: object) -> int:
+    """One clear line; returns the exit status that goes with it."""
+    errors.print(f"[bold red]grandstand:[/] {why}", soft_wrap=True)
+    return 1
+
+
 def fail(why: object) -> NoReturn:
     """One clear line, and exit status 1."""
-    errors.print(f"[bold red]grandstand:[/] {why}", soft_wrap=True)
-    raise typer.Exit(1)
+    raise typer.Exit(complain(why))
 
 
 def settings() -> Settings:

@@ -11,14 +11,17 @@ from pathlib import Path
 
 import aiohttp
 import structlog
+import typer
 from rich.panel import Panel
 from rich.table import Table
 
 from actors.runtime import cluster
 from grandstand.client import ApiProblem, Unreachable
-from grandstand.commands import console, fail, settings
+from grandstand.commands import complain, console, settings
 from grandstand.demo import PASSWORD, PLAYERS, seed
+from grandstand.guardian import guarded
 from grandstand.platform import Interrupted, Platform, StartFailed, data_folder, sole_owner
+from grandstand.servers import ServerError
 from grandstand.settings import Settings
 from jurisdictions import licence
 
@@ -32,17 +35,23 @@ def up() -> None:
     GRANDSTAND_DATA, and found again at the next start. Ctrl-C drains and stops everything.
     """
     chosen = settings()
+    raise typer.Exit(guarded(lambda: _up(chosen)))
+
+
+def _up(chosen: Settings) -> int:
+    """Run until told to stop; the exit status."""
     try:
         folder = data_folder(chosen)
         folder.mkdir(parents=True, exist_ok=True)
         with sole_owner(folder):
             _run(chosen, folder)
-    except (StartFailed, ApiProblem, Unreachable) as problem:
-        fail(problem)
+    except (StartFailed, ServerError, ApiProblem, Unreachable) as problem:
+        return complain(problem)
     except PermissionError as problem:
-        fail(f"{problem.filename} can't be written; set GRANDSTAND_DATA")
+        return complain(f"{problem.filename} can't be written; set GRANDSTAND_DATA")
     except OSError as problem:
-        fail(f"{problem.strerror or problem}: {problem.filename or chosen.data}")
+        return complain(f"{problem.strerror or problem}: {problem.filename or chosen.data}")
+    return 0
 
 
 def _run(chosen: Settings, folder: Path) -> None:
@@ -132,6 +141,8 @@ def _welcome(platform: Platform, chosen: Settings, folder: Path, seconds: float)
         for player in PLAYERS:
             table.add_row("", f"log in as {player.email}, password {PASSWORD}")
     table.add_row("API documentation", f"{platform.base_url}/docs")
+    for url in platform.metrics_urls():
+        table.add_row("Metrics", url)
     table.add_row("Staff token", platform.staff_token)
     table.add_row("Ray dashboard", platform.node.dashboard_url)
     table.add_row("  its token", cluster.dashboard_token())

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Protocol
 import msgspec
 import structlog
 
-from actors.bet import BetEvent
+from actors.bet import BetEvent, BetPlaced
 from actors.fixture import Fixture, FixtureCreated, FixtureEvent, PhaseChanged
 from actors.market import (
     Market,
@@ -30,8 +30,8 @@ from actors.market import (
 from actors.runtime.errors import NoAnswer
 from actors.runtime.wire import decode_notice
 from actors.wallet import GetWallet, WalletEvent, WalletView
-from gateway import frames
-from gateway.bets import find_bet
+from gateway import api, frames
+from gateway.bets import find_bet, placed_bet
 from gateway.channels import Channel, Channels
 from gateway.fixtures import (
     Parts,
@@ -271,6 +271,7 @@ class Watching:
         self.interested = 0
         self._hub = hub
         self._bets: dict[str, None] = {}
+        self._wallet: WalletView | None = None
         self._wallet_changed = False
         self._channel: Channel | None = None
         self._asking: asyncio.Task[None] | None = None
@@ -304,13 +305,30 @@ class Watching:
 
     def _received(self, payload: bytes) -> None:
         for event in decode_notice(payload).events:
-            if isinstance(event, BetEvent) and event.player_id == self.player_id:
+            if isinstance(event, BetPlaced) and event.player_id == self.player_id:
+                self._placed(event)
+            elif isinstance(event, BetEvent) and event.player_id == self.player_id:
                 self._bets[event.bet_id] = None
                 self._wallet_changed = True
             elif isinstance(event, WalletEvent) and event.player_id == self.player_id:
                 self._wallet_changed = True
         if self._wallet_changed:
             self._ask()
+
+    def _placed(self, event: BetPlaced) -> None:
+        """Of all that happens the most frequent, and it says everything: nobody has to be asked."""
+        self._show_bet(placed_bet(event, event.legs[0].odds))
+        wallet = self._wallet
+        if wallet is None or event.wallet_version > wallet.version + 1:
+            self._wallet_changed = True  # something was missed
+        elif event.wallet_version == wallet.version + 1:
+            self._wallet = msgspec.structs.replace(
+                wallet,
+                cash_minor=event.cash_after_minor,
+                held_minor=event.held_after_minor,
+                version=event.wallet_version,
+            )
+            self._show_balance(self._wallet)
 
     def _ask(self) -> None:
         if self._asking is None or self._asking.done():
@@ -334,16 +352,23 @@ class Watching:
                 failures += 1
 
     async def _tell_bet(self, bet_id: str) -> None:
-        bet = await find_bet(self._hub.services, self.player_id, bet_id)
-        frame = _encode(frames.BetUpdate(bet))
-        for listener in self.listeners:
-            listener.frame(frame)
+        self._show_bet(await find_bet(self._hub.services, self.player_id, bet_id))
 
     async def _tell_balance(self) -> None:
         services = self._hub.services
         question = GetWallet(self.player_id)
         answer = await services.router.ask(services.licence.code, self.player_id, question)
         wallet = granted(answer.reply, WalletView, services)
+        if self._wallet is None or wallet.version >= self._wallet.version:
+            self._wallet = wallet
+        self._show_balance(self._wallet)
+
+    def _show_bet(self, bet: api.Bet) -> None:
+        frame = _encode(frames.BetUpdate(bet))
+        for listener in self.listeners:
+            listener.frame(frame)
+
+    def _show_balance(self, wallet: WalletView) -> None:
         frame = _encode(frames.Balance(wallet_json(wallet)))
         for listener in self.listeners:
             listener.balance(frame)

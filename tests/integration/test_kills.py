@@ -158,6 +158,20 @@ async def test_postgres_killed(house: House, platform: Platform) -> None:
     await check(house, platform, players, answered, market_id)
 
 
+async def test_valkey_killed(house: House, platform: Platform) -> None:
+    valkey = platform.servers.valkey
+    assert valkey is not None
+
+    async def kill_and_revive() -> None:
+        # Its log is synced every second: sessions older than that are there again.
+        await asyncio.sleep(1.5)
+        await asyncio.to_thread(valkey.kill)
+        await asyncio.to_thread(platform.watch)
+
+    players, answered, market_id = await play(house, kill_and_revive)
+    await check(house, platform, players, answered, market_id)
+
+
 async def test_gateway_killed(house: House, platform: Platform) -> None:
     players, answered, market_id = await play(house, lambda: kill("gateway-0"))
     await check(house, platform, players, answered, market_id)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import socket
 import subprocess
 import sys
 import tempfile
@@ -15,6 +16,8 @@ import aiohttp
 import msgspec
 import pytest
 
+from grandstand.platform import Platform, StartFailed
+from grandstand.settings import Settings
 from tests.conftest import free_port
 from tests.integration.house import House
 
@@ -205,8 +208,6 @@ def test_bad_settings_are_one_clear_line(
 
 
 def test_taken_port_is_one_clear_line(command: Command) -> None:
-    import socket
-
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
         taken.listen()
@@ -215,6 +216,13 @@ def test_taken_port_is_one_clear_line(command: Command) -> None:
     assert done.returncode == 1
     assert f"port {port} on 127.0.0.1 can't be had" in done.stderr
     assert done.stderr.count("\n") == 1
+
+
+def test_full_disk_is_one_clear_line(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setattr("grandstand.platform.MIN_FREE_BYTES", 10**18)
+    platform = Platform(Settings(port=free_port(), dashboard_port=free_port()), tmp_path)
+    with pytest.raises(StartFailed, match=r"the disk that holds .* is almost full"):
+        platform.start(lambda _: None)
 
 
 def test_nothing_runs_and_nothing_is_there(command: Command, tmp_path: Path) -> None:

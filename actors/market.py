@@ -1,11 +1,7 @@
-"""One market of a fixture: its selections and prices, its status, its result; and its book.
+"""One market of a fixture: its selections and prices, its status and its result.
 
-What is journaled is what the house says: prices, status, results. The *book*, the stakes held for
-bets on their way and the liability of those placed, is kept in memory only: the bet itself is
-journaled once, with its player, and a market that comes back from the journal reads its liability
-from the ledger again before it takes another bet.
-
-`liability` of a selection is what the house pays out, beyond the stakes themselves, if it wins.
+What is journaled is what the house says. Which bets are on their way and what they may cost is in
+the market's book (`actors.book`), in memory only.
 """
 
 from __future__ import annotations
@@ -16,13 +12,12 @@ import msgspec
 
 from actors.base import Actor, Command, Event, Question, Reason, Refused, ref
 from actors.bet import PriceChange
+from actors.book import HOLD_MS, Book, Confirmed, Hold, Line
 from actors.fixture import MAX_MARKETS, Fixture
-from actors.odds import MAX_ODDS, MIN_ODDS, ONE
+from actors.odds import MAX_ODDS, MIN_ODDS
 from actors.results import VOID, Result
 from ledger.money import MAX_MINOR, Money
 
-HOLD_MS = 5_000
-"""How long a held stake waits for its bet, beyond the bet delay, in milliseconds."""
 MAX_BET_DELAY_MS = 12_000
 MAX_SELECTIONS = 20_000
 
@@ -53,110 +48,6 @@ class Selection(msgspec.Struct, array_like=True):
     odds: int = 0
     """Zero while there is no price."""
     withdrawn: bool = False
-
-
-class Hold(msgspec.Struct, array_like=True):
-    """A stake on its way: room that is taken in the book until the wallet has answered."""
-
-    bet_id: str
-    player_id: str
-    licence: str
-    selection_id: str
-    stake_minor: int
-    odds: int
-    expires_at_ms: int
-    broken: bool = False
-    """The market was suspended, if only for a moment, while the hold waited."""
-
-
-class Line(msgspec.Struct, array_like=True):
-    """Open bets on one selection: how many, their stakes, and the liability they make."""
-
-    bets: int = 0
-    stakes_minor: int = 0
-    liability_minor: int = 0
-
-    def add(self, stake_minor: int, odds: int) -> None:
-        self.bets += 1
-        self.stakes_minor += stake_minor
-        self.liability_minor += liability_of(stake_minor, odds)
-
-    def take(self, stake_minor: int, odds: int) -> None:
-        self.bets -= 1
-        self.stakes_minor -= stake_minor
-        self.liability_minor -= liability_of(stake_minor, odds)
-
-
-def liability_of(stake_minor: int, odds: int) -> int:
-    """What a bet costs the house beyond its stake, rounded up so that no limit is overrun."""
-    return -(-stake_minor * (odds - ONE) // ONE)
-
-
-class Confirmed(msgspec.Struct, frozen=True, array_like=True):
-    """A placed bet that the ledger's totals may not contain yet, and where it is journaled."""
-
-    partition: str
-    block_seq: int
-    selection_id: str
-    stake_minor: int
-    odds: int
-
-
-class Book:
-    """Holds and liability of one market, in memory.
-
-    Liability is what the ledger knew at `heads` (a journal position for each partition of
-    players), and the bets confirmed since, and the holds.
-
-    `known`: the ledger has been read, and bets may be taken. `whole`: it has been read again after
-    every hold of before has run out, so that no bet of before can be missing.
-    """
-
-    def __init__(self) -> None:
-        self.known = False
-        self.whole = False
-        self.heads: dict[str, int] = {}
-        self.confirmed: list[Confirmed] = []
-        self.holds: dict[str, Hold] = {}
-        self.lines: dict[str, Line] = {}
-
-    def line(self, selection_id: str) -> Line:
-        line = self.lines.get(selection_id)
-        if line is None:
-            line = self.lines[selection_id] = Line()
-        return line
-
-    def hold(self, hold: Hold) -> None:
-        self.holds[hold.bet_id] = hold
-        self.line(hold.selection_id).add(hold.stake_minor, hold.odds)
-
-    def release(self, bet_id: str) -> None:
-        hold = self.holds.pop(bet_id, None)
-        if hold is not None:
-            self.line(hold.selection_id).take(hold.stake_minor, hold.odds)
-
-    def confirm(self, bet_id: str, bet: Confirmed) -> None:
-        """The bet is durable. Its hold may be forgotten here, but never the bet."""
-        self.release(bet_id)
-        if bet.block_seq > self.heads.get(bet.partition, 0):
-            self.confirmed.append(bet)
-            self.line(bet.selection_id).add(bet.stake_minor, bet.odds)
-
-    def rebase(self, heads: dict[str, int], ledger: dict[str, Line]) -> None:
-        """Take the ledger's totals as of `heads`, and add what they can't contain."""
-        self.heads = heads
-        self.confirmed = [
-            bet for bet in self.confirmed if bet.block_seq > heads.get(bet.partition, 0)
-        ]
-        self.lines = {
-            selection_id: Line(line.bets, line.stakes_minor, line.liability_minor)
-            for selection_id, line in ledger.items()
-        }
-        for bet in self.confirmed:
-            self.line(bet.selection_id).add(bet.stake_minor, bet.odds)
-        for hold in self.holds.values():
-            self.line(hold.selection_id).add(hold.stake_minor, hold.odds)
-        self.known = True
 
 
 class Market(Actor, dict=True):
@@ -277,7 +168,9 @@ class HoldStake(Question, frozen=True, array_like=True, tag=True):
         if not market.book.known:
             return Refused(Reason.LIABILITY_UNKNOWN)
         selection = market.selections[self.selection_id]
-        refused = refuse_liability(market, self.selection_id, self.stake.minor, selection.odds)
+        refused = market.book.refuse(
+            self.selection_id, self.stake.minor, selection.odds, limits.max_liability_minor
+        )
         if refused:
             return refused
         # From here the room is taken.
@@ -319,23 +212,14 @@ class LookAgain(Question, frozen=True, array_like=True, tag=True):
         if refused:
             return refused
         odds = market.selections[hold.selection_id].odds
-        refused = refuse_liability(market, hold.selection_id, hold.stake_minor, odds)
+        refused = market.book.refuse(
+            hold.selection_id, hold.stake_minor, odds, market.limits.max_liability_minor
+        )
         if refused:
             return refused
         hold.odds = odds
         market.book.hold(hold)
         return _held(market, fixture, hold.selection_id, hold.expires_at_ms)
-
-
-def refuse_liability(market: Market, selection_id: str, stake: int, odds: int) -> Refused | None:
-    limit = market.limits.max_liability_minor
-    line = market.book.lines.get(selection_id)
-    taken = line.liability_minor if line else 0
-    if taken + liability_of(stake, odds) <= limit:
-        return None
-    # The largest stake that still has room, so that the player can be told.
-    room = max(0, limit - taken) * ONE // (odds - ONE)
-    return Refused(Reason.LIABILITY_LIMIT, facts={"max_stake_minor": room})
 
 
 def _held(market: Market, fixture: Fixture, selection_id: str, expires_at_ms: int) -> Held:
@@ -749,13 +633,7 @@ class StatusChanged(MarketEvent, frozen=True, array_like=True, tag=True):
         market.bet_delay_ms = self.bet_delay_ms
         market.longest_delay_ms = max(market.longest_delay_ms, self.bet_delay_ms)
         if self.status is not MarketStatus.OPEN:
-            break_holds(market)
-
-
-def break_holds(market: Market) -> None:
-    """Bets that wait out their delay do not survive a suspension."""
-    for hold in market.book.holds.values():
-        hold.broken = True
+            market.book.break_holds()
 
 
 class SelectionWithdrawn(MarketEvent, frozen=True, array_like=True, tag=True):
@@ -784,7 +662,7 @@ class ResultDeclared(MarketEvent, frozen=True, array_like=True, tag=True):
         market.results |= self.results
         market.result_version = self.version
         market.status = MarketStatus.CANCELLED if self.cancelled else MarketStatus.CLOSED
-        break_holds(market)
+        market.book.break_holds()
 
 
 class SettlementCompleted(MarketEvent, frozen=True, array_like=True, tag=True):

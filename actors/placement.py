@@ -14,7 +14,8 @@ import msgspec
 
 from actors.base import Command, Question, Reason, Refused
 from actors.bet import AskHoldFate, BetPlaced, HoldFate, Leg, PlaceBet, PriceChange
-from actors.market import Confirmed, ConfirmHold, Held, Hold, HoldStake, LookAgain, ReleaseHold
+from actors.book import Confirmed, Hold
+from actors.market import ConfirmHold, Held, HoldStake, LookAgain, ReleaseHold
 from ledger.money import Money
 
 BOOK = "book"

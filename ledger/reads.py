@@ -16,8 +16,9 @@ import asyncpg
 import msgspec
 
 from actors.bet import BetState
+from actors.book import Line
 from actors.fixture import Phase
-from actors.market import Line, MarketStatus
+from actors.market import MarketStatus
 from actors.results import Outcome, Result
 from actors.wallet import Direction
 from ledger.database import CONNECT_TIMEOUT_S, unavailable

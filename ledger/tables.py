@@ -18,10 +18,10 @@ import msgspec
 
 from actors.base import Refused
 from actors.bet import BetEvent, BetPlaced, BetSettled, BetState, SettlementReversed
+from actors.book import Line
 from actors.entries import AnyEvent, Entry, Opened, answer_of, decode_entries
 from actors.fixture import FixtureCreated, PhaseChanged
 from actors.market import (
-    Line,
     MarketOpened,
     MarketStatus,
     PricesChanged,

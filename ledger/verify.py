@@ -22,9 +22,10 @@ import msgspec
 
 from actors.base import Actor
 from actors.bet import Bet, BetState
+from actors.book import Line
 from actors.entries import Entry, decode_entries
 from actors.fixture import Fixture
-from actors.market import Line, Market
+from actors.market import Market
 from actors.player import Credential, Player
 from actors.wallet import Wallet
 from ledger.blocks import EMPTY, Block, BrokenChain, Head, check

@@ -16,7 +16,8 @@ from typing import Protocol
 import structlog
 
 from actors.bet import HoldFate
-from actors.market import HOLD_MS, Hold, Line, Market
+from actors.book import HOLD_MS, Hold, Line
+from actors.market import Market
 from actors.placement import fate_of_hold
 from actors.runtime.clock import Clock
 from actors.runtime.errors import NoAnswer

@@ -11,8 +11,9 @@ import contextlib
 from typing import Any
 
 from actors.bet import BetPlaced, BetSettled, SettlementReversed
+from actors.book import Line
 from actors.entries import decode_entries
-from actors.market import Line, ResultDeclared, SelectionWithdrawn, SettlementCompleted
+from actors.market import ResultDeclared, SelectionWithdrawn, SettlementCompleted
 from actors.results import VOID
 from actors.runtime.addresses import BOOK, partitions_of
 from actors.runtime.clock import Clock, WallClock

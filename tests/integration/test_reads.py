@@ -11,7 +11,8 @@ import asyncpg
 import pytest
 
 from actors.bet import BetState
-from actors.market import CompleteSettlement, DeclareResult, Line, WithdrawSelection
+from actors.book import Line
+from actors.market import CompleteSettlement, DeclareResult, WithdrawSelection
 from actors.results import LOST, VOID, WON
 from actors.runtime.addresses import BOOK, partitions_of
 from ledger.database import open_pool, prepare

@@ -12,24 +12,20 @@ from hypothesis import strategies as st
 
 from actors.base import Reason, Refused
 from actors.bet import PriceChange
+from actors.book import HOLD_MS, Book, Confirmed, Hold, Line, liability_of
 from actors.fixture import MAX_MARKETS, Fixture, Phase
 from actors.market import (
-    HOLD_MS,
-    Book,
     ChangePrices,
     ChangeStatus,
     CompleteSettlement,
-    Confirmed,
     ConfirmHold,
     CountHolds,
     DeclareResult,
     GetExposure,
     GetMarket,
     Held,
-    Hold,
     HoldStake,
     Limits,
-    Line,
     LookAgain,
     Market,
     MarketStatus,
@@ -44,7 +40,6 @@ from actors.market import (
     SettlementCompleted,
     StatusChanged,
     WithdrawSelection,
-    liability_of,
 )
 from actors.odds import MAX_ODDS, MIN_ODDS, ONE
 from actors.results import LOST, VOID, WON

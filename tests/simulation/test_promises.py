@@ -19,7 +19,8 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, precondition,
 
 from actors.base import Refused
 from actors.bet import PriceChange, SettleBet
-from actors.market import HOLD_MS, Book, MarketStatus
+from actors.book import HOLD_MS, Book
+from actors.market import MarketStatus
 from actors.placement import BetRequest
 from actors.results import LOST, VOID, WON, Outcome, Result
 from actors.runtime.partition import Partition

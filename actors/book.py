@@ -1,0 +1,137 @@
+"""A market's book: the stakes held for bets on their way, and the liability of those placed.
+
+It is kept in memory only. A bet is journaled once, with its player, so a market that comes back
+from the journal reads its liability from the ledger again before it takes another bet;
+`runtime.keeper` does that, and asks what became of holds that ran out unanswered.
+
+`liability` of a selection is what the house pays out, beyond the stakes themselves, if it wins.
+"""
+
+from __future__ import annotations
+
+import msgspec
+
+from actors.base import Reason, Refused
+from actors.odds import ONE
+
+HOLD_MS = 5_000
+"""How long a held stake waits for its bet, beyond the bet delay, in milliseconds."""
+
+
+class Hold(msgspec.Struct, array_like=True):
+    """A stake on its way: room that is taken in the book until the wallet has answered."""
+
+    bet_id: str
+    player_id: str
+    licence: str
+    selection_id: str
+    stake_minor: int
+    odds: int
+    expires_at_ms: int
+    broken: bool = False
+    """The market was suspended, if only for a moment, while the hold waited."""
+
+
+class Line(msgspec.Struct, array_like=True):
+    """Open bets on one selection: how many, their stakes, and the liability they make."""
+
+    bets: int = 0
+    stakes_minor: int = 0
+    liability_minor: int = 0
+
+    def add(self, stake_minor: int, odds: int) -> None:
+        self.bets += 1
+        self.stakes_minor += stake_minor
+        self.liability_minor += liability_of(stake_minor, odds)
+
+    def take(self, stake_minor: int, odds: int) -> None:
+        self.bets -= 1
+        self.stakes_minor -= stake_minor
+        self.liability_minor -= liability_of(stake_minor, odds)
+
+
+def liability_of(stake_minor: int, odds: int) -> int:
+    """What a bet costs the house beyond its stake, rounded up so that no limit is overrun."""
+    return -(-stake_minor * (odds - ONE) // ONE)
+
+
+class Confirmed(msgspec.Struct, frozen=True, array_like=True):
+    """A placed bet that the ledger's totals may not contain yet, and where it is journaled."""
+
+    partition: str
+    block_seq: int
+    selection_id: str
+    stake_minor: int
+    odds: int
+
+
+class Book:
+    """Holds and liability of one market, in memory.
+
+    Liability is what the ledger knew at `heads` (a journal position for each partition of
+    players), and the bets confirmed since, and the holds.
+
+    `known`: the ledger has been read, and bets may be taken. `whole`: it has been read again after
+    every hold of before has run out, so that no bet of before can be missing.
+    """
+
+    def __init__(self) -> None:
+        self.known = False
+        self.whole = False
+        self.heads: dict[str, int] = {}
+        self.confirmed: list[Confirmed] = []
+        self.holds: dict[str, Hold] = {}
+        self.lines: dict[str, Line] = {}
+
+    def line(self, selection_id: str) -> Line:
+        line = self.lines.get(selection_id)
+        if line is None:
+            line = self.lines[selection_id] = Line()
+        return line
+
+    def hold(self, hold: Hold) -> None:
+        self.holds[hold.bet_id] = hold
+        self.line(hold.selection_id).add(hold.stake_minor, hold.odds)
+
+    def release(self, bet_id: str) -> None:
+        hold = self.holds.pop(bet_id, None)
+        if hold is not None:
+            self.line(hold.selection_id).take(hold.stake_minor, hold.odds)
+
+    def confirm(self, bet_id: str, bet: Confirmed) -> None:
+        """The bet is durable. Its hold may be forgotten here, but never the bet."""
+        self.release(bet_id)
+        if bet.block_seq > self.heads.get(bet.partition, 0):
+            self.confirmed.append(bet)
+            self.line(bet.selection_id).add(bet.stake_minor, bet.odds)
+
+    def rebase(self, heads: dict[str, int], ledger: dict[str, Line]) -> None:
+        """Take the ledger's totals as of `heads`, and add what they can't contain."""
+        self.heads = heads
+        self.confirmed = [
+            bet for bet in self.confirmed if bet.block_seq > heads.get(bet.partition, 0)
+        ]
+        self.lines = {
+            selection_id: Line(line.bets, line.stakes_minor, line.liability_minor)
+            for selection_id, line in ledger.items()
+        }
+        for bet in self.confirmed:
+            self.line(bet.selection_id).add(bet.stake_minor, bet.odds)
+        for hold in self.holds.values():
+            self.line(hold.selection_id).add(hold.stake_minor, hold.odds)
+        self.known = True
+
+    def break_holds(self) -> None:
+        """Bets that wait out their delay do not survive a suspension."""
+        for hold in self.holds.values():
+            hold.broken = True
+
+    def refuse(self, selection_id: str, stake: int, odds: int, limit: int) -> Refused | None:
+        """Why the liability of the selection leaves no room for that bet, or None."""
+        line = self.lines.get(selection_id)
+        taken = line.liability_minor if line else 0
+        if taken + liability_of(stake, odds) <= limit:
+            return None
+        # The largest stake that still has room, so that the player can be told.
+        room = max(0, limit - taken) * ONE // (odds - ONE)
+        return Refused(Reason.LIABILITY_LIMIT, facts={"max_stake_minor": room})

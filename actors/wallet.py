@@ -49,6 +49,11 @@ class Wallet(Actor):
     def opened(self) -> bool:
         return self.version > 0
 
+    def pending_payment(self, payment_id: str, direction: Direction) -> Payment | None:
+        """The payment under way of that id, if it goes that way."""
+        payment = self.pending.get(payment_id)
+        return payment if payment is not None and payment.direction is direction else None
+
     def receive(self, amount_minor: int) -> None:
         """Add to the cash, the debt first."""
         repaid = min(amount_minor, self.debt_minor)
@@ -115,17 +120,22 @@ class GetWallet(Question, frozen=True, array_like=True, tag=True):
         )
 
 
-class RequestDeposit(Command, frozen=True, array_like=True, tag=True):
-    """Note that money is asked of a processor; none moves before it answers."""
+class PaymentCommand(Command, frozen=True, array_like=True, tag=True):
+    """A step of a deposit or withdrawal; `payment_id` is the same in all of them."""
 
     player_id: str
     payment_id: str
-    amount: Money
-    processor: str
-    method: str
 
     def cast(self) -> tuple[str, ...]:
         return (ref("wallet", self.player_id),)
+
+
+class RequestDeposit(PaymentCommand, frozen=True, array_like=True, tag=True):
+    """Note that money is asked of a processor; none moves before it answers."""
+
+    amount: Money
+    processor: str
+    method: str
 
     def decide(self, now_ms: int, wallet: Wallet) -> Event:
         if not wallet.opened:
@@ -143,20 +153,15 @@ class RequestDeposit(Command, frozen=True, array_like=True, tag=True):
         )
 
 
-class CompleteDeposit(Command, frozen=True, array_like=True, tag=True):
+class CompleteDeposit(PaymentCommand, frozen=True, array_like=True, tag=True):
     """The processor has taken the money from the player."""
 
-    player_id: str
-    payment_id: str
     reference: str
     """The processor's own name for the payment."""
 
-    def cast(self) -> tuple[str, ...]:
-        return (ref("wallet", self.player_id),)
-
     def decide(self, now_ms: int, wallet: Wallet) -> Event:
-        payment = wallet.pending.get(self.payment_id)
-        if payment is None or payment.direction is not Direction.DEPOSIT:
+        payment = wallet.pending_payment(self.payment_id, Direction.DEPOSIT)
+        if payment is None:
             return Refused(Reason.PAYMENT_NOT_PENDING)
         # The processor has the player's money: from here the deposit is taken, whatever it is.
         repaid = min(wallet.debt_minor, payment.amount_minor)
@@ -172,34 +177,24 @@ class CompleteDeposit(Command, frozen=True, array_like=True, tag=True):
         )
 
 
-class FailDeposit(Command, frozen=True, array_like=True, tag=True):
+class FailDeposit(PaymentCommand, frozen=True, array_like=True, tag=True):
     """The processor has refused."""
 
-    player_id: str
-    payment_id: str
     code: str
 
-    def cast(self) -> tuple[str, ...]:
-        return (ref("wallet", self.player_id),)
-
     def decide(self, now_ms: int, wallet: Wallet) -> Event:
-        payment = wallet.pending.get(self.payment_id)
-        if payment is None or payment.direction is not Direction.DEPOSIT:
+        payment = wallet.pending_payment(self.payment_id, Direction.DEPOSIT)
+        if payment is None:
             return Refused(Reason.PAYMENT_NOT_PENDING)
         return DepositFailed(now_ms, self.player_id, self.payment_id, self.code)
 
 
-class RequestWithdrawal(Command, frozen=True, array_like=True, tag=True):
+class RequestWithdrawal(PaymentCommand, frozen=True, array_like=True, tag=True):
     """Set money aside to be paid out."""
 
-    player_id: str
-    payment_id: str
     amount: Money
     processor: str
     method: str
-
-    def cast(self) -> tuple[str, ...]:
-        return (ref("wallet", self.player_id),)
 
     def decide(self, now_ms: int, wallet: Wallet) -> Event:
         if not wallet.opened:
@@ -226,19 +221,14 @@ class RequestWithdrawal(Command, frozen=True, array_like=True, tag=True):
         )
 
 
-class CompleteWithdrawal(Command, frozen=True, array_like=True, tag=True):
+class CompleteWithdrawal(PaymentCommand, frozen=True, array_like=True, tag=True):
     """The processor has paid the player."""
 
-    player_id: str
-    payment_id: str
     reference: str
 
-    def cast(self) -> tuple[str, ...]:
-        return (ref("wallet", self.player_id),)
-
     def decide(self, now_ms: int, wallet: Wallet) -> Event:
-        payment = wallet.pending.get(self.payment_id)
-        if payment is None or payment.direction is not Direction.WITHDRAWAL:
+        payment = wallet.pending_payment(self.payment_id, Direction.WITHDRAWAL)
+        if payment is None:
             return Refused(Reason.PAYMENT_NOT_PENDING)
         return WithdrawalCompleted(
             now_ms,
@@ -250,19 +240,14 @@ class CompleteWithdrawal(Command, frozen=True, array_like=True, tag=True):
         )
 
 
-class FailWithdrawal(Command, frozen=True, array_like=True, tag=True):
+class FailWithdrawal(PaymentCommand, frozen=True, array_like=True, tag=True):
     """The processor has refused to pay: the money goes back to the cash."""
 
-    player_id: str
-    payment_id: str
     code: str
 
-    def cast(self) -> tuple[str, ...]:
-        return (ref("wallet", self.player_id),)
-
     def decide(self, now_ms: int, wallet: Wallet) -> Event:
-        payment = wallet.pending.get(self.payment_id)
-        if payment is None or payment.direction is not Direction.WITHDRAWAL:
+        payment = wallet.pending_payment(self.payment_id, Direction.WITHDRAWAL)
+        if payment is None:
             return Refused(Reason.PAYMENT_NOT_PENDING)
         repaid = min(wallet.debt_minor, payment.amount_minor)
         return WithdrawalFailed(

@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING, Protocol
 import msgspec
 import redis.asyncio
 
-from actors.base import Command, Question
+from actors import placement
 from actors.runtime.addresses import BOOK, partition_of
 from actors.runtime.clock import Clock
-from actors.runtime.router import Answer, View
+from actors.runtime.router import View
 from gateway.limits import Limits
 from gateway.metrics import Metrics
 from gateway.passwords import Passwords
@@ -28,26 +28,13 @@ if TYPE_CHECKING:
     from gateway.stream import Streams
 
 
-class Router(Protocol):
+class Router(placement.Router, Protocol):
     """The way to the actors, as `actors.runtime.router.Router` is."""
 
     @property
     def view(self) -> View | None: ...
 
     async def refresh(self) -> View: ...
-
-    async def ask(
-        self,
-        scope: str,
-        routing_id: str,
-        message: Command | Question,
-        *,
-        key: str = "",
-        fingerprint: bytes = b"",
-        by: str = "",
-    ) -> Answer: ...
-
-    def tell(self, scope: str, routing_id: str, message: Question) -> None: ...
 
     def queued(self) -> int: ...
 

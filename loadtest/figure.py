@@ -14,7 +14,6 @@ import argparse
 import asyncio
 import json
 import socket
-import subprocess
 import sys
 import time
 from pathlib import Path
@@ -75,20 +74,17 @@ class House:
                     raise SystemExit(f"{path}: {response.status} {answer}")
                 return answer
 
-    async def prepare(self, kept: Path) -> None:
+    async def prepare(self, kept: dict[str, list[str]]) -> None:
         """Use the house of an earlier run if its tokens still open the door, or make one.
 
         Registrations are limited by address, so many runs in a row could not each have their own.
         """
-        if kept.exists():
-            house = json.loads(kept.read_text())
-            self.tokens, self.markets = house["tokens"], house["markets"]
+        if kept:
+            self.tokens, self.markets = kept["tokens"], kept["markets"]
             if await self._opens():
                 return
             self.tokens, self.markets = [], []
         await self._make()
-        kept.write_text(json.dumps({"tokens": self.tokens, "markets": self.markets}))
-        kept.chmod(0o600)
 
     async def _opens(self) -> bool:
         for token in self.tokens:
@@ -227,8 +223,9 @@ def _note(sample: Sample, sent: float, status: int, answer: bytes) -> None:
 
 
 async def measure(
-    base_url: str, staff_token: str, kept: Path, connections: int, seconds: float
-) -> None:
+    base_url: str, staff_token: str, kept: dict[str, list[str]], connections: int, seconds: float
+) -> dict[str, list[str]]:
+    """Print the table; returns the players and markets, for the next run."""
     async with aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=0)) as http:
         house = House(base_url, staff_token, http)
         await house.prepare(kept)
@@ -248,13 +245,14 @@ async def measure(
             f"| {sample.name} | {sample.rate:,.0f} | {sample.rate / limit:.2f} "
             f"| {sample.percentile_ms(0.5):.1f} | {sample.percentile_ms(0.99):.1f} | {refused} |"
         )
+    return {"tokens": house.tokens, "markets": house.markets}
 
 
 async def _over_limit(house: House, connections: int, seconds: float) -> Sample:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
-    server = subprocess.Popen([sys.executable, "-m", "loadtest.limit", str(port)])
+    server = await asyncio.create_subprocess_exec(sys.executable, "-m", "loadtest.limit", str(port))
     try:
         for _ in range(100):
             try:
@@ -265,7 +263,7 @@ async def _over_limit(house: House, connections: int, seconds: float) -> Sample:
         return await over_http("bare aiohttp handler", port, house, connections, seconds)
     finally:
         server.terminate()
-        server.wait()
+        await server.wait()
 
 
 def main() -> None:
@@ -279,8 +277,13 @@ def main() -> None:
     except OSError:
         raise SystemExit(f"no platform runs on {chosen.data}: start `grandstand up`") from None
     seconds = min(chosen.seconds, MAX_SECONDS)
-    kept = Path(chosen.data) / "loadtest.json"
-    uvloop.run(measure(run["base_url"], run["staff_token"], kept, chosen.connections, seconds))
+    kept_file = Path(chosen.data) / "loadtest.json"
+    kept = json.loads(kept_file.read_text()) if kept_file.exists() else {}
+    kept = uvloop.run(
+        measure(run["base_url"], run["staff_token"], kept, chosen.connections, seconds)
+    )
+    kept_file.touch(mode=0o600)
+    kept_file.write_text(json.dumps(kept))
 
 
 if __name__ == "__main__":

@@ -105,7 +105,7 @@ def spawn(host: type, name: str, *arguments: Any) -> Host:
             max_pending_calls=MAX_PENDING_CALLS,
             max_concurrency=CONCURRENT_CALLS,
             num_cpus=0,
-            # A record of every call, for the dashboard's list of tasks, costs as much as a call.
+            # Not every call is to be reported to the dashboard's list of tasks.
             enable_task_events=False,
         )
         .remote(*arguments)

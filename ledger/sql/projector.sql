@@ -44,7 +44,13 @@ select
     block.count,
     block.body
 from candidate
-inner join journal.block using (partition, seq)
+-- One look into the index for each: left to itself, Postgres reads and sorts the whole journal.
+cross join lateral (
+    select *
+    from journal.block
+    where block.partition = candidate.partition and block.seq = candidate.seq
+    limit 1
+) as block
 where candidate.bytes_before < $5
 order by block.partition, block.seq
 

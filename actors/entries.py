@@ -12,7 +12,17 @@ from typing import Any
 import msgspec
 
 from actors import bet, fixture, market, player, wallet
-from actors.base import Event, Refused
+from actors.base import Actor, Event, Refused
+
+KINDS: dict[str, type[Actor]] = {
+    "player": player.Player,
+    "credential": player.Credential,
+    "wallet": wallet.Wallet,
+    "bet": bet.Bet,
+    "fixture": fixture.Fixture,
+    "market": market.Market,
+}
+"""Every kind of actor there is, by how its address begins."""
 
 
 class Opened(Event, frozen=True, array_like=True, tag=True):

@@ -44,8 +44,12 @@ class Fixture(Actor):
     markets: list[str] = msgspec.field(default_factory=list)
     seq: int = 0
 
+    @property
+    def over(self) -> bool:
+        return self.phase in (Phase.ENDED, Phase.CANCELLED)
+
     def may_rest(self) -> bool:
-        return not self.fixture_id or self.phase in (Phase.ENDED, Phase.CANCELLED)
+        return not self.fixture_id or self.over
 
 
 # What may be asked

@@ -154,6 +154,8 @@ class HoldStake(Question, frozen=True, array_like=True, tag=True):
         refused = market.refuse_price(self.selection_id, self.odds, self.policy)
         if refused:
             return refused
+        if fixture.over:  # whatever its market says
+            return Refused(Reason.MARKET_CLOSED)
         if self.stake.currency != market.currency:
             return Refused(Reason.CURRENCY_MISMATCH, facts={"currency": market.currency})
         limits = market.limits
@@ -209,6 +211,8 @@ class LookAgain(Question, frozen=True, array_like=True, tag=True):
         market.book.release(self.bet_id)
         if hold.broken:
             return Refused(Reason.MARKET_SUSPENDED)
+        if fixture.over:
+            return Refused(Reason.MARKET_CLOSED)
         if refused:
             return refused
         odds = market.selections[hold.selection_id].odds
@@ -411,7 +415,7 @@ class OpenMarket(MarketCommand, frozen=True, array_like=True, tag=True):
             return Refused(Reason.OUT_OF_BOUNDS, "the limits of the stake contradict themselves")
         if not 0 < len(self.selections) <= MAX_SELECTIONS:
             return Refused(Reason.OUT_OF_BOUNDS, facts={"max_selections": MAX_SELECTIONS})
-        if not fixture.may_rest() and len(fixture.markets) < MAX_MARKETS:
+        if not fixture.over and len(fixture.markets) < MAX_MARKETS:
             return MarketOpened(
                 now_ms,
                 self.fixture_id,

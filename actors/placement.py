@@ -15,7 +15,9 @@ import msgspec
 from actors.base import Command, Question, Reason, Refused
 from actors.bet import AskHoldFate, BetPlaced, HoldFate, Leg, PlaceBet, PriceChange
 from actors.book import Confirmed, Hold
+from actors.errors import NothingDone
 from actors.market import ConfirmHold, Held, HoldStake, LookAgain, ReleaseHold
+from actors.wallet import GetWallet, WalletView
 from ledger.money import Money
 
 BOOK = "book"
@@ -100,8 +102,12 @@ async def place(
             held.in_play,
         )
         command = PlaceBet(player_id, bet_id, request.stake, (leg,), held.expires_at_ms)
-    # Should this fail, the hold stays: it is not known whether the bet was placed.
-    answer = await router.ask(licence, player_id, command, key=key, fingerprint=fingerprint)
+    try:
+        answer = await router.ask(licence, player_id, command, key=key, fingerprint=fingerprint)
+    except NothingDone:
+        router.tell(BOOK, request.fixture_id, ReleaseHold(request.market_id, bet_id))
+        raise
+    # When there was no answer at all the hold stays: it is not known whether the bet was placed.
     placed: BetPlaced | Refused = answer.reply
     if isinstance(held, Held):
         if isinstance(placed, BetPlaced) and placed.bet_id == bet_id:
@@ -136,6 +142,11 @@ async def _hold(
     held: Held | Refused = (await router.ask(BOOK, request.fixture_id, hold)).reply
     if not isinstance(held, Held) or not held.bet_delay_ms:
         return held
+    # Who can't pay must not keep others out of the market for as long as the delay is.
+    wallet = (await router.ask(licence, player_id, GetWallet(player_id))).reply
+    if isinstance(wallet, WalletView) and wallet.cash_minor < request.stake.minor:
+        router.tell(BOOK, request.fixture_id, ReleaseHold(request.market_id, bet_id))
+        return Refused(Reason.INSUFFICIENT_FUNDS, facts={"cash_minor": wallet.cash_minor})
     await clock.sleep(held.bet_delay_ms / 1000)
     again = LookAgain(request.fixture_id, request.market_id, bet_id, request.odds, request.policy)
     answer = await router.ask(BOOK, request.fixture_id, again)

@@ -120,6 +120,23 @@ class GetWallet(Question, frozen=True, array_like=True, tag=True):
         )
 
 
+class PaymentView(msgspec.Struct, frozen=True, array_like=True, tag=True):
+    """Whether a payment waits for the processor's answer: not yet asked for, it does not either."""
+
+    pending: bool
+
+
+class GetPayment(Question, frozen=True, array_like=True, tag=True):
+    player_id: str
+    payment_id: str
+
+    def cast(self) -> tuple[str, ...]:
+        return (ref("wallet", self.player_id),)
+
+    def answer(self, now_ms: int, wallet: Wallet) -> PaymentView:
+        return PaymentView(self.payment_id in wallet.pending)
+
+
 class PaymentCommand(Command, frozen=True, array_like=True, tag=True):
     """A step of a deposit or withdrawal; `payment_id` is the same in all of them."""
 
@@ -259,6 +276,19 @@ class FailWithdrawal(PaymentCommand, frozen=True, array_like=True, tag=True):
             repaid,
             wallet.cash_minor + payment.amount_minor - repaid,
         )
+
+
+class DeclinePayment(PaymentCommand, frozen=True, array_like=True, tag=True):
+    """Refuse a payment that there is no processor for, under the key of its request.
+
+    Where that key has an answer already, it is given again.
+    """
+
+    code: str
+    message: str
+
+    def decide(self, now_ms: int, wallet: Wallet) -> Event:
+        return Refused(Reason.PAYMENT_DECLINED, self.message, {"problem": self.code})
 
 
 # What can happen to it

@@ -12,6 +12,7 @@ from uuid import uuid4
 import aiohttp
 
 ATTEMPTS = 10
+MAX_PAUSE_S = 3.0
 
 
 class ApiProblem(Exception):
@@ -64,9 +65,10 @@ class Api:
                         answer = await response.json(content_type=None)
                         if response.status < 400:
                             return answer
-                        if response.status not in (429, 503):
-                            break
-                        await asyncio.sleep(float(response.headers.get("Retry-After", "1")))
+                        pause_s = float(response.headers.get("Retry-After", "1"))
+                        if response.status not in (429, 503) or pause_s > MAX_PAUSE_S:
+                            break  # a locked log-in is not worth waiting for
+                        await asyncio.sleep(pause_s)
         except aiohttp.ClientError as failure:
             raise Unreachable(f"nobody answers at {self.base_url}: {failure}") from None
         raise ApiProblem(answer if isinstance(answer, dict) else {})

@@ -37,6 +37,7 @@ class GatewayHost(Hosted):
     """A gateway as an actor."""
 
     def __init__(self, settings: GatewaySettings, licence_code: str, config: HostConfig) -> None:
+        super().__init__()
         self._settings = settings
         self._licence = licence(licence_code)
         self._config = config
@@ -91,6 +92,7 @@ class FeedHost(Hosted):
     """
 
     def __init__(self, fixtures: int, currency: str, config: HostConfig) -> None:
+        super().__init__()
         self._settings = SimulatedSettings(
             seed=now_ms() % 1_000_000, fixtures=fixtures, currency=currency
         )

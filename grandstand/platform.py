@@ -165,6 +165,7 @@ class Platform:
         self._shards: list[cluster.Host] = []
         self._feeds: list[cluster.Host] = []
         self._run_file = folder / "run.json"
+        self._ray_folder = RAY_FOLDER / f"grandstand-{os.getpid()}"
 
     @property
     def base_url(self) -> str:
@@ -182,6 +183,7 @@ class Platform:
         _check_disk(self.folder)
         _check_port(self.settings.host, self.settings.port, "GRANDSTAND_PORT")
         _check_port("127.0.0.1", self.settings.dashboard_port, "GRANDSTAND_DASHBOARD_PORT")
+        _forget_dead_rays()
         try:
             self._start(step, stopped)
         except BaseException as failure:
@@ -192,7 +194,8 @@ class Platform:
         step("Postgres, Valkey and Ray")
         with ThreadPoolExecutor(1) as beside:
             prepared = beside.submit(self._start_servers)
-            ray_folder = RAY_FOLDER / f"grandstand-{os.getpid()}"
+            ray_folder = self._ray_folder
+            ray_folder.mkdir(mode=0o700)
             cpus = max(2, os.cpu_count() or 2)
             try:
                 self.node = cluster.start(ray_folder, self.settings.dashboard_port, cpus)
@@ -296,7 +299,7 @@ class Platform:
             step("Stopping Ray")
             cluster.stop()
             self.node = None
-            shutil.rmtree(RAY_FOLDER / f"grandstand-{os.getpid()}", ignore_errors=True)
+            shutil.rmtree(self._ray_folder, ignore_errors=True)
         step("Stopping Valkey and Postgres")
         self.servers.stop()
 
@@ -315,6 +318,14 @@ def _as_start_failure(failure: BaseException, folder: Path) -> BaseException:
     if isinstance(failure, asyncpg.PostgresError | OSError):
         return StartFailed(f"the database can't be prepared: {failure}")
     return failure
+
+
+def _forget_dead_rays() -> None:
+    """Remove what platforms that were killed have left of Ray's files: logs, and sockets."""
+    for folder in RAY_FOLDER.glob("grandstand-*"):
+        pid = folder.name.rpartition("-")[2]
+        if pid.isdigit() and not Path(f"/proc/{pid}").exists():
+            shutil.rmtree(folder, ignore_errors=True)
 
 
 def _check_disk(folder: Path) -> None:

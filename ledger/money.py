@@ -22,8 +22,8 @@ _TWO_DIGITS = frozenset(
 )
 _OTHER_DIGITS = {"BHD": 3, "CLP": 0, "ISK": 0, "JOD": 3, "JPY": 0, "KRW": 0, "KWD": 3, "TND": 3}
 
-MAX_MINOR = 10**15
-"""No single amount is larger than this: it keeps every sum inside a 64-bit integer."""
+MAX_MINOR = 10**12
+"""No single amount is larger than this, so that millions of them fit a 64-bit balance."""
 
 
 class UnknownCurrency(ValueError):

@@ -20,13 +20,12 @@ from typing import Any
 import asyncpg
 import msgspec
 
-from actors.base import Actor
 from actors.bet import Bet, BetState
 from actors.book import Line
-from actors.entries import Entry, decode_entries
+from actors.entries import KINDS, Entry, decode_entries
 from actors.fixture import Fixture
 from actors.market import Market
-from actors.player import Credential, Player
+from actors.player import Player
 from actors.wallet import Wallet
 from ledger.blocks import EMPTY, Block, BrokenChain, Head, check
 from ledger.database import CONNECT_TIMEOUT_S, WrongDatabase
@@ -38,15 +37,6 @@ _sql = Queries("verify")
 _NO_TIMEOUT = 24 * 3600.0
 _PAGE = 500
 """Rows that are compared at a time."""
-
-_KINDS: dict[str, type[Actor]] = {
-    "bet": Bet,
-    "credential": Credential,
-    "fixture": Fixture,
-    "market": Market,
-    "player": Player,
-    "wallet": Wallet,
-}
 
 
 async def verify(pool: asyncpg.Pool, scope: str) -> Report:
@@ -98,7 +88,7 @@ class _Fold:
         kind, _, actor_id = address.partition("/")
         actors = self.actors[kind]
         if actor_id not in actors:
-            actors[actor_id] = _KINDS[kind]()
+            actors[actor_id] = KINDS[kind]()
         return actors[actor_id]
 
 

@@ -18,10 +18,14 @@ class Clock(Protocol):
 
 
 class WallClock:
-    """The machine's clock, and the event loop's sleep."""
+    """The machine's clock, which is not allowed to go back, and the event loop's sleep."""
+
+    def __init__(self) -> None:
+        self._latest_ms = 0
 
     def now_ms(self) -> int:
-        return time.time_ns() // 1_000_000
+        self._latest_ms = max(self._latest_ms, now_ms())
+        return self._latest_ms
 
     async def sleep(self, seconds: float) -> None:
         await asyncio.sleep(seconds)

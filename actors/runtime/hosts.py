@@ -14,14 +14,14 @@ import asyncpg
 import msgspec
 import structlog
 
-from actors.runtime import cluster
+from actors.errors import NoAnswer
+from actors.runtime import cluster, logs
 from actors.runtime.addresses import BOOK
 from actors.runtime.announcer import ValkeyAnnouncer
 from actors.runtime.clock import WallClock, now_ms
 from actors.runtime.directory import Directory, Scope
-from actors.runtime.errors import NoAnswer
 from actors.runtime.keeper import Keeper
-from actors.runtime.router import Router, ShardUnreachable, View
+from actors.runtime.router import Router, ShardBusy, ShardUnreachable, View
 from actors.runtime.shard import Shard, ShardStatus
 from actors.settlement import settle
 from ledger.blocks import BrokenChain
@@ -41,6 +41,11 @@ IDLE_S = 0.02
 MAX_REST_S = 0.1
 """The longest a projector rests between two steps."""
 OWNERSHIP_S = 1.0
+OWNERSHIP_TIMEOUT_S = 2.0
+MAX_UNCHECKED = 2
+"""Checks of ownership in a row that may fail: with the two figures above, the time for which a
+former owner that can't reach the journal may go on answering. `keeper.SLACK_MS` is above it."""
+DIRECTORY_TIMEOUT_S = 2.0
 LEARN_TIMEOUT_S = 2.0
 
 
@@ -75,7 +80,10 @@ async def ledgers_of(config: HostConfig) -> dict[str, LedgerReads]:
 
 
 class Hosted:
-    """What every host answers."""
+    """What every host has, and answers."""
+
+    def __init__(self) -> None:
+        logs.configure()
 
     async def process_id(self) -> int:
         return os.getpid()
@@ -85,6 +93,7 @@ class DirectoryHost(Hosted):
     """The directory as an actor. One that was started again asks the shards what they have."""
 
     def __init__(self, scopes: list[Scope]) -> None:
+        super().__init__()
         self._directory = Directory(scopes, version=now_ms())
         self._transport = cluster.RayTransport()
         self._ready = asyncio.ensure_future(self._learn())
@@ -129,10 +138,12 @@ class ShardHost(Hosted):
     """A shard as an actor."""
 
     def __init__(self, name: str, scope: str, config: HostConfig) -> None:
+        super().__init__()
         self.name = name
         self._scope = scope
         self._config = config
         self._assigned: set[str] = set()
+        self._directory = cluster.Host(cluster.DIRECTORY)
         self._shard: Shard | None = None
         self._ready = asyncio.ensure_future(self._start())
         self._tasks: list[asyncio.Task[Any]] = []
@@ -146,36 +157,67 @@ class ShardHost(Hosted):
             PostgresJournal(pool),
             clock,
             self._assigned.__contains__,
+            self._still_mine,
             announcer,
             self._config.max_actors,
         )
-        transport = cluster.RayTransport()
-        while True:
-            try:
-                self._assigned.update(
-                    await transport.host(cluster.DIRECTORY).call("partitions_of", self.name)
-                )
-                break
-            except ShardUnreachable as missing:
-                log.warning("directory_not_there", why=str(missing))
-                await asyncio.sleep(RETRY_S)
+        while not await self._ask_directory():
+            await clock.sleep(RETRY_S)
         for partition in sorted(self._assigned):
             shard.open(partition)
         if self._scope == BOOK:
             ledgers = await ledgers_of(self._config)
-            keeper = Keeper(shard, Router(transport, clock), ledgers, clock)
+            router = Router(cluster.RayTransport(), clock)
+            keeper = Keeper(shard, router, ledgers, clock)
             self._tasks.append(asyncio.ensure_future(keeper.run()))
         self._tasks.append(asyncio.ensure_future(self._check_ownership(shard)))
         self._shard = shard
         return shard
 
+    async def _ask_directory(self) -> bool:
+        """Learn which partitions are ours; whether the directory answered."""
+        try:
+            async with asyncio.timeout(DIRECTORY_TIMEOUT_S):
+                ours = await self._directory.call("partitions_of", self.name)
+        except (ShardUnreachable, ShardBusy, TimeoutError) as missing:
+            log.warning("directory_not_there", why=str(missing))
+            return False
+        self._assigned.clear()
+        self._assigned.update(ours)
+        return True
+
+    async def _still_mine(self, partition: str) -> bool:
+        # Without an answer, what was said last counts: the journal keeps two owners apart.
+        await self._ask_directory()
+        return partition in self._assigned
+
     async def _check_ownership(self, shard: Shard) -> None:
+        """Once a second, find out what has been given to others, by the directory and the journal.
+
+        Whoever can't reach the journal for some seconds can't know, and serves nothing: what it
+        has in memory may be the past.
+        """
+        unchecked = 0
         while True:
             await asyncio.sleep(OWNERSHIP_S)
+            if await self._ask_directory():
+                self._follow(shard)
             try:
-                await shard.check_ownership()
+                async with asyncio.timeout(OWNERSHIP_TIMEOUT_S):
+                    await shard.check_ownership()
+                unchecked = 0
             except Exception as failure:
+                unchecked += 1
                 log.warning("ownership_not_checked", why=str(failure))
+            if unchecked >= MAX_UNCHECKED:
+                shard.drop_all("it can't be found out whether it is still ours")
+
+    def _follow(self, shard: Shard) -> None:
+        """Serve what is ours, and nothing else."""
+        for partition in set(shard.partitions) - self._assigned:
+            shard.close(partition)
+        for partition in sorted(self._assigned):
+            shard.open(partition)
 
     async def deliver(self, batch: bytes) -> bytes:
         if self._shard is None:
@@ -186,13 +228,9 @@ class ShardHost(Hosted):
     async def assign(self, partitions: list[str]) -> None:
         """These are the shard's partitions from now on."""
         shard = await asyncio.shield(self._ready)
-        left = self._assigned - set(partitions)
         self._assigned.clear()
         self._assigned.update(partitions)
-        for partition in left:
-            shard.close(partition)
-        for partition in partitions:
-            shard.open(partition)
+        self._follow(shard)
 
     async def ready(self) -> bool:
         """Whether every partition of the shard is open."""
@@ -216,6 +254,7 @@ class ProjectorHost(Hosted):
     """Makes one scope's ledger from its journal, for ever."""
 
     def __init__(self, scope: str, dsn: str) -> None:
+        super().__init__()
         self._scope = scope
         self._dsn = dsn
         self._blocks = 0
@@ -255,6 +294,7 @@ class SettlerHost(Hosted):
     """Settles every market that has a result, whoever declared it and whenever."""
 
     def __init__(self, config: HostConfig) -> None:
+        super().__init__()
         self._config = config
         self._settled = 0
         self._task = asyncio.ensure_future(self._run())

@@ -10,6 +10,7 @@ A hold that has run out unanswered is resolved by asking the player's partition 
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Mapping
 from typing import Protocol
 
@@ -17,10 +18,10 @@ import structlog
 
 from actors.bet import HoldFate
 from actors.book import HOLD_MS, Hold, Line
+from actors.errors import NoAnswer
 from actors.market import Market
 from actors.placement import fate_of_hold
 from actors.runtime.clock import Clock
-from actors.runtime.errors import NoAnswer
 from actors.runtime.partition import Partition
 from actors.runtime.router import Router
 from actors.runtime.shard import Shard
@@ -28,10 +29,12 @@ from actors.runtime.shard import Shard
 log = structlog.get_logger()
 
 PERIOD_S = 0.1
-SLACK_MS = 3_000
+SLACK_MS = 7_000
 """Between the clocks of two machines, and for a former owner that has not noticed yet."""
 MAX_CONFIRMED = 2_000
 """Bets a book remembers one by one before it reads the ledger's totals again."""
+MAX_FATES = 500
+"""Holds whose fate is asked for at a time."""
 MAX_MARKETS_READ = 500
 """Markets whose totals are read at a time."""
 
@@ -61,46 +64,65 @@ class Keeper:
         self.router = router
         self.ledgers = ledgers
         self.clock = clock
+        self._at_work: dict[Partition, asyncio.Task[None]] = {}
 
     async def run(self) -> None:
-        """Step for ever; a step that fails is made again."""
-        while True:
-            try:
-                await self.step()
-            except NoAnswer as missing:
-                log.info("keeper_waits", why=missing.why)
-            except Exception:
-                log.exception("keeper_failed", shard=self.shard.name)
-            await self.clock.sleep(PERIOD_S)
+        """Look after every partition, each on its own: one that has to wait holds up no other."""
+        try:
+            while True:
+                for partition in self.shard.partitions.values():
+                    if partition not in self._at_work:
+                        task = asyncio.ensure_future(self._look_after(partition))
+                        self._at_work[partition] = task
+                await self.clock.sleep(PERIOD_S)
+        finally:
+            for task in self._at_work.values():
+                task.cancel()
 
-    async def step(self) -> None:
-        for partition in list(self.shard.partitions.values()):
-            markets: list[Market] = list(partition.actors("market"))
-            placed = await self._fates(markets)
-            now_ms = self.clock.now_ms()
-            stale = [
-                market
-                for market in markets
-                if market.market_id in placed or _wants_totals(market, partition, now_ms)
-            ]
-            for start in range(0, len(stale), MAX_MARKETS_READ):
-                await self._read(partition, stale[start : start + MAX_MARKETS_READ])
-            for market in markets:
-                for bet_id in placed.get(market.market_id, ()):
-                    market.book.release(bet_id)
+    async def _look_after(self, partition: Partition) -> None:
+        try:
+            await self.step(partition)
+        except NoAnswer as missing:
+            log.info("keeper_waits", partition=partition.name, why=missing.why)
+        except Exception:
+            log.exception("keeper_failed", partition=partition.name)
+        finally:
+            del self._at_work[partition]
 
-    async def _fates(self, markets: list[Market]) -> dict[str, list[str]]:
-        """Release the holds whose bets were never placed; return those that were, by market."""
+    async def step(self, partition: Partition) -> None:
+        """Resolve the holds that have run out, and read the totals that are wanted."""
+        markets: list[Market] = list(partition.actors("market"))
+        placed = await self._fates(markets)
         now_ms = self.clock.now_ms()
-        placed: dict[str, list[str]] = {}
-        for market in markets:
-            expired = [hold for hold in market.book.holds.values() if hold.expires_at_ms < now_ms]
-            for hold in expired:
-                fate = await self._fate(hold)
-                if fate.placed:
-                    placed.setdefault(market.market_id, []).append(hold.bet_id)
-                elif fate.final:
-                    market.book.release(hold.bet_id)
+        stale = {
+            market.market_id: market
+            for market in markets
+            if _wants_totals(market, partition, now_ms)
+        }
+        stale |= {market.market_id: market for market, _ in placed}
+        wanted = list(stale.values())
+        for start in range(0, len(wanted), MAX_MARKETS_READ):
+            await self._read(partition, wanted[start : start + MAX_MARKETS_READ])
+        # Their bets are in the totals now.
+        for market, bet_id in placed:
+            market.book.release(bet_id)
+
+    async def _fates(self, markets: list[Market]) -> list[tuple[Market, str]]:
+        """Release the holds whose bets were never placed; return those that were."""
+        now_ms = self.clock.now_ms()
+        expired = [
+            (market, hold)
+            for market in markets
+            for hold in market.book.holds.values()
+            if hold.expires_at_ms < now_ms
+        ][:MAX_FATES]
+        fates = await asyncio.gather(*(self._fate(hold) for _, hold in expired))
+        placed = []
+        for (market, hold), fate in zip(expired, fates, strict=True):
+            if fate.placed:
+                placed.append((market, hold.bet_id))
+            elif fate.final:
+                market.book.release(hold.bet_id)
         return placed
 
     async def _fate(self, hold: Hold) -> HoldFate:
@@ -115,12 +137,7 @@ class Keeper:
         heads: dict[str, int] = {}
         lines: dict[str, dict[str, Line]] = {market.market_id: {} for market in markets}
         for ledger in self.ledgers.values():
-            wanted = await ledger.heads()
-            while True:
-                positions, totals = await ledger.liabilities(list(lines))
-                if all(positions.get(name, 0) >= seq for name, seq in wanted.items()):
-                    break
-                await self.clock.sleep(PERIOD_S)
+            positions, totals = await self._totals(partition, ledger, list(lines))
             heads |= positions
             for market_id, selections in totals.items():
                 for selection_id, line in selections.items():
@@ -132,6 +149,18 @@ class Keeper:
             for market in markets:
                 market.book.rebase(heads, lines[market.market_id])
                 market.book.whole |= now_ms > _whole_from_ms(market, partition)
+
+    async def _totals(
+        self, partition: Partition, ledger: Totals, market_ids: list[str]
+    ) -> tuple[Mapping[str, int], Mapping[str, Mapping[str, Line]]]:
+        """The totals as of where the ledger is once it has passed the journal's heads of now."""
+        wanted = await ledger.heads()
+        while True:
+            positions, totals = await ledger.liabilities(market_ids)
+            passed = all(positions.get(name, 0) >= seq for name, seq in wanted.items())
+            if passed or partition.failed:
+                return positions, totals
+            await self.clock.sleep(PERIOD_S)
 
 
 def _whole_from_ms(market: Market, partition: Partition) -> int:

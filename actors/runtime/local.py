@@ -8,17 +8,18 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+from collections.abc import Callable
 from typing import Any
 
 from actors.bet import BetPlaced, BetSettled, SettlementReversed
 from actors.book import Line
 from actors.entries import decode_entries
+from actors.errors import NoAnswer
 from actors.market import ResultDeclared, SelectionWithdrawn, SettlementCompleted
 from actors.results import VOID
 from actors.runtime.addresses import BOOK, partitions_of
 from actors.runtime.clock import Clock, WallClock
 from actors.runtime.directory import Directory, Scope
-from actors.runtime.errors import NoAnswer
 from actors.runtime.keeper import Keeper
 from actors.runtime.router import Router, ShardUnreachable, View
 from actors.runtime.shard import Announcer, Shard, Silent
@@ -163,7 +164,12 @@ class LocalCluster:
 
     def start_shard(self, name: str) -> Shard:
         """Start a shard, also one that was killed before."""
-        shard = Shard(name, self.journal, self.clock, self._mine(name), self.announcer)
+        mine = self._mine(name)
+
+        async def still_mine(partition: str) -> bool:
+            return mine(partition)
+
+        shard = Shard(name, self.journal, self.clock, mine, still_mine, self.announcer)
         self.transport.shards[name] = shard
         for partition in self.directory.partitions_of(name):
             shard.open(partition)
@@ -172,7 +178,7 @@ class LocalCluster:
             self._keepers[name] = asyncio.ensure_future(keeper.run())
         return shard
 
-    def _mine(self, name: str) -> Any:
+    def _mine(self, name: str) -> Callable[[str], bool]:
         return lambda partition: self.directory.shards.get(partition) == name
 
     def kill_shard(self, name: str) -> None:

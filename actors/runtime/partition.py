@@ -9,15 +9,15 @@ partition is dropped and opened again from the journal.
 from __future__ import annotations
 
 import asyncio
-from collections import OrderedDict
+from collections import Counter, OrderedDict
 from collections.abc import Iterable, Iterator
 from typing import Any
 
 import msgspec
 
-from actors.base import Actor, Command, Event, Refused
-from actors.bet import Bet
+from actors.base import Command, Event, Refused
 from actors.entries import (
+    KINDS,
     AnyEvent,
     Entry,
     Opened,
@@ -25,24 +25,12 @@ from actors.entries import (
     decode_entries,
     encode_entries,
 )
-from actors.fixture import Fixture
-from actors.market import Market
-from actors.player import Credential, Player
-from actors.runtime.errors import Unavailable
+from actors.errors import Unavailable
+from actors.runtime.clock import Clock
 from actors.runtime.keys import KeySet, hash_of
 from actors.runtime.wire import Item, Reply, Status
-from actors.wallet import Wallet
 from ledger.blocks import Block, Head, check, seal
 from ledger.journal import Journal, JournalUnavailable, Snapshot
-
-KINDS: dict[str, type[Actor]] = {
-    "player": Player,
-    "credential": Credential,
-    "wallet": Wallet,
-    "bet": Bet,
-    "fixture": Fixture,
-    "market": Market,
-}
 
 MAX_WAITING = 2_000
 """Entries that may wait for one partition's flush; more are turned away."""
@@ -100,23 +88,20 @@ class Sealed(msgspec.Struct, frozen=True):
     snapshots: list[Snapshot]
 
 
-class NeedsLoading(Exception):
-    """Somebody of the cast is not in memory, or a key has to be looked up."""
-
-
 class Partition:
     """`head` is durable; `entries` is the open block on top of it and of the one in flight."""
 
-    def __init__(self, name: str, journal: Journal, opened_at_ms: int) -> None:
+    def __init__(self, name: str, journal: Journal) -> None:
         self.name = name
         self.journal = journal
-        self.opened_at_ms = opened_at_ms
+        self.opened_at_ms = 0
         self.head = Head(0, b"")
         self.seats: OrderedDict[str, Seat] = OrderedDict()  # the least recently used first
         self.entries: list[Entry] = []
         self.dirty: set[str] = set()
         self.dirty_since_ms = 0
         self.saving: set[str] = set()
+        self.loading: Counter[str] = Counter()
         self.failed: str | None = None
         self._opened_done: asyncio.Future[int] = _future()
         self._in_flight: Sealed | None = None
@@ -129,21 +114,22 @@ class Partition:
     # Opening
 
     @classmethod
-    async def open(cls, name: str, journal: Journal, shard: str, now_ms: int) -> Partition:
+    async def open(cls, name: str, journal: Journal, shard: str, clock: Clock) -> Partition:
         """Fence off the former owner, then bring back what is not in a snapshot.
 
         Raises `JournalUnavailable` when the journal can't be reached or somebody else keeps
         opening the partition, and `BrokenChain` when its blocks were tampered with.
         """
-        self = cls(name, journal, now_ms)
-        self.head = await self._fence(shard, now_ms)
+        self = cls(name, journal)
+        self.head = await self._fence(shard, clock.now_ms())
+        # Only now: until the fence was there, the former owner may have granted holds.
+        self.opened_at_ms = self.dirty_since_ms = clock.now_ms()
         # The former owner can append no more, but the last snapshots it took may be saved while
         # they are read here; they end at the checkpoint that they moved, so begin again from there.
         while not await self._replay_after(await journal.checkpoint(name)):
             pass
         for seat in self.seats.values():
             seat.actor.woke()
-        self.dirty_since_ms = now_ms
         return self
 
     async def _fence(self, shard: str, now_ms: int) -> Head:
@@ -223,11 +209,18 @@ class Partition:
         refs = {ref for ref in refs if ref not in self.seats}
         if not refs:
             return
-        snapshots = await self.journal.snapshots(self.name, refs)
-        for ref in refs:
-            if ref not in self.seats:  # it may have come while we waited
-                snapshot = snapshots.get(ref)
-                self.seats[ref] = Seat.restored(snapshot) if snapshot else Seat.blank(ref)
+        # Somebody else may bring the same actor while we wait, and change it; it must then not
+        # leave memory before we are back, or we would put an old snapshot in its place.
+        self.loading.update(refs)
+        try:
+            snapshots = await self.journal.snapshots(self.name, refs)
+            for ref in refs:
+                if ref not in self.seats:
+                    snapshot = snapshots.get(ref)
+                    self.seats[ref] = Seat.restored(snapshot) if snapshot else Seat.blank(ref)
+        finally:
+            self.loading.subtract(refs)
+            self.loading += Counter()  # forgets the zeros
 
     # Deciding
 
@@ -343,8 +336,11 @@ class Partition:
         """Write the snapshots taken with a block; what can't be written is dirty again."""
         try:
             await self.journal.save(self.name, sealed.snapshots, sealed.block.seq)
-        except JournalUnavailable:
+        except BaseException as failure:
+            # Whatever it was: the next checkpoint must not pass over these.
             self.dirty |= self.saving
+            if not isinstance(failure, JournalUnavailable):
+                raise
         finally:
             self.saving = set()
 
@@ -360,7 +356,7 @@ class Partition:
         for ref in list(self.seats):
             if gone == surplus:
                 break
-            busy = ref in self.dirty or ref in self.saving
+            busy = ref in self.dirty or ref in self.saving or ref in self.loading
             if not busy and self.seats[ref].actor.may_rest():
                 del self.seats[ref]
                 gone += 1

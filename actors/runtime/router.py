@@ -15,9 +15,9 @@ import msgspec
 import structlog
 
 from actors.base import Command, Question
+from actors.errors import Faulty, KeyReused, Overloaded, Unavailable
 from actors.runtime.addresses import partition_of
 from actors.runtime.clock import Clock
-from actors.runtime.errors import Faulty, KeyReused, Overloaded, Unavailable
 from actors.runtime.wire import (
     Item,
     Reply,

@@ -8,15 +8,15 @@ batches grow by themselves.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from typing import Protocol
 
 import msgspec
 import structlog
 
 from actors.entries import AnyEvent
+from actors.errors import Unavailable
 from actors.runtime.clock import Clock
-from actors.runtime.errors import Unavailable
 from actors.runtime.partition import Partition, Sealed
 from actors.runtime.wire import (
     Item,
@@ -73,7 +73,7 @@ class ShardStatus(msgspec.Struct, frozen=True, array_like=True):
 
 
 class Shard:
-    """`mine(partition)` asks the directory whether a partition belongs here."""
+    """`mine` is what the directory last said of a partition; `still_mine` asks it again."""
 
     def __init__(
         self,
@@ -81,6 +81,7 @@ class Shard:
         journal: Journal,
         clock: Clock,
         mine: Callable[[str], bool],
+        still_mine: Callable[[str], Awaitable[bool]],
         announcer: Announcer,
         max_actors: int = 200_000,
     ) -> None:
@@ -88,6 +89,7 @@ class Shard:
         self.journal = journal
         self.clock = clock
         self.mine = mine
+        self.still_mine = still_mine
         self.announcer = announcer
         self.max_actors = max_actors
         self.partitions: dict[str, Partition] = {}
@@ -110,11 +112,10 @@ class Shard:
 
     async def _open(self, partition: str) -> None:
         try:
-            while not self.draining and self.mine(partition):
+            # Asked each time: one who was fenced off must not fence the new owner in turn.
+            while not self.draining and await self.still_mine(partition):
                 try:
-                    opened = await Partition.open(
-                        partition, self.journal, self.name, self.clock.now_ms()
-                    )
+                    opened = await Partition.open(partition, self.journal, self.name, self.clock)
                 except JournalUnavailable as unavailable:
                     log.warning("partition_not_opened", partition=partition, why=str(unavailable))
                     await self.clock.sleep(REOPEN_PAUSE_S)
@@ -323,6 +324,11 @@ class Shard:
             del self.partitions[partition.name]
         if self.mine(partition.name):
             self.open(partition.name)
+
+    def drop_all(self, why: str) -> None:
+        """Serve nothing of what is open; it is opened again when the journal answers."""
+        for partition in list(self.partitions.values()):
+            self._drop(partition, why)
 
     async def check_ownership(self) -> None:
         """Drop what another shard has opened meanwhile.

@@ -19,6 +19,7 @@ AnyCommand = (
     | wallet.RequestWithdrawal
     | wallet.CompleteWithdrawal
     | wallet.FailWithdrawal
+    | wallet.DeclinePayment
     | bet.PlaceBet
     | bet.SettleBet
     | fixture.CreateFixture
@@ -35,6 +36,7 @@ AnyQuestion = (
     player.GetCredential
     | player.GetPlayer
     | wallet.GetWallet
+    | wallet.GetPayment
     | bet.GetBet
     | bet.AskHoldFate
     | fixture.GetFixture
@@ -51,6 +53,7 @@ AnyView = (
     player.CredentialView
     | player.PlayerView
     | wallet.WalletView
+    | wallet.PaymentView
     | bet.BetView
     | bet.HoldFate
     | fixture.FixtureView

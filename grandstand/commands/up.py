@@ -6,7 +6,6 @@ import asyncio
 import signal
 import threading
 import time
-from collections.abc import Callable
 from pathlib import Path
 
 import aiohttp
@@ -69,9 +68,9 @@ def _run(chosen: Settings, folder: Path) -> None:
         try:
             if chosen.demo and not stop.is_set():
                 progress.step("Demonstration: players, money, fixtures")
-                asyncio.run(seed(platform.base_url, licence(chosen.licences[0]).currency))
+                currency = licence(chosen.licences[0]).currency
                 platform.start_feed()
-                asyncio.run(_until_fixtures(platform.base_url, stop.is_set))
+                asyncio.run(_demonstrate(platform.base_url, currency, stop))
         except BaseException:
             platform.stop(progress.step)
             raise
@@ -94,12 +93,33 @@ def _on_signals(stop: threading.Event) -> None:
         signal.signal(number, lambda *_: stop.set())
 
 
-async def _until_fixtures(base_url: str, stopped: Callable[[], bool]) -> None:
+async def _demonstrate(base_url: str, currency: str, stop: threading.Event) -> None:
+    """Seed the players and wait for the first fixtures, until told to stop."""
+    seeding = asyncio.ensure_future(_seed_and_wait(base_url, currency))
+    while not seeding.done():
+        await asyncio.wait([seeding], timeout=0.2)
+        if stop.is_set():
+            seeding.cancel()
+            return
+    await seeding
+
+
+async def _seed_and_wait(base_url: str, currency: str) -> None:
+    try:
+        await seed(base_url, currency)
+    except ApiProblem as problem:
+        # Somebody has locked their log-in, or starts too often: they are there from before.
+        if problem.code not in ("login_locked", "rate_limited", "bad_credentials"):
+            raise
+    await _until_fixtures(base_url)
+
+
+async def _until_fixtures(base_url: str) -> None:
     """Wait until the board shows something, a few seconds at most."""
     async with aiohttp.ClientSession(base_url) as client:
         for _ in range(50):
             async with client.get("/v1/fixtures?limit=1") as response:
-                if stopped() or (response.ok and (await response.json())["items"]):
+                if response.ok and (await response.json())["items"]:
                     return
             await asyncio.sleep(0.2)
 

@@ -13,9 +13,14 @@ from collections.abc import Awaitable, Callable
 from typing import Any
 from uuid import uuid4
 
+from actors.runtime.clock import WallClock
 from actors.runtime.cluster import Host
+from actors.runtime.shard import Shard, Silent
+from actors.runtime.wire import Item, Status
+from actors.wallet import GetWallet
 from grandstand.platform import Platform
 from ledger.database import open_pool
+from ledger.postgres_journal import PostgresJournal
 from ledger.verify import verify
 from tests.integration.house import House, Player, eventually
 
@@ -175,6 +180,47 @@ async def test_valkey_killed(house: House, platform: Platform) -> None:
 async def test_gateway_killed(house: House, platform: Platform) -> None:
     players, answered, market_id = await play(house, lambda: kill("gateway-0"))
     await check(house, platform, players, answered, market_id)
+
+
+async def test_two_owners_of_every_partition(house: House, platform: Platform) -> None:
+    """A second owner opens what the shards have; they fence it off in turn, and it stops."""
+    pool = await open_pool(platform.servers.databases()["gb"], max_size=4)
+    journal = PostgresJournal(pool)
+    names = [f"gb-{number:02d}" for number in range(platform.settings.partitions)]
+    told_otherwise = False
+
+    async def still_mine(_: str) -> bool:
+        return not told_otherwise
+
+    intruder = Shard("intruder", journal, WallClock(), lambda _: True, still_mine, Silent())
+
+    async def intrude() -> None:
+        nonlocal told_otherwise
+        for name in names:
+            intruder.open(name)
+
+        async def opened() -> bool:
+            return not intruder.opening
+
+        await eventually(opened, "the intruder has opened every partition")
+        told_otherwise = True
+
+    try:
+        players, answered, market_id = await play(house, intrude)
+
+        async def stopped() -> bool:
+            await intruder.check_ownership()
+            return not intruder.partitions and not intruder.opening
+
+        await eventually(stopped, "the intruder was fenced off, and stopped")
+        owner = Item(names[0], GetWallet(players[0].player_id))
+        [reply] = await intruder.answer([owner])
+        assert reply.status in (Status.NOT_HERE, Status.OPENING)
+        await check(house, platform, players, answered, market_id)
+    finally:
+        await intruder.drain()
+        await journal.close()
+        await pool.close()
 
 
 async def test_partition_moved_under_load(house: House, platform: Platform) -> None:

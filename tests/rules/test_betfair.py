@@ -22,7 +22,7 @@ from gateway.feeds.betfair import (
     _RunnerChange,
     our_odds,
 )
-from gateway.feeds.rehearsal import Rehearsal
+from tests.rehearsal import Rehearsal
 
 RECORDED = Path(__file__).parents[3] / "shared" / "data" / "feeds"
 

@@ -23,8 +23,8 @@ from gateway.feeds.matches import (
     Tennis,
     finish,
 )
-from gateway.feeds.rehearsal import Rehearsal
 from gateway.feeds.simulated import OVERROUND, Board, Settings, odds_of
+from tests.rehearsal import Rehearsal
 
 START_MS = 1_800_000_000_000
 MINUTE_MS = 60_000

@@ -17,14 +17,17 @@ from actors.wallet import (
     MAX_PENDING_PAYMENTS,
     CompleteDeposit,
     CompleteWithdrawal,
+    DeclinePayment,
     DepositCompleted,
     DepositFailed,
     DepositRequested,
     Direction,
     FailDeposit,
     FailWithdrawal,
+    GetPayment,
     GetWallet,
     Payment,
+    PaymentView,
     RequestDeposit,
     RequestWithdrawal,
     Wallet,
@@ -108,6 +111,12 @@ def refusal(decision: Any) -> tuple[Reason, dict[str, Any]]:
             {"cash_minor": 8},
         ),
         (withdrawal(gbp(9)), wallet(cash_minor=9, pending=full()), Reason.TOO_MANY_PAYMENTS, {}),
+        (
+            DeclinePayment("p", "x", "unknown_method", "there is none"),
+            wallet(),
+            Reason.PAYMENT_DECLINED,
+            {"problem": "unknown_method"},
+        ),
         # what is not pending, or pending the other way, can't be answered
         *[
             (command("p", "x", "r"), wallet(pending=payments), Reason.PAYMENT_NOT_PENDING, {})
@@ -199,6 +208,16 @@ def test_only_an_opened_wallet_shows_itself() -> None:
     assert refusal(GetWallet("p").answer(NOW, Wallet()))[0] is Reason.UNKNOWN_PLAYER
     state = wallet(cash_minor=1, held_minor=2, withdrawing_minor=3, debt_minor=4, version=5)
     assert GetWallet("p").answer(NOW, state) == WalletView("p", "GBP", 1, 2, 3, 4, 5)
+
+
+@pytest.mark.parametrize("direction", Direction)
+def test_a_payment_is_pending_until_it_is_answered(direction: Direction) -> None:
+    state = wallet(pending=pending(direction), withdrawing_minor=500)
+    assert GetPayment("p", "x").answer(NOW, state) == PaymentView(True)
+    assert GetPayment("p", "y").answer(NOW, state) == PaymentView(False)
+    command = {Direction.DEPOSIT: CompleteDeposit, Direction.WITHDRAWAL: FailWithdrawal}[direction]
+    command("p", "x", "r").decide(NOW, state).apply(state)
+    assert GetPayment("p", "x").answer(NOW, state) == PaymentView(False)
 
 
 # One property for every event that touches a wallet

@@ -18,6 +18,7 @@ from unittest.mock import patch
 
 from actors.base import Command, Question, Refused
 from actors.bet import PriceChange
+from actors.errors import KeyReused, Overloaded, Unavailable
 from actors.fixture import CreateFixture
 from actors.market import (
     ChangePrices,
@@ -34,7 +35,6 @@ from actors.placement import BetRequest, LiabilityNotKnown, place
 from actors.player import RegisterPlayer
 from actors.results import Result
 from actors.runtime.addresses import BOOK, fixture_of
-from actors.runtime.errors import KeyReused, Overloaded, Unavailable
 from actors.runtime.keys import fingerprint
 from actors.runtime.local import LocalCluster, LocalTransport
 from actors.runtime.shard import Shard

@@ -5,6 +5,7 @@ One that is not known, or not of its kind, is an error with its name in it: noth
 
 from __future__ import annotations
 
+import ipaddress
 import secrets
 from collections.abc import Mapping
 from pathlib import Path
@@ -116,6 +117,12 @@ def _check(settings: Settings) -> None:
         value = getattr(settings, name)
         if not least <= value <= most:
             raise SettingsError(f"{PREFIX}{name.upper()}={value}: from {least} to {most}")
+    try:
+        ipaddress.IPv4Address(settings.host)
+    except ValueError:
+        raise SettingsError(
+            f"GRANDSTAND_HOST={settings.host!r}: an IPv4 address is needed"
+        ) from None
     if settings.staff_token and len(settings.staff_token) < 16:
         raise SettingsError("GRANDSTAND_STAFF_TOKEN: at least 16 characters are needed")
 

@@ -192,6 +192,7 @@ def test_killed_platform_leaves_no_orphan_and_starts_again(command: Command) -> 
         ({"GRANDSTAND_PROT": "1"}, "GRANDSTAND_PROT is not a setting"),
         ({"GRANDSTAND_PORT": "eighty"}, "GRANDSTAND_PORT='eighty'"),
         ({"GRANDSTAND_PORT": "0"}, "GRANDSTAND_PORT=0: from 1 to 65535"),
+        ({"GRANDSTAND_HOST": "::1"}, "an IPv4 address is needed"),
         ({"GRANDSTAND_LICENCES": "xx"}, "no licence 'xx'"),
         ({"GRANDSTAND_STAFF_TOKEN": "short"}, "at least 16 characters"),
         ({"GRANDSTAND_POSTGRES_XX": "postgresql://"}, "no scope 'xx'"),

@@ -99,6 +99,18 @@ def after(of: Market, *commands: Any) -> Market:
     return of
 
 
+@pytest.mark.parametrize("phase", [Phase.ENDED, Phase.CANCELLED])
+def test_no_bet_on_a_fixture_that_is_over_whatever_its_market_says(phase: Phase) -> None:
+    open_market = market()
+    beside = fixture()
+    assert isinstance(hold(bet_id="early").answer(NOW, open_market, beside), Held)
+    beside.phase = phase
+    assert hold().answer(NOW, open_market, beside).reason is Reason.MARKET_CLOSED
+    again = LookAgain("f", "f:m", "early", 25_000, NONE)
+    assert again.answer(NOW, open_market, beside).reason is Reason.MARKET_CLOSED
+    assert open_market.book.holds == {}
+
+
 def status(then: MarketStatus, *, in_play: bool = False, delay_ms: int = 0) -> ChangeStatus:
     return ChangeStatus("f", "f:m", then, in_play, delay_ms)
 

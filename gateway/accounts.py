@@ -98,8 +98,13 @@ async def _claimed_by_the_same(services: Services, email: str, password: str) ->
 
 
 async def log_in(services: Services, credentials: api.Credentials, address: str) -> api.NewSession:
-    """A session for whoever knows the password. An unknown address takes as long and says as much
-    as a wrong password."""
+    """A session for whoever knows the password.
+
+    An unknown address is told the same as a wrong password, after as much hashing. That makes it
+    no secret who has an account: wrong passwords are counted, which costs a commit, and lock a
+    known address, and registering says that an address is taken. Against trying many of them
+    stand the limits on attempts.
+    """
     email = credentials.email.lower()
     await services.limits.attempt("login", address, email)
     scope = services.licence.code

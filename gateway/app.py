@@ -208,10 +208,11 @@ class Gateway:
 
     async def _sweep(self) -> None:
         """Take up stuck payments now and then; not all gateways at the same moment."""
+        sweep = cashier.Sweep(self.services)
         while True:
             await asyncio.sleep(self._settings.sweep_interval_s * random.uniform(0.5, 1.5))
             try:
-                await cashier.sweep(self.services)
+                await sweep.once()
             except Exception:
                 log.exception("sweep_failed")
 

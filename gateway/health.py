@@ -1,16 +1,18 @@
-"""Whether this gateway can do its work: what `/readyz` says."""
+"""Whether this gateway can do its work: what `/readyz` says, and how far the ledgers are behind."""
 
 from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Awaitable
-from typing import Any
+from collections.abc import Awaitable, Callable, Coroutine
+from typing import Any, Generic, TypeVar
 
 from actors.fixture import GetFixture
 from actors.runtime.addresses import BOOK
 from actors.wallet import GetWallet
 from gateway.services import Services
+from ledger.journal import JournalUnavailable
+from ledger.reads import LagView, LedgerReads
 
 CHECK_S = 2.0
 """A part that has not answered for so long is not well."""
@@ -19,29 +21,48 @@ NOBODY = "readyz"
 """The id asked for: that there is none is an answer too, and all that is needed."""
 
 
+T = TypeVar("T")
+
+
+class Seldom(Generic[T]):
+    """An answer that is asked for at most once a second, however many want it."""
+
+    def __init__(self, ask: Callable[[], Coroutine[Any, Any, T]]) -> None:
+        self._ask = ask
+        self._asking: asyncio.Task[T] | None = None
+        self._asked_at = 0.0
+
+    async def get(self) -> T:
+        if self._asking is None or (
+            self._asking.done() and time.monotonic() - self._asked_at > CACHE_S
+        ):
+            self._asked_at = time.monotonic()
+            self._asking = asyncio.create_task(self._ask())
+        return await asyncio.shield(self._asking)
+
+
 class Readiness:
-    """Asks every part that requests depend on, at most once a second."""
+    """Asks every part that requests depend on."""
 
     services: Services
 
     def __init__(self) -> None:
         self.draining = False
-        self._asking: asyncio.Task[dict[str, str]] | None = None
-        self._asked_at = 0.0
+        self._parts = Seldom(self._ask_parts)
+        self._lags = Seldom(self._ask_lags)
 
     async def checks(self) -> dict[str, str]:
         """`ok` or what is wrong, for each part."""
-        if self._asking is None or (
-            self._asking.done() and time.monotonic() - self._asked_at > CACHE_S
-        ):
-            self._asked_at = time.monotonic()
-            self._asking = asyncio.ensure_future(self._ask())
-        checks = dict(await asyncio.shield(self._asking))
+        checks = dict(await self._parts.get())
         if self.draining:
             checks["gateway"] = "draining"
         return checks
 
-    async def _ask(self) -> dict[str, str]:
+    async def lags(self) -> dict[str, LagView]:
+        """How far each scope's ledger is behind its journal; without those that don't say."""
+        return await self._lags.get()
+
+    async def _ask_parts(self) -> dict[str, str]:
         services = self.services
         scope = services.licence.code
         names = ("valkey", "book", "players", "book_ledger", "players_ledger")
@@ -53,6 +74,17 @@ class Readiness:
             _check(self._lag(scope)),
         )
         return dict(zip(names, checks, strict=True))
+
+    async def _ask_lags(self) -> dict[str, LagView]:
+        async def lag(scope: str, reads: LedgerReads) -> tuple[str, LagView] | None:
+            try:
+                async with asyncio.timeout(CHECK_S):
+                    return scope, await reads.lag()
+            except (JournalUnavailable, TimeoutError):
+                return None
+
+        asked = (lag(scope, reads) for scope, reads in self.services.reads.items())
+        return dict(said for said in await asyncio.gather(*asked) if said)
 
     async def _valkey(self) -> str:
         await self.services.valkey.ping()

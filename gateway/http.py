@@ -26,7 +26,7 @@ import structlog
 from aiohttp import web
 
 from actors.base import Refused
-from actors.runtime.errors import KeyReused, Overloaded, Unavailable
+from actors.errors import KeyReused, Overloaded, Unavailable
 from gateway import problems
 from gateway.problems import Problem
 from gateway.services import Services

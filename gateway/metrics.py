@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
+
+from ledger.reads import LagView
 
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 
@@ -62,6 +64,26 @@ class Metrics:
             "Fixtures read again from the actors because a change was missed",
             registry=self.registry,
         )
+        self.lag_blocks = Gauge(
+            "grandstand_ledger_lag_blocks",
+            "Blocks of the scope's journal that its ledger does not have yet",
+            ("scope",),
+            registry=self.registry,
+        )
+        self.lag_ms = Gauge(
+            "grandstand_ledger_lag_ms",
+            "Age of the oldest of them, 0 when there is none",
+            ("scope",),
+            registry=self.registry,
+        )
+
+    def lags(self, lags: Mapping[str, LagView]) -> None:
+        """How far the ledgers are behind; of one that did not say, nothing is shown."""
+        self.lag_blocks.clear()
+        self.lag_ms.clear()
+        for scope, lag in lags.items():
+            self.lag_blocks.labels(scope).set(lag.blocks)
+            self.lag_ms.labels(scope).set(lag.ms)
 
     def gauge(self, name: str, text: str, read: Callable[[], float]) -> None:
         """A figure that is read when it is asked for."""

@@ -16,6 +16,7 @@ import msgspec
 import structlog
 
 from actors.bet import BetEvent, BetPlaced
+from actors.errors import NoAnswer
 from actors.fixture import Fixture, FixtureCreated, FixtureEvent, PhaseChanged
 from actors.market import (
     Market,
@@ -27,7 +28,6 @@ from actors.market import (
     SettlementCompleted,
     StatusChanged,
 )
-from actors.runtime.errors import NoAnswer
 from actors.runtime.wire import decode_notice
 from actors.wallet import GetWallet, WalletEvent, WalletView
 from gateway import api, frames

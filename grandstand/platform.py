@@ -245,6 +245,9 @@ class Platform:
             host=self.settings.host,
             port=self.settings.port,
             own_port=0,
+            proxies=self.settings.proxies,
+            attempts_per_login=self.settings.attempts_per_login,
+            attempts_per_address=self.settings.attempts_per_address,
         )
         for number in range(self.settings.gateways):
             name = f"gateway-{number}"

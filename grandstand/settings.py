@@ -32,6 +32,12 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     host: str = "127.0.0.1"
     """The address that the gateways listen on."""
     port: int = 8080
+    proxies: int = 0
+    """Trusted proxies in front of the gateways, whose X-Forwarded-For is believed."""
+    attempts_per_login: int = 10
+    """Log-ins and registrations from one address for one e-mail address, in ten minutes."""
+    attempts_per_address: int = 100
+    """The same from one address, whoever it is for."""
     gateways: int = 2
     """Gateway processes; they share the port."""
     shards: int = 1
@@ -112,6 +118,9 @@ def _check(settings: Settings) -> None:
         "partitions": (1, 4_096),
         "demo_fixtures": (1, 200),
         "actors_in_memory": (1_000, 100_000_000),
+        "proxies": (0, 16),
+        "attempts_per_login": (1, 100_000),
+        "attempts_per_address": (settings.attempts_per_login, 1_000_000),
     }
     for name, (least, most) in bounds.items():
         value = getattr(settings, name)

@@ -237,20 +237,25 @@ class LedgerReads:
         rows = await self._fetch(
             "payments", _sql.payments, player_id, requested_at_ms, payment_id, limit + 1
         )
-        return _page(
-            [_payment(row) for row in rows],
-            limit,
-            lambda payment: (payment.requested_at_ms, payment.payment_id),
-        )
+        return _page([_payment(row) for row in rows], limit, _place_of_payment)
 
     # Of all players
 
-    async def stuck_payments(self, older_than_ms: int, limit: int) -> list[PaymentRow]:
+    async def stuck_payments(
+        self, older_than_ms: int, cursor: str | None, limit: int
+    ) -> tuple[list[PaymentRow], str | None]:
         """Payments still pending that were requested before a moment, the oldest first."""
+        limit = _bounded(limit)
+        requested_at_ms, payment_id = _place(cursor, _OLDEST)
         rows = await self._fetch(
-            "stuck_payments", _sql.stuck_payments, older_than_ms, _bounded(limit)
+            "stuck_payments",
+            _sql.stuck_payments,
+            older_than_ms,
+            requested_at_ms,
+            payment_id,
+            limit + 1,
         )
-        return [_payment(row) for row in rows]
+        return _page([_payment(row) for row in rows], limit, _place_of_payment)
 
     async def bets_to_settle(
         self, market_id: str, selection_id: str, version: int, limit: int, after: str
@@ -279,11 +284,6 @@ class LedgerReads:
         for market_id, selection_id, *line in _lines.decode(row["lines"] or "[]"):
             lines.setdefault(market_id, {})[selection_id] = Line(*line)
         return _positions.decode(row["positions"] or "{}"), lines
-
-    async def exposure(self, market_id: str) -> dict[str, tuple[int, int, int]]:
-        """Of the bets still open, by selection: how many, their stakes, and their liability."""
-        rows = await self._fetch("exposure", _sql.exposure, market_id)
-        return {selection_id: (bets, stakes, owed) for selection_id, bets, stakes, owed in rows}
 
     # The book
 
@@ -345,10 +345,14 @@ def _payment(row: Any) -> PaymentRow:
     return PaymentRow(player_id, payment_id, Direction(direction), *columns)
 
 
+def _place_of_payment(payment: PaymentRow) -> tuple[int, str]:
+    return payment.requested_at_ms, payment.payment_id
+
+
 # Pages: a list is ordered by a number and an id, and a cursor is those of its last row
 
 _NEWEST = (2**63 - 1, "")
-_SOONEST = (-(2**63), "")
+_OLDEST = _SOONEST = (-(2**63), "")
 
 _places = msgspec.msgpack.Decoder(tuple[int, str])
 

@@ -9,7 +9,7 @@ from gateway.feeds.feed import Feed
 
 __all__ = ["Feed", "all_feeds", "feed"]
 
-_NOT_FEEDS = {"feed", "pump", "rehearsal", "matches", "teams"}
+_NOT_FEEDS = {"feed", "pump", "matches", "teams"}
 """What feeds are made of."""
 
 

@@ -20,10 +20,10 @@ import msgspec
 import structlog
 
 from actors.base import Command, Question, Reason, Refused
+from actors.errors import Faulty, KeyReused, Overloaded, Unavailable
 from actors.fixture import ChangePhase, FixtureView, GetFixture, Phase
 from actors.market import ChangePrices, DeclareResult, GetMarket, MarketStatus, MarketView
 from actors.runtime.clock import Clock
-from actors.runtime.errors import Faulty, KeyReused, Overloaded, Unavailable
 from gateway.feeds.feed import FeedCommand, Source
 
 log = structlog.get_logger()

@@ -1,44 +1,49 @@
 """A processor that moves no money: for development, demonstrations and tests.
 
-The method chosen says what happens, and the payment's id what was answered before:
+The method chosen says what happens. It remembers nothing, so that it says the same from every
+gateway: what it answers follows from the order, and when from the time of its request.
 
     bogus-approved    approved at once
     bogus-declined    declined at once
-    bogus-slow        approved, after a while
-    bogus-timeout     no answer the first time, approved when asked again
+    bogus-slow        approved, two seconds after the request
+    bogus-timeout     no answer in the first second after the request, approved from then on
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections import OrderedDict
+from collections.abc import Callable
 
+from actors.runtime.clock import now_ms
 from gateway.payments.processor import Approved, Declined, NoAnswer, Order
 
 SLOW_S = 2.0
-MAX_REMEMBERED = 10_000
+SILENT_S = 1.0
+"""Below the time after which a client is told to ask again."""
 
 
 class Bogus:
     name = "bogus"
     methods = ("bogus-approved", "bogus-declined", "bogus-slow", "bogus-timeout")
 
-    def __init__(self, slow_s: float = SLOW_S) -> None:
+    def __init__(
+        self,
+        slow_s: float = SLOW_S,
+        silent_s: float = SILENT_S,
+        now_ms: Callable[[], int] = now_ms,
+    ) -> None:
         self._slow_s = slow_s
-        self._asked: OrderedDict[str, None] = OrderedDict()
+        self._silent_s = silent_s
+        self._now_ms = now_ms
 
     async def move(self, order: Order) -> Approved | Declined:
-        asked_before = order.payment_id in self._asked
-        self._asked[order.payment_id] = None
-        if len(self._asked) > MAX_REMEMBERED:
-            self._asked.popitem(last=False)
+        waited_s = max(0, self._now_ms() - order.requested_at_ms) / 1000
         if order.method == "bogus-declined":
             return Declined("bogus_says_no")
-        if order.method == "bogus-timeout" and not asked_before:
+        if order.method == "bogus-timeout" and waited_s < self._silent_s:
             raise NoAnswer("as the method promised")
-        if order.method == "bogus-slow" and not asked_before:
-            await asyncio.sleep(self._slow_s)
-        # The reference follows from the payment, so that it is the same from every gateway.
+        if order.method == "bogus-slow" and waited_s < self._slow_s:
+            await asyncio.sleep(self._slow_s - waited_s)
         return Approved(f"bogus-{order.payment_id}")
 
 

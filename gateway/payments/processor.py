@@ -18,6 +18,7 @@ class Order(msgspec.Struct, frozen=True):
     direction: Direction
     amount: Money
     method: str
+    requested_at_ms: int
 
 
 class Approved(msgspec.Struct, frozen=True):

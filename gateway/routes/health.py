@@ -19,8 +19,10 @@ async def ready(call: Call) -> web.Response:
 
 
 async def figures(call: Call) -> web.Response:
+    services = call.services
+    services.metrics.lags(await services.readiness.lags())
     return web.Response(
-        body=call.services.metrics.text(), headers={"Content-Type": metrics.CONTENT_TYPE}
+        body=services.metrics.text(), headers={"Content-Type": metrics.CONTENT_TYPE}
     )
 
 

@@ -147,9 +147,12 @@ select
     requested_at_ms,
     answered_at_ms
 from payment
-where state = 'pending' and requested_at_ms < $1
+where
+    state = 'pending'
+    and requested_at_ms < $1
+    and (requested_at_ms, payment_id) > ($2::bigint, $3::text)
 order by requested_at_ms, payment_id
-limit $2
+limit $4
 
 -- name: bets_to_settle
 select leg.bet_id, bet.player_id
@@ -172,9 +175,6 @@ select
         from exposure
         where market_id = any($1::text[])
     )::text as lines
-
--- name: exposure
-select selection_id, bets, stakes_minor, liability_minor from exposure where market_id = $1
 
 -- name: fixtures
 select

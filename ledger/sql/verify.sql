@@ -121,11 +121,12 @@ where
     or (balance_minor > 0 and kind = 'debt')
 
 -- name: written
--- What was written of each partition, to be held against what its entries make.
+-- What was written of each partition, to be held against what its entries make. A sum of amounts
+-- stays numeric: there may be more in it than a bigint holds.
 select
     partition,
     coalesce(transfers, 0) as transfers,
-    coalesce(moved_minor, 0)::bigint as moved_minor,
+    coalesce(moved_minor, 0) as moved_minor,
     coalesce(entries, 0) as entries,
     coalesce(answers, 0) as answers
 from (
@@ -142,11 +143,10 @@ full join (select partition, count(*) as answers from answer group by partition)
 -- A wallet that no money has ever reached has no account.
 select
     player_id,
-    coalesce(sum(balance_minor) filter (where kind = 'cash'), 0)::bigint as cash_minor,
-    coalesce(sum(balance_minor) filter (where kind = 'held'), 0)::bigint as held_minor,
-    coalesce(sum(balance_minor) filter (where kind = 'withdrawing'), 0)::bigint
-        as withdrawing_minor,
-    coalesce(-sum(balance_minor) filter (where kind = 'debt'), 0)::bigint as debt_minor
+    coalesce(sum(balance_minor) filter (where kind = 'cash'), 0) as cash_minor,
+    coalesce(sum(balance_minor) filter (where kind = 'held'), 0) as held_minor,
+    coalesce(sum(balance_minor) filter (where kind = 'withdrawing'), 0) as withdrawing_minor,
+    coalesce(-sum(balance_minor) filter (where kind = 'debt'), 0) as debt_minor
 from unnest($1::text[]) as player_id
 left join account
     on account.account in (

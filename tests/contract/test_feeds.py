@@ -10,6 +10,7 @@ from types import SimpleNamespace
 import pytest
 
 from actors.base import Reason
+from actors.errors import Faulty, KeyReused, Overloaded, Unavailable
 from actors.fixture import ChangePhase, CreateFixture, Phase
 from actors.market import (
     ChangePrices,
@@ -21,11 +22,10 @@ from actors.market import (
 )
 from actors.odds import MAX_ODDS, SHORTEST_STEP, down_to_ladder
 from actors.results import VOID
-from actors.runtime.errors import Faulty, KeyReused, Overloaded, Unavailable
 from gateway.feeds import all_feeds, feed
 from gateway.feeds.feed import Feed, Step
 from gateway.feeds.pump import MAX_WAITING, Tally, pump, retire
-from gateway.feeds.rehearsal import Rehearsal
+from tests.rehearsal import Rehearsal
 
 START_MS = 1_800_000_000_000
 

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import re
+import time
 from uuid import uuid4
 
 import pytest
 
+from actors.runtime.clock import now_ms
 from actors.wallet import Direction
 from gateway.payments import Processor, all_processors
 from gateway.payments.bogus import Bogus
@@ -24,8 +26,11 @@ METHODS = [
 DIRECTIONS = list(Direction)
 
 
-def order(method: str, direction: Direction = Direction.DEPOSIT) -> Order:
-    return Order(uuid4().hex, "a-player", direction, Money(1_050, "GBP"), method)
+def order(
+    method: str, direction: Direction = Direction.DEPOSIT, requested_ms_ago: int = 60_000
+) -> Order:
+    at_ms = now_ms() - requested_ms_ago
+    return Order(uuid4().hex, "a-player", direction, Money(1_050, "GBP"), method, at_ms)
 
 
 async def answer(processor: Processor, asked: Order) -> Approved | Declined:
@@ -70,11 +75,16 @@ async def test_two_payments_are_two(processor: Processor, method: str) -> None:
 
 
 async def test_bogus_does_what_its_methods_say() -> None:
-    bogus = Bogus(slow_s=0.01)
-    assert isinstance(await bogus.move(order("bogus-approved")), Approved)
-    assert isinstance(await bogus.move(order("bogus-declined")), Declined)
-    assert isinstance(await bogus.move(order("bogus-slow")), Approved)
-    late = order("bogus-timeout")
-    with pytest.raises(NoAnswer):
-        await bogus.move(late)
-    assert await bogus.move(late) == Approved(f"bogus-{late.payment_id}")
+    bogus = Bogus(slow_s=0.05, silent_s=60)
+    assert isinstance(await bogus.move(order("bogus-approved", requested_ms_ago=0)), Approved)
+    assert isinstance(await bogus.move(order("bogus-declined", requested_ms_ago=0)), Declined)
+    started = time.monotonic()
+    assert isinstance(await bogus.move(order("bogus-slow", requested_ms_ago=0)), Approved)
+    assert time.monotonic() - started > 0.03
+    late = order("bogus-timeout", requested_ms_ago=0)
+    for _ in range(2):
+        with pytest.raises(NoAnswer):
+            await bogus.move(late)
+    # Another one, in another gateway and a minute later, that has never heard of it.
+    other = Bogus(silent_s=60, now_ms=lambda: now_ms() + 60_000)
+    assert await other.move(late) == Approved(f"bogus-{late.payment_id}")

@@ -7,11 +7,13 @@ which the cluster settles, and copied block by block to Postgres, from which the
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 
 from actors.runtime.announcer import ValkeyAnnouncer
+from actors.runtime.clock import now_ms
 from actors.runtime.local import LocalCluster
 from gateway.app import Gateway
+from gateway.payments import Processor
 from gateway.payments.bogus import Bogus
 from gateway.settings import GatewaySettings
 from grandstand.servers.postgres import EmbeddedPostgres
@@ -53,7 +55,8 @@ class Backend:
     def __init__(self, valkey: EmbeddedValkey, dsns: dict[str, str]) -> None:
         self.valkey = valkey
         self.dsns = dsns
-        self.processors = {"bogus": Bogus(slow_s=0.05)}
+        self.processors_ahead_ms = 0
+        """How far the processor's clock is ahead: `bogus-timeout` answers a minute after."""
         self.projecting = asyncio.Event()
         self.projecting.set()
 
@@ -97,8 +100,18 @@ class Backend:
             if not await projector.step():
                 await asyncio.sleep(0.01)
 
-    def gateway(self, *, clock: object = None, **settings: object) -> Gateway:
-        """A gateway that has not been started, with settings of one's own."""
+    def processor(self) -> Processor:
+        """A bogus processor that knows of no other."""
+        return Bogus(slow_s=0.05, silent_s=60, now_ms=lambda: now_ms() + self.processors_ahead_ms)
+
+    def gateway(
+        self,
+        *,
+        clock: object = None,
+        processors: Mapping[str, Processor] | None = None,
+        **settings: object,
+    ) -> Gateway:
+        """A gateway that has not been started, with settings and processors of its own."""
         given = {
             "valkey_url": self.valkey.url(),
             "staff_token": STAFF_TOKEN,
@@ -113,7 +126,7 @@ class Backend:
             licence=licence("gb"),
             router=self.cluster.router,
             reads=self.reads,
-            processors=self.processors,
+            processors={"bogus": self.processor()} if processors is None else processors,
             clock=clock,  # type: ignore[arg-type]
         )
 

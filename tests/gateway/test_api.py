@@ -3,9 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+from typing import Any
 from uuid import uuid4
 
+import pytest
+
 from gateway.app import Gateway
+from ledger.journal import JournalUnavailable
+from ledger.reads import LagView
 from tests.gateway.backend import Backend, until
 from tests.gateway.desk import PASSWORD, Desk, payment, registration, slip
 
@@ -161,6 +166,9 @@ async def test_health_pages_and_figures(desk: Desk) -> None:
     assert ready.json["ready"], ready.json
     figures = (await desk.get("/metrics")).raw.decode()
     assert 'grandstand_gateway_requests_total{method="GET",route="/livez",status="200"}' in figures
+    for scope in ("book", "gb"):
+        assert f'grandstand_ledger_lag_blocks{{scope="{scope}"}} ' in figures
+        assert f'grandstand_ledger_lag_ms{{scope="{scope}"}} ' in figures
     for path, content in (("/", b"<!doctype html>"), ("/docs", b"Grandstand API")):
         page = await desk.get(path)
         assert page.status == 200
@@ -173,6 +181,22 @@ async def test_health_pages_and_figures(desk: Desk) -> None:
     )
     assert (again.status, again.raw) == (304, b"")
     (await desk.get("/assets/../settings.py")).problem(404, "not_found")
+
+
+async def test_the_lag_of_a_ledger_that_does_not_answer_is_not_shown(
+    backend: Backend, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def lag() -> Any:
+        raise JournalUnavailable("told to")
+
+    monkeypatch.setattr(backend.reads["book"], "lag", lag)
+    services = backend.gateway().services
+    services.metrics.lags({"book": LagView(1, 2), "gb": LagView(3, 4)})
+    assert 'grandstand_ledger_lag_blocks{scope="book"} 1.0' in services.metrics.text().decode()
+    services.metrics.lags(await services.readiness.lags())
+    figures = services.metrics.text().decode()
+    assert 'grandstand_ledger_lag_ms{scope="gb"} ' in figures
+    assert 'scope="book"' not in figures
 
 
 async def test_a_list_that_is_behind_says_so(backend: Backend, desk: Desk) -> None:

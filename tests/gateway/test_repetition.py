@@ -3,15 +3,21 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
+from collections import Counter
+from collections.abc import AsyncIterator, Callable, Iterator
 from typing import Any
 from uuid import uuid4
 
 import pytest
 
+from actors.errors import Unavailable
 from actors.player import ClaimEmail, RegisterPlayer
-from actors.runtime.errors import Unavailable
+from actors.runtime.router import Answer as RouterAnswer
+from actors.wallet import GetPayment, PaymentView
 from gateway import cashier
 from gateway.app import Gateway
+from gateway.payments.processor import Approved, Declined, NoAnswer, Order
 from tests.gateway.backend import Backend
 from tests.gateway.desk import PASSWORD, Answer, Desk, payment, registration, slip
 
@@ -113,12 +119,54 @@ async def test_a_claim_that_broke_off_is_made_again(
     assert (await desk.post("/v1/players", registration(email), key)).status == 201
 
 
-async def test_a_payment_goes_on_where_it_stopped(desk: Desk) -> None:
+@pytest.fixture
+def answers(backend: Backend) -> Iterator[Callable[[], None]]:
+    """To be called when the processor shall answer for what it was silent about."""
+
+    def answers() -> None:
+        backend.processors_ahead_ms = 61_000
+
+    yield answers
+    backend.processors_ahead_ms = 0
+
+
+class Counting:
+    """A processor that counts how often it is asked, and approves or never answers."""
+
+    name = "counting"
+    methods = ("approved", "silent", "declined")
+
+    def __init__(self) -> None:
+        self.asked: Counter[str] = Counter()
+
+    async def move(self, order: Order) -> Approved | Declined:
+        self.asked[order.payment_id] += 1
+        if order.method == "silent":
+            raise NoAnswer("as ever")
+        if order.method == "declined":
+            return Declined("not_today")
+        return Approved(f"counted-{order.payment_id}")
+
+
+@contextlib.asynccontextmanager
+async def another(backend: Backend, player: Desk, **more: Any) -> AsyncIterator[Desk]:
+    """The same player at another gateway."""
+    gateway = backend.gateway(**more)
+    await gateway.start()
+    try:
+        yield Desk(player.http, await gateway.port(), player.token)
+    finally:
+        await gateway.drain(1)
+
+
+async def test_a_payment_goes_on_where_it_stopped(desk: Desk, answers: Callable[[], None]) -> None:
     player = await desk.registered()
     key = uuid4().hex
-    pending = await player.post("/v1/wallet/deposits", payment(700, "bogus-timeout"), key)
-    payment_id = pending.problem(503, "payment_pending")["payment_id"]
+    for _ in range(2):
+        pending = await player.post("/v1/wallet/deposits", payment(700, "bogus-timeout"), key)
+        payment_id = pending.problem(503, "payment_pending")["payment_id"]
     assert await player.cash() == 0
+    answers()
     done = await player.post("/v1/wallet/deposits", payment(700, "bogus-timeout"), key)
     assert (done["payment_id"], done["cash_after_minor"]) == (payment_id, 700)
     assert (await player.post("/v1/wallet/deposits", payment(700, "bogus-timeout"), key)).raw == (
@@ -130,17 +178,103 @@ async def test_a_payment_goes_on_where_it_stopped(desk: Desk) -> None:
 
 
 @pytest.mark.parametrize("direction", ["deposits", "withdrawals"])
+async def test_a_payment_begun_at_one_gateway_goes_on_at_another(
+    backend: Backend, desk: Desk, answers: Callable[[], None], direction: str
+) -> None:
+    player = await desk.player(1_000)
+    path, body, key = f"/v1/wallet/{direction}", payment(700, "bogus-timeout"), uuid4().hex
+    async with another(backend, player) as elsewhere:
+        pending = (await player.post(path, body, key)).problem(503, "payment_pending")
+        again = (await elsewhere.post(path, body, key)).problem(503, "payment_pending")
+        assert again["payment_id"] == pending["payment_id"]
+        answers()
+        done = await elsewhere.post(path, body, key)
+        assert (done.status, done["payment_id"]) == (201, pending["payment_id"])
+        assert (await player.post(path, body, key)).raw == done.raw
+        # Nobody asks a processor any more, whatever it would say now.
+        backend.processors_ahead_ms = 0
+        assert (await player.post(path, body, key)).raw == done.raw
+        assert (await elsewhere.post(path, body, key)).raw == done.raw
+
+
+@pytest.mark.parametrize("direction", ["deposits", "withdrawals"])
+@pytest.mark.parametrize("method", ["approved", "declined"])
+async def test_a_payment_outlives_its_processor(
+    backend: Backend, desk: Desk, direction: str, method: str
+) -> None:
+    player = await desk.player(1_000)
+    counting = Counting()
+    path, key = f"/v1/wallet/{direction}", uuid4().hex
+    body = payment(700, method, processor="counting")
+    async with another(backend, player, processors={"counting": counting}) as there:
+        first = await there.post(path, body, key)
+        again = await there.post(path, body, key)
+        # The desk's gateway has never had that processor.
+        elsewhere = await player.post(path, body, key)
+    assert (again.status, again.raw) == (elsewhere.status, elsewhere.raw)
+    assert (again.status, again.raw) == (first.status, first.raw)
+    assert first.status == {"approved": 201, "declined": 409}[method]
+    assert list(counting.asked.values()) == [1]
+
+
+async def test_a_payment_without_a_processor_stays_pending(backend: Backend, desk: Desk) -> None:
+    player = await desk.registered()
+    body, key = payment(700, "silent", processor="counting"), uuid4().hex
+    async with another(backend, player, processors={"counting": Counting()}) as there:
+        pending = await there.post("/v1/wallet/deposits", body, key)
+    elsewhere = await player.post("/v1/wallet/deposits", body, key)
+    assert elsewhere.problem(503, "payment_pending") == pending.problem(503, "payment_pending")
+
+
+@pytest.mark.parametrize("change", [{"processor": "counting"}, {"method": "none"}])
+async def test_that_there_is_no_such_processor_is_an_answer_too(
+    backend: Backend, desk: Desk, change: dict[str, str]
+) -> None:
+    player = await desk.registered()
+    body, key = {**payment(700), **change}, uuid4().hex
+    first = await player.post("/v1/wallet/deposits", body, key)
+    first.problem(400, f"unknown_{next(iter(change))}")
+    serving = Counting()
+    serving.methods = ("bogus-approved", "none")  # type: ignore[assignment]
+    processors = {"counting": serving, "bogus": serving}
+    async with another(backend, player, processors=processors) as there:
+        again = await there.post("/v1/wallet/deposits", body, key)
+        assert (again.status, again.raw) == (first.status, first.raw)
+        assert (await there.post("/v1/wallet/deposits", body)).status == 201
+    assert await player.cash() == 700
+
+
+async def test_a_former_owner_that_knows_of_no_request_is_not_believed(
+    gateway: Gateway, desk: Desk, answers: Callable[[], None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    player = await desk.registered()
+    key = uuid4().hex
+    await player.post("/v1/wallet/deposits", payment(700, "bogus-timeout"), key)
+    ask = gateway.services.router.ask
+
+    async def asking(scope: str, routing_id: str, message: Any, **more: Any) -> Any:
+        answer = await ask(scope, routing_id, message, **more)
+        if isinstance(message, GetPayment):
+            return RouterAnswer(PaymentView(False), answer.partition, 1)
+        return answer
+
+    monkeypatch.setattr(gateway.services.router, "ask", asking)
+    answers()
+    done = await player.post("/v1/wallet/deposits", payment(700, "bogus-timeout"), key)
+    assert (done.status, done["cash_after_minor"]) == (201, 700)
+
+
+@pytest.mark.parametrize("direction", ["deposits", "withdrawals"])
 async def test_a_payment_nobody_repeats_is_swept_up(
-    gateway: Gateway, desk: Desk, direction: str
+    gateway: Gateway, desk: Desk, answers: Callable[[], None], direction: str
 ) -> None:
     player = await desk.player(1_000)
     key = uuid4().hex
     pending = await player.post(f"/v1/wallet/{direction}", payment(700, "bogus-timeout"), key)
     pending.problem(503, "payment_pending")
     assert (await player.get("/v1/wallet/payments"))["items"][0]["state"] == "pending"
-    both = await asyncio.gather(
-        cashier.sweep(gateway.services, -1_000), cashier.sweep(gateway.services, -1_000)
-    )
+    answers()
+    both = await asyncio.gather(*(cashier.Sweep(gateway.services).once(-1_000) for _ in range(2)))
     assert both[0] >= 1
     after = {"deposits": 1_700, "withdrawals": 300}[direction]
     assert await player.cash() == after
@@ -148,6 +282,36 @@ async def test_a_payment_nobody_repeats_is_swept_up(
     # Whoever comes back after all gets the answer.
     answer = await player.post(f"/v1/wallet/{direction}", payment(700, "bogus-timeout"), key)
     assert (answer.status, answer["cash_after_minor"]) == (201, after)
+
+
+async def test_a_sweep_goes_on_where_the_last_one_stopped(
+    backend: Backend, desk: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Payments that stay stuck, more than a sweep takes, keep nobody from the younger ones."""
+    monkeypatch.setattr(cashier, "SWEPT_PAGE", 2)
+    monkeypatch.setattr(cashier, "PAGES_AT_ONCE", 2)
+    counting = Counting()
+    gateway = backend.gateway(processors={"counting": counting})
+    await gateway.start()
+    try:
+        player = await Desk(desk.http, await gateway.port()).registered()
+        body = payment(10, "silent", processor="counting")
+        mine = set()
+        for _ in range(7):
+            pending = await player.post("/v1/wallet/deposits", body)
+            mine.add(pending.problem(503, "payment_pending")["payment_id"])
+        assert (await player.get("/v1/wallet/payments"))["up_to_date"]
+        counting.asked.clear()
+        sweep = cashier.Sweep(gateway.services)
+        for number in range(1, 21):
+            assert await sweep.once(-1_000) == 0
+            assert counting.asked.total() <= 4 * number
+        # All had their turn, and the same number of turns.
+        turns = [counting.asked[payment_id] for payment_id in mine]
+        assert min(turns) > 1
+        assert max(turns) - min(turns) <= 1
+    finally:
+        await gateway.drain(1)
 
 
 async def test_twenty_deposits_at_once_are_one(desk: Desk) -> None:

@@ -275,6 +275,12 @@ TAMPERING = {
         "(select partition, seq, number from transfer order by 1, 2, 3 limit 1)",
         {"transfers", "completeness"},
     ),
+    # Their sum is more than a bigint holds: they are found, and the verifier goes on.
+    "transfers put in": (
+        "insert into transfer select 'gb-00', 1, 1000 + n, 0, 0, 'deposit', 'forged', "
+        "'processor/x', 'cash/x', 1000000000000000000, 'GBP' from generate_series(1, 20) as n",
+        {"transfers", "completeness"},
+    ),
     "a transfer and its postings deleted": (
         "delete from posting where (partition, seq, number) = "
         "(select partition, seq, number from transfer order by 1, 2, 3 limit 1);"

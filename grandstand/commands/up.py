@@ -156,13 +156,15 @@ class _Progress:
 def _welcome(platform: Platform, chosen: Settings, folder: Path, seconds: float) -> None:
     assert platform.node is not None
     table = Table.grid(padding=(0, 2))
+    table.add_column()
+    table.add_column(overflow="fold")  # a token that is cut off is of no use
     table.add_row("Player page", f"[bold]{platform.base_url}/[/]")
     if chosen.demo:
         for player in PLAYERS:
             table.add_row("", f"log in as {player.email}, password {PASSWORD}")
     table.add_row("API documentation", f"{platform.base_url}/docs")
-    for url in platform.metrics_urls():
-        table.add_row("Metrics", url)
+    for number, url in enumerate(platform.metrics_urls()):
+        table.add_row("" if number else "Metrics", url)
     table.add_row("Staff token", platform.staff_token)
     table.add_row("Ray dashboard", platform.node.dashboard_url)
     table.add_row("  its token", cluster.dashboard_token())

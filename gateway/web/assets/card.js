@@ -75,8 +75,10 @@ export class Card {
     setText(this.name, fixture.name);
     setText(this.competition, fixture.competition);
     setText(this.when, PHASES[fixture.phase] ?? startText(fixture.starts_at));
-    // A scoreboard reads "2-1 67'": the score, then what the clock says.
-    const [score, ...clock] = fixture.score.split(" ");
+    // A scoreboard reads "2-1 67'": the score, then what the clock says. A race has words only.
+    const [score, ...clock] = /^\d/.test(fixture.score)
+      ? fixture.score.split(" ")
+      : ["", fixture.score];
     setText(this.score, score);
     setText(this.clock, clock.join(" "));
   }

@@ -11,6 +11,7 @@ import os
 import signal
 import sys
 import time
+import traceback
 from collections.abc import Callable
 from pathlib import Path
 
@@ -35,6 +36,8 @@ def guarded(work: Callable[[], int]) -> int:
         status = 1
         try:
             status = work()
+        except BaseException:
+            traceback.print_exc()  # a fault of ours: nothing else would ever show it
         finally:
             sys.stdout.flush()
             sys.stderr.flush()

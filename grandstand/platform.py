@@ -22,6 +22,7 @@ from typing import Any
 
 import asyncpg
 import msgspec
+import redis
 import structlog
 
 from actors.runtime import cluster
@@ -115,6 +116,8 @@ class Servers:
         for server in (self.postgres, self.valkey):
             if server is not None:
                 server.start()
+        if self.settings.redis:
+            _check_redis(self.settings.redis)
 
     def stop(self) -> None:
         for server in (self.valkey, self.postgres):
@@ -148,7 +151,13 @@ class Servers:
         for scope, dsn in self.databases().items():
             if scope not in self.settings.postgres and self.postgres is not None:
                 await create_database(self.postgres.dsn("postgres"), DATABASE + scope)
-            counts[scope] = await prepare(dsn, scope, self.settings.partitions)
+            try:
+                counts[scope] = await prepare(dsn, scope, self.settings.partitions)
+            except (OSError, ValueError, asyncpg.PostgresError, asyncpg.InterfaceError) as problem:
+                where = f"GRANDSTAND_POSTGRES_{scope.upper()}"
+                raise StartFailed(
+                    f"the database of {scope} can't be prepared ({where}): {problem}"
+                ) from problem
         return counts
 
 
@@ -329,6 +338,14 @@ def _forget_dead_rays() -> None:
         pid = folder.name.rpartition("-")[2]
         if pid.isdigit() and not Path(f"/proc/{pid}").exists():
             shutil.rmtree(folder, ignore_errors=True)
+
+
+def _check_redis(url: str) -> None:
+    """Raises `StartFailed` where nobody answers at an address that was set."""
+    try:
+        redis.Redis.from_url(url, socket_connect_timeout=3, socket_timeout=3).ping()
+    except (redis.RedisError, ValueError, OSError) as problem:
+        raise StartFailed(f"GRANDSTAND_REDIS: {problem}") from problem
 
 
 def _check_disk(folder: Path) -> None:

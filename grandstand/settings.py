@@ -90,6 +90,10 @@ def read_settings(environment: Mapping[str, str]) -> Settings:
 
 def _parse(variable: str, name: str, value: str, kind: Any) -> Any:
     if name == "data":
+        if not value:
+            raise SettingsError(f"{variable} is empty: a folder is needed")
+        if Path(value).exists() and not Path(value).is_dir():
+            raise SettingsError(f"{variable}={value!r}: that is not a folder")
         return Path(value)
     if name == "licences":
         return tuple(code for code in value.replace(",", " ").split())

@@ -51,7 +51,7 @@ def verify(scope: Scope = "") -> None:
 def rebuild(
     scope: Scope = "",
     replace: Annotated[
-        bool, typer.Option(help="Put the tables just made in the place of those there are.")
+        bool, typer.Option(help="Put the tables just made in place also when nothing differs.")
     ] = False,
 ) -> None:
     """Make the tables again from the first block, and compare them with those there are.

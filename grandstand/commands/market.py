@@ -42,8 +42,12 @@ def list_(
     """List fixtures and their markets, the soonest first."""
     query = {name: value for name, value in (("sport", sport), ("phase", phase)) if value}
     table = Table("fixture", "phase", "market", "status", "prices")
+    table.columns[2].no_wrap = True  # to be copied whole into the next command
     with problems():
-        for fixture in _staff().get("/v1/fixtures", **query)["items"]:
+        fixtures = _staff().get("/v1/fixtures", **query)["items"]
+        ids = [market["market_id"] for fixture in fixtures for market in fixture["markets"]]
+        table.columns[2].min_width = max(map(len, ids), default=0)
+        for fixture in fixtures:
             for market in fixture["markets"]:
                 shown = "  ".join(
                     f"{selection['name']} {prices.text(selection['odds'])}"

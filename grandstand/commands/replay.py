@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import asyncio
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 from rich.live import Live
 from rich.table import Table
 
+from actors.base import Command, Question
+from actors.market import ChangeStatus, MarketStatus, OpenMarket
 from actors.runtime import cluster
-from actors.runtime.clock import WallClock, now_ms
-from actors.runtime.router import Router
+from actors.runtime.addresses import BOOK
+from actors.runtime.clock import Clock, WallClock, now_ms
+from actors.runtime.router import Answer, Router, Transport
 from gateway.feeds import feed
 from gateway.feeds.betfair import Recording, RecordingError, Settings
 from gateway.feeds.pump import MAX_GAP_S, Tally, pump
@@ -62,31 +65,65 @@ def replay(
         cluster.connect(platform.gcs_address)
     except cluster.ClusterError as problem:
         fail(problem)
-    console.print(f"Replaying into {platform.base_url}")
+    console.print(f"Replaying into {platform.base_url}, run {source.run}")
     try:
         refused = asyncio.run(_replay(source, speed, max_gap))
     except RecordingError as problem:
         fail(problem)
+    except KeyboardInterrupt:
+        fail(f"interrupted; its markets are suspended. --run {source.run} brings them to their end")
     finally:
         cluster.stop()
+    if not source.summary.markets:
+        fail("there is no market in it that can be replayed")
     if refused:
         raise typer.Exit(1)
+
+
+class NotingRouter(Router):
+    """A router that remembers the markets that were opened through it."""
+
+    def __init__(self, transport: Transport, clock: Clock) -> None:
+        super().__init__(transport, clock)
+        self._opened: dict[str, str] = {}
+
+    async def ask(
+        self, scope: str, routing_id: str, message: Command | Question, **how: Any
+    ) -> Answer:
+        if isinstance(message, OpenMarket):
+            self._opened[message.market_id] = message.fixture_id
+        return await super().ask(scope, routing_id, message, **how)
+
+    async def suspend_all(self) -> None:
+        """Nobody may bet at prices that stand still because their replay was interrupted."""
+        for market_id, fixture_id in self._opened.items():
+            suspend = ChangeStatus(fixture_id, market_id, MarketStatus.SUSPENDED, False, 0)
+            key = f"replay-interrupted/{market_id}/{now_ms()}"
+            await self.ask(BOOK, fixture_id, suspend, key=key, by="replay")
 
 
 async def _replay(source: Recording, speed: float, max_gap_s: float) -> bool:
     """Replay to the end, with a table that counts; whether anything was refused."""
     clock = WallClock()
     tally = Tally()
-    router = Router(cluster.RayTransport(), clock)
+    router = NotingRouter(cluster.RayTransport(), clock)
     with Live(console=console, auto_refresh=False) as live:
         replaying = asyncio.ensure_future(
             pump(source, router, clock, speed=speed, max_gap_s=max_gap_s, tally=tally)
         )
-        while not replaying.done():
-            await asyncio.wait([replaying], timeout=REFRESH_S)
-            live.update(_table(source, tally), refresh=True)
+        try:
+            while not replaying.done():
+                await asyncio.wait([replaying], timeout=REFRESH_S)
+                live.update(_table(source, tally), refresh=True)
+        except asyncio.CancelledError:
+            replaying.cancel()
+            live.stop()
+            console.print()
+            await router.suspend_all()
+            raise
         await replaying
         live.update(_table(source, tally), refresh=True)
+    console.print()
     for warning in source.summary.warnings:
         console.print(f"[yellow]warning:[/] {warning}")
     return bool(tally.refused)

@@ -197,6 +197,8 @@ def test_killed_platform_leaves_no_orphan_and_starts_again(command: Command) -> 
         ({"GRANDSTAND_STAFF_TOKEN": "short"}, "at least 16 characters"),
         ({"GRANDSTAND_POSTGRES_XX": "postgresql://"}, "no scope 'xx'"),
         ({"GRANDSTAND_DATA": "/proc/nowhere"}, "/proc/nowhere"),
+        ({"GRANDSTAND_DATA": "/etc/passwd"}, "that is not a folder"),
+        ({"GRANDSTAND_DATA": ""}, "GRANDSTAND_DATA is empty"),
     ],
 )
 def test_bad_settings_are_one_clear_line(

@@ -8,7 +8,7 @@ are whole minor units of the currency beside them, odds whole ten-thousandths of
 from __future__ import annotations
 
 import datetime as dt
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
 import msgspec
 from msgspec import UNSET, Meta, UnsetType
@@ -482,9 +482,6 @@ class Ready(Reply, frozen=True):
 
 class Live(Reply, frozen=True):
     live: bool
-
-
-AnyJson = dict[str, Any]
 
 
 def time_text(at_ms: int) -> str:

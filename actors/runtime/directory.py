@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import msgspec
 
-from actors.runtime.addresses import partitions_of
+from actors.runtime.addresses import partitions_of, scope_of
 from actors.runtime.router import View
 
 
@@ -47,7 +47,7 @@ class Directory:
         """From now on `shard` has the partition."""
         if partition not in self.shards:
             raise UnknownShard(f"there is no partition {partition!r}")
-        scope = self.scopes[partition.rpartition("-")[0]]
+        scope = self.scopes[scope_of(partition)]
         if shard not in scope.shards:
             raise UnknownShard(f"{scope.name} has no shard {shard!r}")
         if self.shards[partition] != shard:

@@ -23,12 +23,12 @@ from actors.base import Command, Question, Reason, Refused
 from actors.errors import Faulty, KeyReused, Overloaded, Unavailable
 from actors.fixture import ChangePhase, FixtureView, GetFixture, Phase
 from actors.market import ChangePrices, DeclareResult, GetMarket, MarketStatus, MarketView
+from actors.runtime.addresses import BOOK
 from actors.runtime.clock import Clock
 from gateway.feeds.feed import FeedCommand, Source
 
 log = structlog.get_logger()
 
-SCOPE = "book"
 MAX_GAP_S = 2.0
 """The longest silence of a replay, in real seconds: nobody waits 32 hours for the next price."""
 MAX_WAITING = 1_000
@@ -225,7 +225,7 @@ async def _ask(
     pause_s = FIRST_PAUSE_S
     while True:
         try:
-            return (await router.ask(SCOPE, fixture_id, message, key=key, by=by)).reply
+            return (await router.ask(BOOK, fixture_id, message, key=key, by=by)).reply
         except (Unavailable, Overloaded) as no_answer:
             tally.retries += 1
             if pause_s == FIRST_PAUSE_S:

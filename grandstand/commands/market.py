@@ -8,6 +8,7 @@ import typer
 from rich.table import Table
 
 from actors import odds as prices
+from actors.runtime.addresses import fixture_of
 from grandstand.client import Api
 from grandstand.commands import console, fail, running
 from grandstand.commands.player import problems
@@ -23,7 +24,7 @@ def _staff() -> Api:
 
 
 def _find(market_id: str) -> dict[str, Any]:
-    fixture = _staff().get(f"/v1/fixtures/{market_id.rpartition(':')[0]}")
+    fixture = _staff().get(f"/v1/fixtures/{fixture_of(market_id)}")
     markets: dict[str, dict[str, Any]] = {
         market["market_id"]: market for market in fixture["markets"]
     }

@@ -5,7 +5,7 @@ PYTHON ?=
 export PYTHON
 
 .DEFAULT_GOAL := help
-.PHONY: help run test check lock upgrade clean
+.PHONY: help run test check spike drill lock upgrade clean bench
 
 help: ## this list
 	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1	\2/p' $(MAKEFILE_LIST)
@@ -24,8 +24,25 @@ check: ## lint, format, types and the direction of imports
 	@echo "==> mypy" && .venv/bin/mypy
 	@echo "==> lint-imports" && .venv/bin/lint-imports
 
+SEEDS ?= 1000
+FROM ?= 0
+SEED ?=
+
+simulate: ## evenings under seeds, with everything going wrong (SEEDS=20000; SEED=7 tells one)
+	@tools/environment.sh dev
+	@.venv/bin/python -m tests.simulation.simulate $(if $(SEED),--seed $(SEED),--seeds $(SEEDS) --from $(FROM))
+
 UV_COMPILE = .venv/bin/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes $(UPGRADE) \
 	--custom-compile-command "make lock" pyproject.toml requirements/build.in
+
+bench: ## what a bet costs, beside others that place the same bet: results/bench.html (QUICK=1)
+	@tools/environment.sh dev && .venv/bin/python -m loadtest.bench $(if $(QUICK),--quick)
+
+spike: ## play a Super Bowl: results/spike.html (SCALE=0.5, QUICK=1, OPTIONS="--sockets 200")
+	@tools/environment.sh dev && SCALE=$(SCALE) QUICK=$(QUICK) .venv/bin/python -m loadtest.spike $(OPTIONS)
+
+drill: ## kill it, fill its disk, stop it, while bets are placed: results/drill.html (ONLY=shard,gcs)
+	@tools/environment.sh dev && .venv/bin/python -m loadtest.drill --only "$(ONLY)"
 
 lock: ## write requirements/*.txt from pyproject.toml, keeping versions it still allows
 	@tools/environment.sh uv

@@ -13,6 +13,7 @@ together, so that a decision about two of them is one step.
 from __future__ import annotations
 
 import enum
+from collections.abc import Iterable, Sequence
 from typing import Any, ClassVar
 
 import msgspec
@@ -79,6 +80,13 @@ class Actor(msgspec.Struct):
     def woke(self) -> None:
         """Called when the actor came back from the journal: what is not durable is forgotten."""
 
+    def unsaved(self) -> bytes:
+        """What is in no snapshot, and goes along when the partition moves to another shard."""
+        return b""
+
+    def regain(self, unsaved: bytes) -> None:
+        """The same again, on the other shard; called in place of `woke`."""
+
 
 class Message(msgspec.Struct, frozen=True, array_like=True, tag=True):
     """Whatever is addressed to actors or comes from them. On the wire an array led by its tag."""
@@ -130,4 +138,19 @@ class Question(Message, frozen=True, array_like=True, tag=True):
     """Asks for an answer; may change only what an actor keeps in memory (a market's holds)."""
 
     def answer(self, now_ms: int, *actors: Any) -> Any:
+        raise NotImplementedError
+
+
+class Several(Message, frozen=True, array_like=True, tag=True):
+    """Commands for actors of one partition that travel as one message.
+
+    Each is decided by itself, in order, after the one before it was applied, and is an entry of its
+    own. They have no keys: only commands that are safe to repeat by themselves travel like this.
+    """
+
+    def each(self) -> Iterable[Command]:
+        raise NotImplementedError
+
+    def sum_up(self, answers: Sequence[Event]) -> Any:
+        """One answer to all of them."""
         raise NotImplementedError

@@ -8,11 +8,12 @@ twice, late or out of order changes nothing.
 from __future__ import annotations
 
 import enum
+from collections.abc import Iterator, Sequence
 from typing import ClassVar
 
 import msgspec
 
-from actors.base import Actor, Command, Event, Question, Reason, Refused, ref
+from actors.base import Actor, Command, Event, Question, Reason, Refused, Several, ref
 from actors.odds import Odds
 from actors.results import Result, payout_minor
 from actors.wallet import Wallet, transfers_in
@@ -238,6 +239,54 @@ class SettleBet(Command, frozen=True, array_like=True, tag=True):
             cash + payout - repaid,
             held - stake.minor,
         )
+
+
+class Settling(msgspec.Struct, frozen=True, array_like=True):
+    """A selection, how it came out, and the version of that: what its bets are settled by."""
+
+    selection_id: str
+    result: Result
+    version: int
+
+
+class SettledBets(msgspec.Struct, frozen=True, array_like=True, tag=True):
+    """What became of many settlements. The bets that are in neither count were settled before."""
+
+    settled: int
+    payout_minor: int
+    wrong: list[str]
+    """Ids of bets that refused as no bet ever should."""
+
+
+class SettleBets(Several, frozen=True, array_like=True, tag=True):
+    """`SettleBet` for many bets on one market, whose players are neighbours."""
+
+    market_id: str
+    selections: tuple[Settling, ...]
+    bets: list[tuple[str, str, int]]
+    """Player, bet, and which of `selections` it was on."""
+
+    def cast(self) -> tuple[str, ...]:
+        wallets = {ref("wallet", player_id): None for player_id, _, _ in self.bets}
+        return (*wallets, *(ref("bet", bet_id) for _, bet_id, _ in self.bets))
+
+    def each(self) -> Iterator[SettleBet]:
+        for player_id, bet_id, number in self.bets:
+            on = self.selections[number]
+            yield SettleBet(
+                player_id, bet_id, self.market_id, on.selection_id, on.result, on.version
+            )
+
+    def sum_up(self, answers: Sequence[Event]) -> SettledBets:
+        settled = payout = 0
+        wrong = []
+        for (_, bet_id, _), answer in zip(self.bets, answers, strict=True):
+            if isinstance(answer, BetSettled):
+                settled += 1
+                payout += answer.payout_minor
+            elif not (isinstance(answer, Refused) and answer.reason is Reason.SUPERSEDED):
+                wrong.append(bet_id)
+        return SettledBets(settled, payout, wrong)
 
 
 # What can happen to it

@@ -65,6 +65,19 @@ class Confirmed(msgspec.Struct, frozen=True, array_like=True):
     odds: int
 
 
+class _Packed(msgspec.Struct, frozen=True, array_like=True):
+    known: bool
+    whole: bool
+    heads: dict[str, int]
+    confirmed: dict[str, Confirmed]
+    holds: dict[str, Hold]
+    lines: dict[str, Line]
+
+
+_encoder = msgspec.msgpack.Encoder()
+_decoder = msgspec.msgpack.Decoder(_Packed)
+
+
 class Book:
     """Holds and liability of one market, in memory.
 
@@ -79,9 +92,23 @@ class Book:
         self.known = False
         self.whole = False
         self.heads: dict[str, int] = {}
-        self.confirmed: list[Confirmed] = []
+        self.confirmed: dict[str, Confirmed] = {}
         self.holds: dict[str, Hold] = {}
         self.lines: dict[str, Line] = {}
+
+    def packed(self) -> bytes:
+        """Everything, for the shard that its market moves to."""
+        fields = (self.known, self.whole, self.heads, self.confirmed, self.holds, self.lines)
+        return _encoder.encode(_Packed(*fields))
+
+    @classmethod
+    def unpacked(cls, body: bytes) -> Book:
+        packed = _decoder.decode(body)
+        book = cls()
+        book.known, book.whole = packed.known, packed.whole
+        book.heads, book.confirmed = packed.heads, packed.confirmed
+        book.holds, book.lines = packed.holds, packed.lines
+        return book
 
     def line(self, selection_id: str) -> Line:
         line = self.lines.get(selection_id)
@@ -90,6 +117,8 @@ class Book:
         return line
 
     def hold(self, hold: Hold) -> None:
+        """Take room for a bet; one that had room already, asked for twice, has it once."""
+        self.release(hold.bet_id)
         self.holds[hold.bet_id] = hold
         self.line(hold.selection_id).add(hold.stake_minor, hold.odds)
 
@@ -101,21 +130,24 @@ class Book:
     def confirm(self, bet_id: str, bet: Confirmed) -> None:
         """The bet is durable. Its hold may be forgotten here, but never the bet."""
         self.release(bet_id)
-        if bet.block_seq > self.heads.get(bet.partition, 0):
-            self.confirmed.append(bet)
+        new = bet_id not in self.confirmed
+        if new and bet.block_seq > self.heads.get(bet.partition, 0):
+            self.confirmed[bet_id] = bet
             self.line(bet.selection_id).add(bet.stake_minor, bet.odds)
 
     def rebase(self, heads: dict[str, int], ledger: dict[str, Line]) -> None:
         """Take the ledger's totals as of `heads`, and add what they can't contain."""
         self.heads = heads
-        self.confirmed = [
-            bet for bet in self.confirmed if bet.block_seq > heads.get(bet.partition, 0)
-        ]
+        self.confirmed = {
+            bet_id: bet
+            for bet_id, bet in self.confirmed.items()
+            if bet.block_seq > heads.get(bet.partition, 0)
+        }
         self.lines = {
             selection_id: Line(line.bets, line.stakes_minor, line.liability_minor)
             for selection_id, line in ledger.items()
         }
-        for bet in self.confirmed:
+        for bet in self.confirmed.values():
             self.line(bet.selection_id).add(bet.stake_minor, bet.odds)
         for hold in self.holds.values():
             self.line(hold.selection_id).add(hold.stake_minor, hold.odds)

@@ -78,6 +78,12 @@ class Market(Actor, dict=True):
     def woke(self) -> None:
         self.book = Book()
 
+    def unsaved(self) -> bytes:
+        return b"" if self.may_rest() else self.book.packed()
+
+    def regain(self, unsaved: bytes) -> None:
+        self.book = Book.unpacked(unsaved)
+
     def may_rest(self) -> bool:
         if not self.market_id:
             return True  # somebody asked for a market that there is not

@@ -12,7 +12,7 @@ from typing import Any, Protocol, cast
 
 import msgspec
 
-from actors.base import Command, Question, Reason, Refused
+from actors.base import Command, Question, Reason, Refused, Several
 from actors.bet import AskHoldFate, BetPlaced, HoldFate, Leg, PlaceBet, PriceChange
 from actors.book import Confirmed, Hold
 from actors.errors import NothingDone
@@ -39,7 +39,7 @@ class Router(Protocol):
         self,
         scope: str,
         routing_id: str,
-        message: Command | Question,
+        message: Command | Question | Several,
         *,
         key: str = "",
         fingerprint: bytes = b"",

@@ -12,20 +12,33 @@ that was so.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping, Sequence
+from collections import defaultdict, deque
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from typing import Protocol
 
 import msgspec
 
-from actors.base import Reason, Refused
-from actors.bet import BetSettled, SettleBet
+from actors.bet import SettleBets, SettledBets, Settling
+from actors.errors import Overloaded
 from actors.market import CompleteSettlement, CountHolds, OpenHolds
-from actors.placement import BOOK, Router, Waiter
+from actors.placement import BOOK, Waiter
+from actors.placement import Router as PlacementRouter
 from actors.results import Result
 
 PAGE = 500
-"""Bets read, and settled at the same time."""
+"""Bets that are read, and sent, at a time."""
+PAGES_UNDER_WAY = 4
+"""While these are settled the next one is read. With `PAGE`, the most that a player's own bet finds
+before it in a shard."""
 PAUSE_S = 0.05
+MAX_TURNED_AWAY = 200
+"""Times in a row that a full queue is tried again before the settlement is given up for now."""
+
+
+class Router(PlacementRouter, Protocol):
+    async def partitions(self, scope: str, routing_ids: Sequence[str]) -> list[str]:
+        """The partition of each routing id."""
+        ...
 
 
 class Declared(Protocol):
@@ -46,11 +59,15 @@ class Declared(Protocol):
     def results(self) -> Mapping[str, tuple[Result, int]]: ...
 
 
-class OpenBet(Protocol):
+class BetToSettle(Protocol):
+    @property
+    def selection_id(self) -> str: ...
     @property
     def bet_id(self) -> str: ...
     @property
     def player_id(self) -> str: ...
+    @property
+    def result_version(self) -> int: ...
 
 
 class Bets(Protocol):
@@ -65,17 +82,20 @@ class Bets(Protocol):
         ...
 
     async def bets_to_settle(
-        self, market_id: str, selection_id: str, version: int, limit: int, after: str
-    ) -> Sequence[OpenBet]:
-        """Bets on the selection settled by no version or a lower one, by id above `after`."""
+        self, market_id: str, first: str, last: str, after: tuple[str, str], limit: int
+    ) -> Sequence[BetToSettle]:
+        """Bets on the selections from `first` to `last`, by selection and bet id above `after`.
+
+        With the version of the result that each was last settled by, 0 if by none.
+        """
         ...
 
 
-class Settled(msgspec.Struct, frozen=True):
-    """What one settlement did: bets settled, and their payout in minor units."""
+class Settled(msgspec.Struct):
+    """What a settlement has done so far: bets settled, and their payout in minor units."""
 
-    bets: int
-    payout_minor: int
+    bets: int = 0
+    payout_minor: int = 0
 
 
 async def settle(
@@ -83,43 +103,100 @@ async def settle(
     clock: Waiter,
     ledgers: Mapping[str, Bets],
     declared: Declared,
+    note: Callable[[SettledBets], None] = lambda _: None,
 ) -> Settled:
     """Settle every bet on the declared selections, in every licence, and tell the market.
 
-    Raises what the router raises when it gets no answer; to be called again then.
+    `note` is told of each page as it is done. Raises what the router raises when it gets no answer;
+    to be called again then.
     """
     await _no_more_bets(router, clock, declared)
-    bets = payout = 0
+    done = Settled()
     for licence, ledger in ledgers.items():
         await _caught_up(clock, ledger)
-        for selection_id, (result, version) in declared.results.items():
-            after = ""
-            while page := await ledger.bets_to_settle(
-                declared.market_id, selection_id, version, PAGE, after
-            ):
-                after = page[-1].bet_id
-                commands = [
-                    SettleBet(
-                        bet.player_id, bet.bet_id, declared.market_id, selection_id, result, version
-                    )
-                    for bet in page
-                ]
-                sent = (_send(router, licence, command) for command in commands)
-                answers = await asyncio.gather(*sent)
-                settled = [answer for answer in answers if isinstance(answer, BetSettled)]
-                bets += len(settled)
-                payout += sum(answer.payout_minor for answer in settled)
+        async for settled in _settle_all(router, clock, licence, ledger, declared):
+            done.bets += settled.settled
+            done.payout_minor += settled.payout_minor
+            note(settled)
     complete = CompleteSettlement(declared.fixture_id, declared.market_id, declared.version)
     await router.ask(BOOK, declared.fixture_id, complete, by="settlement")
-    return Settled(bets, payout)
+    return done
 
 
-async def _send(router: Router, licence: str, command: SettleBet) -> BetSettled | Refused:
-    reply = (await router.ask(licence, command.player_id, command, by="settlement")).reply
-    if isinstance(reply, Refused) and reply.reason is not Reason.SUPERSEDED:
-        raise AssertionError(f"bet {command.bet_id} refused its settlement: {reply.reason}")
-    assert isinstance(reply, BetSettled | Refused)
-    return reply
+async def _settle_all(
+    router: Router, clock: Waiter, licence: str, ledger: Bets, declared: Declared
+) -> AsyncIterator[SettledBets]:
+    """Send page after page, a few under way at once, and say what became of each."""
+    under_way: deque[asyncio.Task[list[SettledBets]]] = deque()
+    try:
+        async for page in _pages(ledger, declared):
+            sending = _send(router, clock, licence, declared, page)
+            under_way.append(asyncio.ensure_future(sending))
+            while len(under_way) >= PAGES_UNDER_WAY:
+                for settled in await under_way.popleft():
+                    yield settled
+        while under_way:
+            for settled in await under_way.popleft():
+                yield settled
+    finally:
+        for task in under_way:
+            task.cancel()
+
+
+async def _pages(ledger: Bets, declared: Declared) -> AsyncIterator[list[BetToSettle]]:
+    """The bets that this version settles, in pages.
+
+    One query reads across selections: a market may have 20,000 of them with a few bets each.
+    """
+    if not declared.results:
+        return
+    first, last, after = min(declared.results), max(declared.results), ("", "")
+    while page := await ledger.bets_to_settle(declared.market_id, first, last, after, PAGE):
+        after = (page[-1].selection_id, page[-1].bet_id)
+        open_ = [
+            bet
+            for bet in page
+            if bet.selection_id in declared.results
+            and bet.result_version < declared.results[bet.selection_id][1]
+        ]
+        if open_:
+            yield open_
+
+
+async def _send(
+    router: Router, clock: Waiter, licence: str, declared: Declared, page: list[BetToSettle]
+) -> list[SettledBets]:
+    """Settle a page: one message for the bets of each partition."""
+    partitions = await router.partitions(licence, [bet.player_id for bet in page])
+    neighbours: defaultdict[str, list[BetToSettle]] = defaultdict(list)
+    for partition, bet in zip(partitions, page, strict=True):
+        neighbours[partition].append(bet)
+    return await asyncio.gather(
+        *(_settle(router, clock, licence, declared, bets) for bets in neighbours.values())
+    )
+
+
+async def _settle(
+    router: Router, clock: Waiter, licence: str, declared: Declared, bets: list[BetToSettle]
+) -> SettledBets:
+    numbers: dict[str, int] = {}
+    each = [
+        (bet.player_id, bet.bet_id, numbers.setdefault(bet.selection_id, len(numbers)))
+        for bet in bets
+    ]
+    selections = tuple(Settling(name, *declared.results[name]) for name in numbers)
+    message = SettleBets(declared.market_id, selections, each)
+    for _ in range(MAX_TURNED_AWAY):
+        try:
+            answer = await router.ask(licence, bets[0].player_id, message, by="settlement")
+        except Overloaded:
+            await clock.sleep(PAUSE_S)
+            continue
+        assert isinstance(answer.reply, SettledBets)
+        if answer.reply.wrong:
+            raise AssertionError(f"bets refused their settlement: {answer.reply.wrong[:5]}")
+        return answer.reply
+    raise Overloaded(f"settling {declared.market_id}: the queue stays full")
 
 
 async def _no_more_bets(router: Router, clock: Waiter, declared: Declared) -> None:

@@ -8,6 +8,7 @@ are whole minor units of the currency beside them, odds whole ten-thousandths of
 from __future__ import annotations
 
 import datetime as dt
+from functools import lru_cache
 from typing import Annotated, Literal
 
 import msgspec
@@ -15,7 +16,7 @@ from msgspec import UNSET, Meta, UnsetType
 
 from actors.bet import BetState, PriceChange
 from actors.fixture import Phase
-from actors.market import MAX_BET_DELAY_MS, MarketStatus
+from actors.market import MAX_BET_DELAY_MS, MAX_SELECTIONS, MarketStatus
 from actors.odds import MAX_ODDS, Odds
 from actors.results import Outcome
 from actors.wallet import Direction
@@ -383,13 +384,13 @@ class NewMarket(Body, frozen=True, forbid_unknown_fields=True):
     market_key: Id
     name: Text
     kind: Id
-    selections: Annotated[list[NewSelection], Meta(min_length=1, max_length=1_000)]
+    selections: Annotated[list[NewSelection], Meta(min_length=1, max_length=MAX_SELECTIONS)]
     limits: NewLimits = NewLimits()
     status: Literal["open", "suspended"] = "open"
 
 
 class PriceList(Body, frozen=True, forbid_unknown_fields=True):
-    odds: Annotated[dict[Id, Price], Meta(min_length=1, max_length=1_000)]
+    odds: Annotated[dict[Id, Price], Meta(min_length=1, max_length=MAX_SELECTIONS)]
 
 
 class PricesNow(Reply, frozen=True):
@@ -422,7 +423,7 @@ class NewResult(Body, frozen=True, forbid_unknown_fields=True):
 
 
 class ResultList(Body, frozen=True, forbid_unknown_fields=True):
-    results: Annotated[dict[Id, NewResult], Meta(min_length=1, max_length=1_000)]
+    results: Annotated[dict[Id, NewResult], Meta(min_length=1, max_length=MAX_SELECTIONS)]
 
 
 class ResultNow(Reply, frozen=True):
@@ -487,5 +488,10 @@ class Live(Reply, frozen=True):
 def time_text(at_ms: int) -> str:
     """2026-11-22T08:42:33.353Z, from milliseconds since the epoch."""
     seconds, ms = divmod(at_ms, 1000)
-    moment = dt.datetime.fromtimestamp(seconds, tz=dt.UTC)
-    return f"{moment:%Y-%m-%dT%H:%M:%S}.{ms:03d}Z"
+    return f"{_second_text(seconds)}.{ms:03d}Z"
+
+
+@lru_cache(maxsize=1_024)
+def _second_text(seconds: int) -> str:
+    """Most times that are shown are of the last few seconds."""
+    return f"{dt.datetime.fromtimestamp(seconds, tz=dt.UTC):%Y-%m-%dT%H:%M:%S}"

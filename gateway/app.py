@@ -26,9 +26,10 @@ from redis.backoff import NoBackoff
 from actors.runtime.clock import Clock, WallClock
 from gateway import cashier, openapi
 from gateway.channels import Channels
+from gateway.express import Express
 from gateway.health import Readiness
-from gateway.http import MAX_BODY, Boundary, Endpoint, Route
-from gateway.limits import Limits
+from gateway.http import MAX_BODY, Boundary, Endpoint
+from gateway.limits import Limits, Pace
 from gateway.metrics import Metrics
 from gateway.pages import file_of, read_pages
 from gateway.passwords import Passwords
@@ -98,6 +99,7 @@ class Gateway:
                 settings.session_max_s * 1000,
             ),
             limits=Limits(valkey, settings.attempts_per_login, settings.attempts_per_address),
+            pace=Pace(settings.bets_per_minute),
             passwords=Passwords(settings.password_threads),
             processors=all_processors() if processors is None else processors,
             hub=Hub(self._channels),
@@ -111,14 +113,14 @@ class Gateway:
         services.streams.services = services
         services.readiness.services = services
         self._boundary = Boundary(services)
-        self._runner = web.AppRunner(
-            build(services, routes, self._boundary),
-            access_log=None,
-            handle_signals=False,
-            keepalive_timeout=KEEPALIVE_S,
-            shutdown_timeout=1.0,
+        endpoints = [Endpoint(route, services) for route in routes]
+        self._express = Express(
+            services, self._boundary, [one for one in endpoints if one.route.express]
         )
-        self._sites: list[web.SockSite] = []
+        self._runner = web.AppRunner(
+            build(endpoints, self._boundary), handle_signals=False, shutdown_timeout=1.0
+        )
+        self._listening: list[asyncio.Server] = []
         self._sweeper: asyncio.Task[None] | None = None
         self._drained = False
         _watch(services)
@@ -147,17 +149,20 @@ class Gateway:
             reuse_port=shared,
         )
         listening.setblocking(False)
-        site = web.SockSite(self._runner, listening, backlog=BACKLOG)
-        await site.start()
-        self._sites.append(site)
+        assert self._runner.server is not None
+        protocol = self._express.protocol(
+            self._runner.server, access_log=None, keepalive_timeout=KEEPALIVE_S, logger=log
+        )
+        loop = asyncio.get_running_loop()
+        self._listening.append(await loop.create_server(protocol, sock=listening, backlog=BACKLOG))
 
     async def port(self) -> int:
         """The port shared with other gateways."""
-        return _port(self._runner.addresses[0])
+        return _port(self._listening[0])
 
     async def own_port(self) -> int | None:
         """The port of this one alone, where the settings ask for one."""
-        return _port(self._runner.addresses[1]) if len(self._runner.addresses) > 1 else None
+        return _port(self._listening[1]) if len(self._listening) > 1 else None
 
     async def drain(self, timeout_s: float = DRAIN_S) -> None:
         """Accept nothing more, say goodbye to sockets (1001), let requests under way end, stop.
@@ -171,8 +176,8 @@ class Gateway:
         services = self.services
         services.readiness.draining = True
         self._boundary.draining = True
-        for site in self._sites:
-            await site.stop()
+        for listening in self._listening:
+            listening.close()
         if self._sweeper is not None:
             self._sweeper.cancel()
             await asyncio.gather(self._sweeper, return_exceptions=True)
@@ -217,13 +222,13 @@ class Gateway:
                 log.exception("sweep_failed")
 
 
-def build(services: Services, routes: list[Route], boundary: Boundary) -> web.Application:
+def build(endpoints: list[Endpoint], boundary: Boundary) -> web.Application:
     """The aiohttp application: one layer around the routes, and the routes."""
     application = web.Application(
         client_max_size=MAX_BODY, middlewares=[boundary.middleware()], logger=log
     )
-    for route in routes:
-        endpoint = Endpoint(route, services)
+    for endpoint in endpoints:
+        route = endpoint.route
         application.router.add_route(route.method, route.path, endpoint.answer)
     return application
 
@@ -250,12 +255,14 @@ def _watch(services: Services) -> None:
     gauge("frames_waiting", "Frames queued for all sockets", lambda: services.streams.queued)
     gauge("fixtures_followed", "Fixtures kept for sockets", lambda: services.hub.followed)
     gauge("messages_waiting", "Messages queued for shards", services.router.queued)
+    elsewhere = services.metrics.elsewhere
+    elsewhere.depths = services.router.depths
+    elsewhere.owners = lambda: services.router.view.shards if services.router.view else {}
     gauge("passwords_waiting", "Passwords queued for a thread", lambda: services.passwords.waiting)
 
 
-def _port(address: object) -> int:
-    assert isinstance(address, tuple)
-    return int(address[1])
+def _port(server: asyncio.Server) -> int:
+    return int(server.sockets[0].getsockname()[1])
 
 
 def _version() -> str:

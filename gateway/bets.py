@@ -20,6 +20,17 @@ from ledger.reads import BetRow, LegRow
 
 async def place_bet(services: Services, player_id: str, slip: api.Slip, key: str) -> api.Bet:
     """Take the stake and answer with the bet, durable. Raises `Problem`."""
+    placed, _ = await take_bet(services, player_id, slip, key)
+    return placed_bet(placed, slip.odds)
+
+
+async def take_bet(
+    services: Services, player_id: str, slip: api.Slip, key: str
+) -> tuple[BetPlaced, bool]:
+    """The same, as what has happened, and whether it did so now: it did not if `key` was used
+    for it before."""
+    services.pace.check(player_id, services.clock.now_ms())
+    bet_id = keys.new_id()
     request = BetRequest(
         fixture_of(slip.market_id),
         slip.market_id,
@@ -44,20 +55,20 @@ async def place_bet(services: Services, player_id: str, slip: api.Slip, key: str
             services.router,
             services.clock,
             request,
-            bet_id=keys.new_id(),
+            bet_id=bet_id,
             licence=services.licence.code,
             player_id=player_id,
             key=key,
             fingerprint=asked,
         )
     except LiabilityNotKnown:
-        services.metrics.bets.labels("liability_unknown").inc()
+        services.metrics.bet("liability_unknown")
         raise Problem("liability_unknown", retry_after_s=1) from None
     if isinstance(placed, Refused):
-        services.metrics.bets.labels(placed.reason).inc()
+        services.metrics.bet(placed.reason)
         raise problems.refused(placed, services.clock.now_ms())
-    services.metrics.bets.labels("placed").inc()
-    return placed_bet(placed, slip.odds)
+    services.metrics.bet("placed")
+    return placed, placed.bet_id == bet_id
 
 
 async def find_bet(services: Services, player_id: str, bet_id: str) -> api.Bet:

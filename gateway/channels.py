@@ -11,6 +11,7 @@ import contextlib
 from collections.abc import Callable
 from typing import Any
 
+import hiredis
 import redis.asyncio
 import redis.exceptions
 import structlog
@@ -19,6 +20,7 @@ log = structlog.get_logger()
 
 PING_S = 5.0
 """A connection on which nothing arrives for so long is asked whether it is alive."""
+READ_BYTES = 64 * 1024
 BACKOFF_S = (0.05, 0.1, 0.2, 0.5, 1.0, 2.0)
 
 Received = Callable[[bytes], None]
@@ -44,7 +46,7 @@ class Channels:
     def __init__(self, valkey: redis.asyncio.Redis) -> None:
         self._valkey = valkey
         self._channels: dict[str, Channel] = {}
-        self._pubsub: redis.asyncio.client.PubSub | None = None
+        self._connection: redis.asyncio.Connection | None = None
         self._task: asyncio.Task[None] | None = None
         self._wanted = asyncio.Event()
         self._telling = asyncio.Lock()
@@ -85,13 +87,13 @@ class Channels:
     async def _tell(self, name: str) -> None:
         """Make Valkey's list agree with ours; one at a time, so that the last word is the last."""
         async with self._telling:
-            if self._pubsub is None or not self.connected:
+            if self._connection is None or not self.connected:
                 return  # all that is wanted will be subscribed to when there is a connection
             try:
                 if name in self._channels:
-                    await self._pubsub.subscribe(name)
+                    await self._say("SUBSCRIBE", name)
                 else:
-                    await self._pubsub.unsubscribe(name)
+                    await self._say("UNSUBSCRIBE", name)
             except (redis.exceptions.RedisError, OSError):
                 # The reader sees it too, connects again, and subscribes to what is wanted then.
                 self.connected = False
@@ -112,45 +114,66 @@ class Channels:
 
     async def _read(self) -> None:
         """Subscribe to all that is wanted and hand out what comes, until the connection breaks."""
-        pubsub = self._pubsub = self._valkey.pubsub()
+        pool = self._valkey.connection_pool
+        connection = pool.make_connection()  # type: ignore[no-untyped-call]
         try:
+            await connection.connect()
+            self._connection = connection
             wanted = list(self._channels)
             if wanted:
-                await pubsub.subscribe(*wanted)
+                await self._say("SUBSCRIBE", *wanted)
             self.connected = True
             # Whoever came while we connected is not among those.
             late = [name for name in self._channels if name not in wanted]
             if late:
-                await pubsub.subscribe(*late)
-            asked = False
-            while self.connected:
-                message = await pubsub.get_message(timeout=PING_S)
-                if message is None:
-                    if asked:
-                        raise redis.exceptions.ConnectionError("no answer to a ping")
-                    async with self._telling:
-                        await pubsub.ping()
-                    asked = True
-                    continue
-                asked = False
-                self._handle(message)
+                await self._say("SUBSCRIBE", *late)
+            await self._receive(connection._reader)
         finally:
-            self._pubsub = None
-            await asyncio.shield(self._close(pubsub))
+            self._connection = None
+            await asyncio.shield(self._close(connection))
+
+    async def _receive(self, stream: asyncio.StreamReader) -> None:
+        """Many messages come in one piece, and are taken apart in C: the client's own way, one
+        message at a time, costs several times as much as all that is done with it here."""
+        parser = hiredis.Reader()
+        asked = False
+        while self.connected:
+            try:
+                async with asyncio.timeout(PING_S):
+                    data = await stream.read(READ_BYTES)
+            except TimeoutError:
+                if asked:
+                    raise redis.exceptions.ConnectionError("no answer to a ping") from None
+                async with self._telling:
+                    await self._say("PING")
+                asked = True
+                continue
+            if not data:
+                raise redis.exceptions.ConnectionError("the connection was closed")
+            asked = False
+            parser.feed(data)
+            while (message := parser.gets()) is not False:
+                self._handle(message)
+
+    async def _say(self, *words: str) -> None:
+        assert self._connection is not None
+        await self._connection.send_command(*words, check_health=False)
 
     @staticmethod
-    async def _close(pubsub: redis.asyncio.client.PubSub) -> None:
+    async def _close(connection: redis.asyncio.Connection) -> None:
         with contextlib.suppress(redis.exceptions.RedisError, OSError):
-            await pubsub.aclose()  # type: ignore[no-untyped-call]
+            await connection.disconnect()
 
-    def _handle(self, message: dict[str, Any]) -> None:
-        name = message["channel"]
-        channel = self._channels.get(name.decode() if isinstance(name, bytes) else name or "")
+    def _handle(self, message: Any) -> None:
+        if not isinstance(message, list):
+            return  # the answer to a ping
+        kind, name = message[0], message[1]
+        channel = self._channels.get(name.decode())
         if channel is None:
             return
-        if message["type"] == "message":
-            self._call(channel.received, message["data"])
-        elif message["type"] == "subscribe":
+        if kind == b"message":
+            self._call(channel.received, message[2])
+        elif kind == b"subscribe":
             channel.ready.set()
             if channel.confirmed:
                 self._call(channel.missed)

@@ -22,7 +22,7 @@ TOO_SLOW = 4008
 DRAINING = 1001
 
 MAX_PER_FRAME = 500
-"""Fixtures in one frame."""
+"""Fixtures, or markets, in one frame."""
 
 FrameId = Annotated[int, Meta(ge=0, le=2**53 - 1, description="Comes back in the answer")]
 Followed = Annotated[
@@ -31,6 +31,15 @@ Followed = Annotated[
         pattern=r"^([A-Za-z0-9_-][A-Za-z0-9_.-]{0,63}|\*)$(?!\n)",
         description="A fixture's id, or `*`",
     ),
+]
+
+FixtureNames = Annotated[list[Followed], Meta(min_length=1, max_length=MAX_PER_FRAME)]
+MarketNames = Annotated[list[api.MarketId], Meta(min_length=1, max_length=MAX_PER_FRAME)]
+
+
+FromSeq = Annotated[
+    int,
+    Meta(description="The frame stands for all changes of what is followed, from this to `seq`"),
 ]
 
 
@@ -45,27 +54,38 @@ class Login(ClientFrame, frozen=True, forbid_unknown_fields=True, tag="login"):
     token: Annotated[str, Meta(max_length=256)]
 
 
+class Topics(ClientFrame, frozen=True, forbid_unknown_fields=True):
+    """What is followed: fixtures with all that is in them, single markets, or both."""
+
+    fixtures: FixtureNames | UnsetType = UNSET
+    markets: MarketNames | UnsetType = UNSET
+
+    def __post_init__(self) -> None:
+        if self.fixtures is UNSET and self.markets is UNSET:
+            raise ValueError("neither `fixtures` nor `markets`")
+
+
 class Subscribe(
-    ClientFrame,
+    Topics,
     frozen=True,
     forbid_unknown_fields=True,
     tag="subscribe",
     rename={"since": "from"},
 ):
-    """`from`: the last `seq` that is known of a fixture; what came after is sent, or a snapshot."""
+    """`from`: the last `seq` that is known of a fixture or market; what came after is sent, or a
+    snapshot."""
 
-    fixtures: Annotated[list[Followed], Meta(min_length=1, max_length=MAX_PER_FRAME)]
     since: dict[str, Annotated[int, Meta(ge=0)]] = {}
 
 
-class Unsubscribe(ClientFrame, frozen=True, forbid_unknown_fields=True, tag="unsubscribe"):
-    fixtures: Annotated[list[Followed], Meta(min_length=1, max_length=MAX_PER_FRAME)]
+class Unsubscribe(Topics, frozen=True, forbid_unknown_fields=True, tag="unsubscribe"):
+    pass
 
 
 class PlaceBet(ClientFrame, frozen=True, forbid_unknown_fields=True, tag="bet"):
-    key: str
-    bet: msgspec.Raw
-    """An `api.Slip`, decoded where a mistake in it is a problem and not the end of the socket."""
+    # Both are looked at where a mistake is a problem and not the end of the socket.
+    key: Annotated[str, Meta(description="As the header `Idempotency-Key`: 1 to 128 characters")]
+    bet: Annotated[msgspec.Raw, Meta(extra_json_schema={"$ref": "#/components/schemas/Slip"})]
 
 
 class Ping(ClientFrame, frozen=True, forbid_unknown_fields=True, tag="ping"):
@@ -110,26 +130,38 @@ class Snapshot(Pushed, frozen=True, tag="snapshot"):
     fixture: api.Fixture
 
 
-class NewFixture(Pushed, frozen=True, tag="fixture"):
+class MarketSnapshot(Pushed, frozen=True, tag="market_snapshot"):
+    """To those who follow a market by itself. `seq` is the fixture's."""
+
+    fixture_id: str
+    seq: int
+    market: api.Market
+
+
+class FixtureAdded(Pushed, frozen=True, tag="fixture"):
     """To those who follow `*`."""
 
     fixture: api.Fixture
 
 
 class Delta(msgspec.Struct, frozen=True, tag_field="type"):
-    """One change: `seq` is one more than that of the change before it."""
+    """One change of a fixture or of one of its markets.
+
+    To those who follow the fixture, `seq` is one more than that of the change before it. Where
+    `from_seq` is there, the frame stands for all changes from it to `seq`: of the fixture, or, to
+    those who follow the market by itself, of the market. So nothing was missed as long as
+    `from_seq` (or else `seq`) is at most one more than the last `seq` that is known.
+    """
 
     fixture_id: str
     seq: int
 
 
 class Prices(Delta, frozen=True, tag="prices"):
-    """Where `from_seq` is there, this frame stands for all changes from it to `seq`."""
-
     market_id: str
     odds_version: int
     odds: dict[str, int]
-    from_seq: int | UnsetType = UNSET
+    from_seq: FromSeq | UnsetType = UNSET
 
 
 class MarketAdded(Delta, frozen=True, tag="market"):
@@ -141,22 +173,26 @@ class Status(Delta, frozen=True, tag="status"):
     status: MarketStatus
     in_play: bool
     bet_delay_ms: int
+    from_seq: FromSeq | UnsetType = UNSET
 
 
 class Withdrawn(Delta, frozen=True, tag="withdrawn"):
     market_id: str
     selection_id: str
+    from_seq: FromSeq | UnsetType = UNSET
 
 
 class Results(Delta, frozen=True, tag="result"):
     market_id: str
     results: dict[str, api.SelectionResult]
     status: MarketStatus
+    from_seq: FromSeq | UnsetType = UNSET
 
 
 class Settled(Delta, frozen=True, tag="settled"):
     market_id: str
     status: MarketStatus
+    from_seq: FromSeq | UnsetType = UNSET
 
 
 class PhaseNow(Delta, frozen=True, tag="phase"):

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable, Coroutine
+from collections.abc import Awaitable, Callable, Coroutine, Mapping
 from typing import Any, Generic, TypeVar
+
+import structlog
 
 from actors.fixture import GetFixture
 from actors.runtime.addresses import BOOK
@@ -20,8 +22,20 @@ CACHE_S = 1.0
 NOBODY = "readyz"
 """The id asked for: that there is none is an answer too, and all that is needed."""
 
+AskSettlement = Callable[[], Awaitable[Mapping[str, int]]]
+AskController = Callable[[], Awaitable[Mapping[str, Mapping[str, float]]]]
+
+log = structlog.get_logger()
 
 T = TypeVar("T")
+
+
+async def _no_controller() -> Mapping[str, Mapping[str, float]]:
+    return {}
+
+
+async def _nobody() -> Mapping[str, int]:
+    return {}
 
 
 class Seldom(Generic[T]):
@@ -50,6 +64,12 @@ class Readiness:
         self.draining = False
         self._parts = Seldom(self._ask_parts)
         self._lags = Seldom(self._ask_lags)
+        self.ask_settlement: AskSettlement = _nobody
+        """How to ask what has been settled; replaced where there is somebody to ask."""
+        self._settled = Seldom(self._ask_settled)
+        self.ask_controller: AskController = _no_controller
+        """How to ask how the shards are; replaced likewise."""
+        self._shards = Seldom(self._ask_shards)
 
     async def checks(self) -> dict[str, str]:
         """`ok` or what is wrong, for each part."""
@@ -61,6 +81,30 @@ class Readiness:
     async def lags(self) -> dict[str, LagView]:
         """How far each scope's ledger is behind its journal; without those that don't say."""
         return await self._lags.get()
+
+    async def settled(self) -> Mapping[str, int]:
+        """What the settlement says that it has done; nothing when it does not answer."""
+        return await self._settled.get()
+
+    async def _ask_settled(self) -> Mapping[str, int]:
+        try:
+            async with asyncio.timeout(CHECK_S):
+                return await self.ask_settlement()
+        except Exception as error:
+            log.info("settlement_silent", why=repr(error))
+            return {}
+
+    async def shards(self) -> Mapping[str, Mapping[str, float]]:
+        """What the controller says of the shards, by figure; nothing when it does not answer."""
+        return await self._shards.get()
+
+    async def _ask_shards(self) -> Mapping[str, Mapping[str, float]]:
+        try:
+            async with asyncio.timeout(CHECK_S):
+                return await self.ask_controller()
+        except Exception as error:
+            log.info("controller_silent", why=repr(error))
+            return {}
 
     async def _ask_parts(self) -> dict[str, str]:
         services = self.services

@@ -24,6 +24,8 @@ import msgspec
 import redis.exceptions
 import structlog
 from aiohttp import web
+from aiohttp.hdrs import AUTHORIZATION, CONTENT_TYPE
+from multidict import MultiMapping, istr
 
 from actors.base import Refused
 from actors.errors import KeyReused, Overloaded, Unavailable
@@ -38,14 +40,19 @@ log = structlog.get_logger()
 
 MAX_BODY = 64 * 1024
 """Bytes of a request's body, or of one frame of the stream."""
+MAX_LARGE_BODY = 4 * 1024 * 1024
+"""The same on routes that take many things at once, which are for staff only."""
 BODY_TIMEOUT_S = 10.0
 
 _KEY = re.compile(r"[!-~]{1,128}\Z")
 _encode = msgspec.json.Encoder().encode
-_JSON = {"Content-Type": "application/json", "Cache-Control": "no-store"}
+_JSON_TYPE = "application/json"
+_JSON = {"Content-Type": _JSON_TYPE, "Cache-Control": "no-store"}
+_IDEMPOTENCY_KEY = istr("Idempotency-Key")
 _BEARER = {"WWW-Authenticate": 'Bearer realm="grandstand"'}
 
 T = TypeVar("T")
+Headers = MultiMapping[str]
 
 
 class Auth(enum.Enum):
@@ -57,16 +64,22 @@ class Auth(enum.Enum):
 class Call:
     """A request whose every part has been checked."""
 
-    __slots__ = ("body", "key", "path", "query", "request", "services", "session")
+    __slots__ = ("_request", "body", "key", "path", "query", "services", "session")
 
-    def __init__(self, services: Services, request: web.Request) -> None:
+    def __init__(self, services: Services, request: web.Request | None = None) -> None:
         self.services = services
-        self.request = request
+        self._request = request
         self.session: Session | None = None
         self.path: Any = None
         self.query: Any = None
         self.body: Any = None
         self.key = ""
+
+    @property
+    def request(self) -> web.Request:
+        """As aiohttp knows it; not on express routes."""
+        assert self._request is not None
+        return self._request
 
     @property
     def player_id(self) -> str:
@@ -108,6 +121,10 @@ class Route(msgspec.Struct, frozen=True, kw_only=True):
     also: tuple[int, ...] = ()
     """Other statuses with which a `reply` may come."""
     documented: bool = True
+    max_body: int = MAX_BODY
+    express: bool = False
+    """Asked for so often that it has a way of its own (`gateway/express.py`): a route for players,
+    with nothing in path or query, whose reply is JSON."""
 
 
 class Endpoint:
@@ -121,18 +138,19 @@ class Endpoint:
     async def answer(self, request: web.Request) -> web.StreamResponse:
         route = self.route
         call = Call(self.services, request)
+        headers = request.headers
         if route.auth is Auth.PLAYER:
-            call.session = await self.services.sessions.find(bearer_token(request))
+            call.session = await self.services.sessions.find(bearer_token(headers))
         elif route.auth is Auth.STAFF:
-            check_staff(self.services.settings.staff_token, bearer_token(request))
+            check_staff(self.services.settings.staff_token, bearer_token(headers))
         if route.path_type is not None:
             call.path = convert(dict(request.match_info), route.path_type, "path")
         if route.query is not None:
             call.query = convert(query_of(request), route.query, "query")
         if route.keyed:
-            call.key = key_of(request)
+            call.key = key_of(headers)
         if self._decoder is not None:
-            call.body = decode(self._decoder, await body_of(request))
+            call.body = decode(self._decoder, await body_of(request, route.max_body))
         reply = await route.handle(call)
         if isinstance(reply, web.StreamResponse):
             return reply
@@ -140,12 +158,27 @@ class Endpoint:
             return web.Response(status=route.status)
         return json_response(reply, route.status)
 
+    async def reply(self, headers: Headers, raw: bytes) -> bytes:
+        """The same for an express request, whose body is there: the body of the answer."""
+        call = Call(self.services)
+        sessions = self.services.sessions
+        token = bearer_token(headers)
+        call.session = sessions.known(token) or await sessions.find(token)
+        if self.route.keyed:
+            call.key = key_of(headers)
+        if self._decoder is not None:
+            check_media_type(headers)
+            if len(raw) > MAX_BODY:
+                raise body_too_large(MAX_BODY)
+            call.body = decode(self._decoder, raw)
+        return _encode(await self.route.handle(call))
+
 
 # The parts of a request
 
 
-def bearer_token(request: web.Request) -> str:
-    scheme, _, token = request.headers.get("Authorization", "").partition(" ")
+def bearer_token(headers: Headers) -> str:
+    scheme, _, token = headers.get(AUTHORIZATION, "").partition(" ")
     if scheme.lower() != "bearer" or not token:
         raise Problem(
             "unauthenticated", "Send the header Authorization: Bearer <token>.", headers=_BEARER
@@ -158,8 +191,8 @@ def check_staff(staff_token: str, token: str) -> None:
         raise Problem("unauthenticated", "The token is not the staff's.", headers=_BEARER)
 
 
-def key_of(request: web.Request) -> str:
-    keys = request.headers.getall("Idempotency-Key", [])
+def key_of(headers: Headers) -> str:
+    keys = headers.getall(_IDEMPOTENCY_KEY, [])
     if not keys:
         raise Problem("idempotency_key_missing")
     if len(keys) > 1:
@@ -188,14 +221,27 @@ def convert(values: dict[str, str], kind: type[T], where: str) -> T:
         raise Problem("invalid_request", f"In the {where}: {wrong}.") from None
 
 
-async def body_of(request: web.Request) -> bytes:
-    if request.content_type != "application/json":
+def check_media_type(headers: Headers) -> None:
+    media_type = headers.get(CONTENT_TYPE, "")
+    if media_type != _JSON_TYPE and media_type.partition(";")[0].strip().lower() != _JSON_TYPE:
         raise Problem("unsupported_media_type")
+
+
+def body_too_large(most: int) -> Problem:
+    return Problem("body_too_large", f"At most {most} bytes are taken.")
+
+
+async def body_of(request: web.Request, most: int) -> bytes:
+    check_media_type(request.headers)
+    if most != MAX_BODY:
+        request = request.clone(client_max_size=most)
     try:
         async with asyncio.timeout(BODY_TIMEOUT_S):
             return await request.read()
     except TimeoutError:
         raise Problem("request_timeout") from None
+    except web.HTTPRequestEntityTooLarge:
+        raise body_too_large(most) from None
     except web.RequestPayloadError as broken:
         raise Problem("malformed_json", f"The body could not be read: {broken}.") from None
 
@@ -228,16 +274,17 @@ def json_response(reply: Any, status: int = 200) -> web.Response:
     return web.Response(body=_encode(reply), status=status, headers=_JSON)
 
 
+def problem_parts(
+    problem: Problem, request_id: str | None = None
+) -> tuple[int, dict[str, str], bytes]:
+    """Status, headers of its own, and body of a problem's answer."""
+    return problem.kind.status, problem.headers, _encode(problem.document(request_id))
+
+
 def problem_response(problem: Problem, request_id: str | None = None) -> web.Response:
-    return web.Response(
-        body=_encode(problem.document(request_id)),
-        status=problem.kind.status,
-        headers={
-            "Content-Type": problems.CONTENT_TYPE,
-            "Cache-Control": "no-store",
-            **problem.headers,
-        },
-    )
+    status, more, body = problem_parts(problem, request_id)
+    headers = {"Content-Type": problems.CONTENT_TYPE, "Cache-Control": "no-store", **more}
+    return web.Response(body=body, status=status, headers=headers)
 
 
 _NO_CONNECTION = (
@@ -264,7 +311,7 @@ def problem_of(error: Exception, what: str) -> tuple[Problem, str | None]:
     if isinstance(error, BadCursor):
         return Problem("invalid_cursor"), None
     if isinstance(error, web.HTTPRequestEntityTooLarge):
-        return Problem("body_too_large", f"At most {MAX_BODY} bytes are taken."), None
+        return body_too_large(MAX_BODY), None
     if isinstance(error, web.HTTPMethodNotAllowed):
         allowed = ", ".join(sorted(error.allowed_methods))
         return Problem("method_not_allowed", f"{allowed}.", headers={"Allow": allowed}), None
@@ -288,7 +335,14 @@ class Boundary:
         self.draining = False
         self.in_flight = 0
         self._idle = asyncio.Event()
-        self._idle.set()
+
+    def begin(self) -> None:
+        self.in_flight += 1
+
+    def end(self) -> None:
+        self.in_flight -= 1
+        if not self.in_flight:
+            self._idle.set()
 
     async def answer(
         self,
@@ -296,17 +350,14 @@ class Boundary:
         handler: Callable[[web.Request], Awaitable[web.StreamResponse]],
     ) -> web.StreamResponse:
         started = time.perf_counter()
-        self.in_flight += 1
-        self._idle.clear()
+        self.begin()
         try:
             response = await handler(request)
         except Exception as error:
             problem, request_id = problem_of(error, f"{request.method} {request.path}")
             response = problem_response(problem, request_id)
         finally:
-            self.in_flight -= 1
-            if not self.in_flight:
-                self._idle.set()
+            self.end()
         if self.draining and not response.prepared:
             response.force_close()
         if not isinstance(response, web.WebSocketResponse):
@@ -321,7 +372,9 @@ class Boundary:
         """Return when nothing is under way, or when the time is up."""
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(timeout_s):
-                await self._idle.wait()
+                while self.in_flight:
+                    self._idle.clear()
+                    await self._idle.wait()
 
     def middleware(self) -> Any:
         """The form in which aiohttp takes it."""

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 
-from uuid_utils.compat import uuid7
+from uuid_utils import uuid7
 
 
 def new_id() -> str:

@@ -1,4 +1,4 @@
-"""How often somebody may try to log in or to register.
+"""How often somebody may try to log in or to register, and how fast a player may bet.
 
 The generic cell rate algorithm: one time for each key says when its bucket is empty again, and an
 attempt that would move it beyond the burst is refused with the time to wait. It runs in Valkey, on
@@ -11,6 +11,7 @@ overloading a cache, and without Valkey there would be no session to give out an
 from __future__ import annotations
 
 import hashlib
+import math
 from typing import Any, cast
 
 import msgspec
@@ -18,6 +19,8 @@ import redis.asyncio
 
 from gateway.problems import Problem
 
+MAX_PACED = 100_000
+"""Players that are remembered, those of the last minute aside."""
 WINDOW_MS = 10 * 60 * 1000
 """The time in which the allowed number of attempts comes back."""
 
@@ -75,6 +78,33 @@ class Limits:
                 f"Try again in {retry_after_s} seconds.",
                 retry_after_s=retry_after_s,
             )
+
+
+class Pace:
+    """How fast each player may bet, by the same algorithm, counted in this gateway alone: asking
+    anybody else would cost more than the bet."""
+
+    def __init__(self, per_minute: int) -> None:
+        """0: as fast as they like."""
+        self._per_minute = per_minute
+        self._cost_ms = 60_000 / per_minute if per_minute else 0.0
+        self._ends: dict[str, float] = {}
+
+    def check(self, player_id: str, now_ms: int) -> None:
+        """Count one bet, or raise the problem `rate_limited`."""
+        if not self._per_minute:
+            return
+        end = max(self._ends.get(player_id, 0.0), now_ms) + self._cost_ms
+        wait_ms = end - now_ms - 60_000
+        if wait_ms > 0:
+            raise Problem(
+                "rate_limited",
+                f"At most {self._per_minute} bets a minute.",
+                retry_after_s=math.ceil(wait_ms / 1000),
+            )
+        if len(self._ends) >= MAX_PACED:
+            self._ends = {player: end for player, end in self._ends.items() if end > now_ms}
+        self._ends[player_id] = end
 
 
 def _hash(*parts: str) -> str:

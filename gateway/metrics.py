@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections import Counter as Tally
+from collections.abc import Callable, Iterable, Mapping
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
+from prometheus_client.registry import Collector
 
+from actors.runtime.addresses import scope_of
 from ledger.reads import LagView
 
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
@@ -15,11 +19,89 @@ _LATENCY_S = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5
 _METHODS = frozenset({"GET", "POST", "DELETE", "PUT", "PATCH", "HEAD", "OPTIONS"})
 
 
+_OF_SHARDS = {
+    "cpu": "Share of one core that a shard uses",
+    "loop_lag_ms": "How late a shard's loop is",
+    "waiting": "Entries of a shard that are not on their way to the journal yet",
+    "actors": "Actors in a shard's memory",
+}
+_OF_ALL = {
+    "spares": "Shards that wait for another one's death",
+    "moves": "Partitions moved while in use, since the controller's process began",
+    "move_pause_ms": "The longest that one of them did not serve",
+    "replaced": "Dead or silent shards whose partitions were given to others",
+}
+_COUNTED = frozenset({"moves", "replaced"})
+
+
+class Elsewhere(Collector):
+    """Figures that are kept elsewhere, and taken over when they are asked for."""
+
+    def __init__(self) -> None:
+        self.depths: Callable[[], Mapping[str, int]] = dict
+        """Messages that wait in this gateway, by shard."""
+        self.owners: Callable[[], Mapping[str, str]] = dict
+        """Shard by partition, as far as this gateway knows."""
+        self.settled: Mapping[str, int] = {}
+        """What the settlement has done since its process began."""
+        self.cluster: Mapping[str, Mapping[str, float]] = {}
+        """What the controller sees, by figure and shard."""
+
+    def collect(self) -> Iterable[Metric]:
+        depth = GaugeMetricFamily(
+            "grandstand_lane_depth",
+            "Messages of this gateway that wait for a shard",
+            None,
+            ["shard"],
+        )
+        for shard, waiting in sorted(self.depths().items()):
+            depth.add_metric([shard], waiting)
+        owners = self.owners()
+        partitions = GaugeMetricFamily(
+            "grandstand_partitions", "Partitions that a shard has", None, ["shard"]
+        )
+        for shard, count in sorted(Tally(owners.values()).items()):
+            partitions.add_metric([shard], count)
+        shards = GaugeMetricFamily("grandstand_shards", "Shards with partitions", None, ["scope"])
+        pairs = {(scope_of(partition), shard) for partition, shard in owners.items()}
+        for scope, count in sorted(Tally(scope for scope, _ in pairs).items()):
+            shards.add_metric([scope], count)
+        yield from (depth, partitions, shards)
+        for figure, by_shard in sorted(self.cluster.items()):
+            if figure in _OF_SHARDS:
+                family = GaugeMetricFamily(
+                    f"grandstand_shard_{figure}", _OF_SHARDS[figure], None, ["shard"]
+                )
+                for shard, value in sorted(by_shard.items()):
+                    family.add_metric([shard], value)
+                yield family
+        for figure, value in sorted(self.cluster.get("all", {}).items()):
+            if figure in _OF_ALL:
+                counted = CounterMetricFamily if figure in _COUNTED else GaugeMetricFamily
+                yield counted(f"grandstand_{figure}", _OF_ALL[figure], value)
+        if "settled" in self.settled:
+            yield CounterMetricFamily(
+                "grandstand_settled_bets",
+                "Bets settled, since the settlement's process began",
+                self.settled["settled"],
+            )
+        if "payout_minor" in self.settled:
+            yield CounterMetricFamily(
+                "grandstand_settled_payout_minor",
+                "What it paid out, in minor units",
+                self.settled["payout_minor"],
+            )
+
+
 class Metrics:
     """One registry for one gateway, so that several live in one process."""
 
     def __init__(self) -> None:
         self.registry = CollectorRegistry()
+        self.elsewhere = Elsewhere()
+        self.registry.register(self.elsewhere)
+        self._figures: dict[tuple[str, str, int], tuple[Counter, Histogram]] = {}
+        self._outcomes: dict[str, Counter] = {}
         self.requests = Counter(
             "grandstand_gateway_requests",
             "Requests answered",
@@ -35,7 +117,7 @@ class Metrics:
         )
         self.frames = Counter(
             "grandstand_gateway_frames",
-            "WebSocket frames received, and sent as one frame to one socket",
+            "WebSocket frames received, and sent; changes told in one turn count as one",
             ("direction",),
             registry=self.registry,
         )
@@ -90,9 +172,30 @@ class Metrics:
         Gauge(f"grandstand_gateway_{name}", text, registry=self.registry).set_function(read)
 
     def request(self, route: str, method: str, status: int, seconds: float) -> None:
-        method = method if method in _METHODS else "other"
-        self.requests.labels(route, method, status).inc()
-        self.latency.labels(route, method).observe(seconds)
+        figures = self._figures.get((route, method, status))
+        if figures is None:
+            figures = self._figures_of(route, method, status)
+        count, latency = figures
+        count.inc()
+        latency.observe(seconds)
+
+    def _figures_of(self, route: str, method: str, status: int) -> tuple[Counter, Histogram]:
+        """Those of one outcome of one route; finding them by their labels takes longer."""
+        known = method if method in _METHODS else "other"
+        figures = (
+            self.requests.labels(route, known, status),
+            self.latency.labels(route, known),
+        )
+        if known == method:
+            self._figures[route, method, status] = figures
+        return figures
+
+    def bet(self, outcome: str) -> None:
+        """A bet was asked for, and became `placed` or a problem."""
+        count = self._outcomes.get(outcome)
+        if count is None:
+            count = self._outcomes[outcome] = self.bets.labels(outcome)
+        count.inc()
 
     def text(self) -> bytes:
         return generate_latest(self.registry)

@@ -13,15 +13,18 @@ from typing import Any, get_args
 import msgspec
 
 from gateway import api, frames, problems
-from gateway.http import MAX_BODY, Auth, Route
+from gateway.http import MAX_BODY, MAX_LARGE_BODY, Auth, Route
 
 _REF = "#/components/schemas/{name}"
 
 _INTRODUCTION = f"""\
 Amounts are whole minor units of the currency beside them (1050 is 10.50 of a currency with two
 digits), odds are whole ten-thousandths of the decimal price (25000 is 2.5), times are RFC 3339 in
-UTC with milliseconds. Bodies are JSON of at most {MAX_BODY // 1024} KiB; an unknown field is
-refused.
+UTC with milliseconds. Bodies are JSON of at most {MAX_BODY // 1024} KiB (from staff:
+{MAX_LARGE_BODY // 1024**2} MiB); an unknown field is refused.
+
+What is for players needs the header `Authorization: Bearer <token>`, with the `token` that
+`POST /v1/sessions` gave; what is for staff needs the same header with the staff's token.
 
 Whatever changes something needs an `Idempotency-Key` header. A request repeated with its key is
 done once, and gets the first answer again; with another body it is refused (422). After a 503, or
@@ -37,7 +40,8 @@ _SERVER_FRAMES = (
     frames.ProblemFrame,
     frames.BetAnswer,
     frames.Snapshot,
-    frames.NewFixture,
+    frames.MarketSnapshot,
+    frames.FixtureAdded,
     frames.Prices,
     frames.MarketAdded,
     frames.Status,
@@ -76,12 +80,12 @@ def document(routes: list[Route], version: str) -> dict[str, Any]:
                 "player": {
                     "type": "http",
                     "scheme": "bearer",
-                    "description": "The token of a session",
+                    "description": "`Authorization: Bearer <token>`, with the token of a session",
                 },
                 "staff": {
                     "type": "http",
                     "scheme": "bearer",
-                    "description": "The staff's token, from the settings",
+                    "description": "`Authorization: Bearer <token>`, with the staff's token",
                 },
             },
         },

@@ -4,17 +4,24 @@ Shards publish what has become durable. A gateway listens to what its own socket
 copy of each such fixture by folding the same events that the actors fold, and encodes each change
 once for all its sockets. What is published may be lost; `seq` tells, and the copy is then made
 anew from the actors' answers.
+
+Sockets are told of fixtures and markets in turns: at once after a quiet moment, else a little
+later, with all that has come in the meantime in one write a socket. Where telling takes long the
+turns are further apart, so that it never takes more than a share of the gateway's time, and prices
+that changed several times between two of them are told once.
 """
 
 from __future__ import annotations
 
 import asyncio
+import time
 from collections import deque
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 import msgspec
 import structlog
 
+from actors.base import Reason
 from actors.bet import BetEvent, BetPlaced
 from actors.errors import NoAnswer
 from actors.fixture import Fixture, FixtureCreated, FixtureEvent, PhaseChanged
@@ -43,8 +50,9 @@ from gateway.fixtures import (
     result_json,
 )
 from gateway.http import granted
-from gateway.outbox import Change
+from gateway.outbox import Change, conflated
 from gateway.problems import Problem
+from gateway.socket import text_frame
 from gateway.wallets import wallet_json
 
 if TYPE_CHECKING:
@@ -54,7 +62,7 @@ log = structlog.get_logger()
 
 LOBBY = "fixtures"
 RECENT = 256
-"""Changes of a fixture kept for those who come back."""
+"""Changes of a fixture kept for those who come back; a player's bets that are known to be told."""
 MAX_HELD_BACK = 10_000
 """Changes that wait while a fixture is read anew."""
 PATIENCE_S = 0.5
@@ -64,17 +72,56 @@ BACKOFF_S = (0.05, 0.1, 0.2, 0.5, 1.0)
 OWN_ATTEMPTS = 5
 """Times a player's balance and bets are asked for after a change, before it is left."""
 
-_encode = msgspec.json.Encoder().encode
+TURN_S = 0.01
+"""Between two turns in which sockets are told of changes, at least;"""
+PAUSES = 4
+"""as many times as long as the last turn took, if that is more;"""
+MAX_TURN_S = 0.1
+"""at most."""
+
+_json = msgspec.json.Encoder().encode
+
+
+def _encode(frame: Any) -> bytes:
+    """Each frame is made once, as it goes over the wire to all."""
+    return text_frame(_json(frame))
+
 
 BookEvent = FixtureEvent | MarketEvent
+MarketDelta = frames.Prices | frames.Status | frames.Withdrawn | frames.Results | frames.Settled
+
+
+def _together(changes: list[Change], conflate: bool) -> bytes:
+    """The frames of changes, as one piece for every socket."""
+    if not conflate or len(changes) == 1:
+        return b"".join(change.frame for change in changes)
+    return b"".join(
+        one.frame if isinstance(one, Change) else _encode(one) for one in conflated(changes)
+    )
+
+
+def _for_market(market_id: str, changes: list[Change], known: int) -> list[Change]:
+    """Changes of one market for those who know it up to `known` and follow only that."""
+    told = []
+    for change in changes:
+        assert isinstance(change.delta, MarketDelta)
+        delta = msgspec.structs.replace(change.delta, from_seq=known + 1)
+        prices = delta if isinstance(delta, frames.Prices) else None
+        told.append(Change(market_id, change.seq, _encode(delta), prices, delta))
+        known = change.seq
+    return told
 
 
 class Listener(Protocol):
     """A socket. Nothing here waits for it."""
 
-    def snapshot(self, fixture_id: str, frame: bytes) -> None: ...
+    def snapshot(self, topic: str, frame: bytes) -> None: ...
 
-    def change(self, change: Change) -> None: ...
+    def changes(self, topic: str, changes: list[Change], frames: bytes) -> None:
+        """`frames` are the changes as they go over the wire, to be sent by the next `flush`."""
+        ...
+
+    def flush(self) -> None: ...
 
     def frame(self, frame: bytes) -> None: ...
 
@@ -87,12 +134,19 @@ class Following:
     def __init__(self, hub: Hub, fixture_id: str) -> None:
         self.fixture_id = fixture_id
         self.listeners: set[Listener] = set()
+        """Of the fixture and all its markets."""
+        self.market_listeners: dict[str, set[Listener]] = {}
+        """Of single markets, by market."""
         self.interested = 0
         """Listeners, and those who still wait to become one."""
         self.fixture = Fixture()
         self.markets: dict[str, Market] = {}
         self._hub = hub
         self._recent: deque[Change] = deque(maxlen=RECENT)
+        self._untold: list[Change] = []
+        self._untold_at_ms: list[int] = []
+        self._seqs: dict[str, int] = {}
+        """By market, the `seq` up to which those who follow it know all that happened to it."""
         self._held_back: dict[int, BookEvent] = {}
         self._arrived = asyncio.Event()
         self._opened = False
@@ -128,13 +182,47 @@ class Following:
 
     def add(self, listener: Listener, since: int | None) -> None:
         """From here the listener gets every change; before that, what it has missed."""
+        self._tell_now()
         self.listeners.add(listener)
         missed = self._since(since) if since is not None else None
         if missed is None:
             listener.snapshot(self.fixture_id, self.snapshot())
+        elif missed:
+            listener.changes(self.fixture_id, missed, b"".join(one.frame for one in missed))
+
+    def add_to_market(self, market_id: str, listener: Listener, since: int | None) -> None:
+        """The same for one market. Who has the whole fixture is told of the market with that.
+
+        Raises the problem `unknown_market`.
+        """
+        if market_id not in self.markets:
+            raise Problem(Reason.UNKNOWN_MARKET)
+        self._tell_now()
+        self.market_listeners.setdefault(market_id, set()).add(listener)
+        if listener in self.listeners:
             return
-        for change in missed:
-            listener.change(change)
+        missed = self._since(since) if since is not None else None
+        if since is None or missed is None:
+            listener.snapshot(market_id, self._market_snapshot(market_id))
+            return
+        changes = [
+            one
+            for one in missed
+            if isinstance(one.delta, MarketDelta) and one.delta.market_id == market_id
+        ]
+        if changes:
+            told = _for_market(market_id, changes, since)
+            listener.changes(market_id, told, b"".join(one.frame for one in told))
+
+    def remove(self, listener: Listener) -> None:
+        self.listeners.discard(listener)
+
+    def remove_from_market(self, market_id: str, listener: Listener) -> None:
+        listeners = self.market_listeners.get(market_id)
+        if listeners is not None:
+            listeners.discard(listener)
+            if not listeners:
+                del self.market_listeners[market_id]
 
     def _since(self, seq: int) -> list[Change] | None:
         """The changes after `seq`, or None where they are not all known any more."""
@@ -150,6 +238,49 @@ class Following:
             fixture = fixture_json(self.fixture, self.markets)
             self._snapshot = _encode(frames.Snapshot(fixture))
         return self._snapshot
+
+    def _market_snapshot(self, market_id: str) -> bytes:
+        market = market_json(self.markets[market_id])
+        return _encode(frames.MarketSnapshot(self.fixture_id, self.fixture.seq, market))
+
+    # Telling
+
+    def tell(self, conflate: bool = False) -> set[Listener]:
+        """Tell what has not been told yet; who got anything has to be flushed."""
+        if not self._untold:
+            return set()
+        changes, self._untold = self._untold, []
+        told = set(self.listeners)
+        if told:
+            together = _together(changes, conflate)
+            for listener in told:
+                listener.changes(self.fixture_id, changes, together)
+        told |= self._tell_markets(changes, conflate)
+        for at_ms in self._untold_at_ms:
+            self._hub.observe_delay(at_ms)
+        self._untold_at_ms.clear()
+        return told
+
+    def _tell_now(self) -> None:
+        for listener in self.tell():
+            listener.flush()
+
+    def _tell_markets(self, changes: list[Change], conflate: bool) -> set[Listener]:
+        told: set[Listener] = set()
+        by_market: dict[str, list[Change]] = {}
+        for change in changes:
+            if isinstance(change.delta, MarketDelta):
+                by_market.setdefault(change.delta.market_id, []).append(change)
+        for market_id, of_market in by_market.items():
+            listeners = self.market_listeners.get(market_id, set()) - self.listeners
+            if listeners:
+                mine = _for_market(market_id, of_market, self._seqs.get(market_id, 0))
+                together = _together(mine, conflate)
+                for listener in listeners:
+                    listener.changes(market_id, mine, together)
+                told |= listeners
+            self._seqs[market_id] = of_market[-1].seq
+        return told
 
     # Keeping up
 
@@ -175,11 +306,12 @@ class Following:
         if delta is None:
             return
         prices = delta if isinstance(delta, frames.Prices) else None
-        change = Change(self.fixture_id, event.seq, _encode(delta), prices)
+        change = Change(self.fixture_id, event.seq, _encode(delta), prices, delta)
         self._recent.append(change)
-        for listener in self.listeners:
-            listener.change(change)
-        self._hub.observe_delay(event.at_ms)
+        if not self._untold:
+            self._hub.has_news(self)
+        self._untold.append(change)
+        self._untold_at_ms.append(event.at_ms)
 
     def _fold(self, event: BookEvent) -> None:
         """Apply the event to the copy, as it was applied to the actors."""
@@ -225,9 +357,15 @@ class Following:
             parts = await ask_parts(self._hub.services, self.fixture_id)
             if await self._has_between(parts.lowest, parts.highest):
                 break
+        self._tell_now()
         self._put_together(parts)
         for listener in self.listeners:
             listener.snapshot(self.fixture_id, self.snapshot())
+        for market_id, listeners in self.market_listeners.items():
+            if listeners - self.listeners and market_id in self.markets:
+                frame = self._market_snapshot(market_id)
+                for listener in listeners - self.listeners:
+                    listener.snapshot(market_id, frame)
         self._synced = True
         held_back, self._held_back = self._held_back, {}
         for seq in sorted(held_back):
@@ -258,6 +396,7 @@ class Following:
             if seq > part_seq:
                 self._fold(event)
         self.fixture.seq = parts.highest
+        self._seqs = dict.fromkeys(self.markets, parts.highest)
         self._recent.clear()
         self._snapshot = None
 
@@ -271,6 +410,8 @@ class Watching:
         self.interested = 0
         self._hub = hub
         self._bets: dict[str, None] = {}
+        self._recent: dict[str, None] = {}
+        """Bets of whose placing the sockets have been told."""
         self._wallet: WalletView | None = None
         self._wallet_changed = False
         self._channel: Channel | None = None
@@ -315,20 +456,43 @@ class Watching:
         if self._wallet_changed:
             self._ask()
 
+    def placed_here(self, event: BetPlaced, bet: bytes) -> None:
+        """A bet was placed through this gateway just now: `bet` is what its player was answered.
+
+        The notice of it comes later, and finds that it was told already. Should anything have
+        happened in between, the notices tell it in their order.
+        """
+        wallet = self._wallet
+        if wallet is not None and event.wallet_version == wallet.version + 1:
+            self._told(event.bet_id)
+            self._show(text_frame(b'{"type":"bet_update","bet":%b}' % bet))
+            self._count(event, wallet)
+
     def _placed(self, event: BetPlaced) -> None:
         """Of all that happens the most frequent, and it says everything: nobody has to be asked."""
+        if event.bet_id in self._recent:
+            return
+        self._told(event.bet_id)
         self._show_bet(placed_bet(event, event.legs[0].odds))
         wallet = self._wallet
         if wallet is None or event.wallet_version > wallet.version + 1:
             self._wallet_changed = True  # something was missed
         elif event.wallet_version == wallet.version + 1:
-            self._wallet = msgspec.structs.replace(
-                wallet,
-                cash_minor=event.cash_after_minor,
-                held_minor=event.held_after_minor,
-                version=event.wallet_version,
-            )
-            self._show_balance(self._wallet)
+            self._count(event, wallet)
+
+    def _told(self, bet_id: str) -> None:
+        if len(self._recent) >= RECENT:
+            del self._recent[next(iter(self._recent))]
+        self._recent[bet_id] = None
+
+    def _count(self, event: BetPlaced, wallet: WalletView) -> None:
+        self._wallet = msgspec.structs.replace(
+            wallet,
+            cash_minor=event.cash_after_minor,
+            held_minor=event.held_after_minor,
+            version=event.wallet_version,
+        )
+        self._show_balance(self._wallet)
 
     def _ask(self) -> None:
         if self._asking is None or self._asking.done():
@@ -364,7 +528,9 @@ class Watching:
         self._show_balance(self._wallet)
 
     def _show_bet(self, bet: api.Bet) -> None:
-        frame = _encode(frames.BetUpdate(bet))
+        self._show(_encode(frames.BetUpdate(bet)))
+
+    def _show(self, frame: bytes) -> None:
         for listener in self.listeners:
             listener.frame(frame)
 
@@ -386,6 +552,12 @@ class Hub:
         self._lobby: set[Listener] = set()
         self._lobby_channel: Channel | None = None
         self._closing: set[asyncio.Task[None]] = set()
+        self._news: set[Following] = set()
+        """Those with something untold."""
+        self._telling: asyncio.Handle | None = None
+        self._tell_at = 0.0
+        """By the loop's clock: not before then is anybody told of changes again."""
+        self._pause_s = TURN_S
 
     def observe_delay(self, at_ms: int) -> None:
         delay_ms = max(0, self.services.clock.now_ms() - at_ms)
@@ -396,9 +568,35 @@ class Hub:
         return len(self._fixtures)
 
     async def start(self) -> None:
-        self._lobby_channel = await self.channels.listen(LOBBY, self._news, lambda: None)
+        self._lobby_channel = await self.channels.listen(LOBBY, self._heard, lambda: None)
+
+    def has_news(self, following: Following) -> None:
+        """Its listeners will be told in the next turn."""
+        self._news.add(following)
+        if self._telling is None:
+            loop = asyncio.get_running_loop()
+            if loop.time() >= self._tell_at:
+                self._telling = loop.call_soon(self._tell)
+            else:
+                self._telling = loop.call_at(self._tell_at, self._tell)
+
+    def _tell(self) -> None:
+        loop = asyncio.get_running_loop()
+        began = loop.time()
+        self._telling = None
+        news, self._news = self._news, set()
+        listeners: set[Listener] = set()
+        for following in news:
+            listeners |= following.tell(conflate=self._pause_s > TURN_S)
+        for listener in listeners:
+            listener.flush()
+        ended = time.monotonic()
+        self._pause_s = min(max(TURN_S, (ended - began) * PAUSES), MAX_TURN_S)
+        self._tell_at = ended + self._pause_s
 
     async def stop(self) -> None:
+        if self._telling is not None:
+            self._telling.cancel()
         watching: list[Following | Watching] = [*self._fixtures.values(), *self._players.values()]
         for watched in watching:
             await watched.close()
@@ -426,7 +624,7 @@ class Hub:
 
     def unfollow(self, following: Following, listener: Listener | None = None) -> None:
         if listener is not None:
-            following.listeners.discard(listener)
+            following.remove(listener)
         following.interested -= 1
         if not following.interested:
             if self._fixtures.get(following.fixture_id) is following:
@@ -441,14 +639,14 @@ class Hub:
     def exit(self, listener: Listener) -> None:
         self._lobby.discard(listener)
 
-    def _news(self, payload: bytes) -> None:
+    def _heard(self, payload: bytes) -> None:
         if not self._lobby:
             return
         for event in decode_notice(payload).events:
             if isinstance(event, FixtureCreated):
                 fixture = Fixture()
                 event.apply(fixture)
-                frame = _encode(frames.NewFixture(fixture_json(fixture, {})))
+                frame = _encode(frames.FixtureAdded(fixture_json(fixture, {})))
                 for listener in self._lobby:
                     listener.frame(frame)
             elif isinstance(event, PhaseChanged):

@@ -12,7 +12,7 @@ from actors import placement
 from actors.runtime.addresses import BOOK, partition_of
 from actors.runtime.clock import Clock
 from actors.runtime.router import View
-from gateway.limits import Limits
+from gateway.limits import Limits, Pace
 from gateway.metrics import Metrics
 from gateway.passwords import Passwords
 from gateway.payments.processor import Processor
@@ -38,6 +38,8 @@ class Router(placement.Router, Protocol):
 
     def queued(self) -> int: ...
 
+    def depths(self) -> Mapping[str, int]: ...
+
 
 class Services(msgspec.Struct, frozen=True, kw_only=True):
     """One gateway serves the players of one licence, and the book."""
@@ -51,6 +53,7 @@ class Services(msgspec.Struct, frozen=True, kw_only=True):
     valkey: redis.asyncio.Redis
     sessions: Sessions
     limits: Limits
+    pace: Pace
     passwords: Passwords
     processors: Mapping[str, Processor]
     hub: Hub

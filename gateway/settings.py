@@ -33,6 +33,8 @@ class GatewaySettings(msgspec.Struct, frozen=True, kw_only=True):
     """Log-ins and registrations from one address for one e-mail address, in ten minutes."""
     attempts_per_address: int = 100
     """The same from one address, whoever it is for."""
+    bets_per_minute: int = 3_000
+    """Of one player through one gateway, at once or spread over the minute; 0 is without limit."""
     password_threads: int = 2
     """Passwords hashed at once, 19 MiB of memory each."""
 
@@ -52,5 +54,7 @@ class GatewaySettings(msgspec.Struct, frozen=True, kw_only=True):
                 raise ValueError(f"{name}: {getattr(self, name)} is less than 1")
         if not 1 <= self.attempts_per_login <= self.attempts_per_address:
             raise ValueError("attempts_per_address: less than attempts_per_login")
+        if self.bets_per_minute < 0:
+            raise ValueError(f"bets_per_minute: {self.bets_per_minute} is less than 0")
         if self.password_threads < 1:
             raise ValueError(f"password_threads: {self.password_threads} is less than 1")

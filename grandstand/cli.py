@@ -1,10 +1,10 @@
-"""The command line: `grandstand up`, `replay`, `ledger`, `player`, `market`."""
+"""The command line: `grandstand up`, `status`, `replay`, `ledger`, `player`, and so on."""
 
 from __future__ import annotations
 
 import typer
 
-from grandstand.commands import ledger, market, player, replay, up
+from grandstand.commands import ledger, market, player, replay, seed, shard, up
 
 app = typer.Typer(
     help="Grandstand: a wallet and bet-processing server for licensed sportsbooks.",
@@ -14,6 +14,9 @@ app = typer.Typer(
 )
 app.command("up")(up.up)
 app.command("replay")(replay.replay)
+app.command("seed")(seed.seed)
+app.command("status")(shard.status)
 app.add_typer(ledger.app, name="ledger")
 app.add_typer(player.app, name="player")
 app.add_typer(market.app, name="market")
+app.add_typer(shard.app, name="shard")

@@ -7,11 +7,15 @@ Plain classes that Ray turns into actors (`actors.runtime.cluster.spawn`), like 
 from __future__ import annotations
 
 import asyncio
+import faulthandler
+import os
+import signal
+from collections.abc import Callable
 from typing import Any
 
 import structlog
 
-from actors.runtime import cluster
+from actors.runtime import cluster, collector
 from actors.runtime.addresses import BOOK
 from actors.runtime.clock import WallClock, now_ms
 from actors.runtime.hosts import HostConfig, Hosted, until_open
@@ -43,6 +47,7 @@ class GatewayHost(Hosted):
         self._config = config
         self._gateway: Gateway | None = None
         self._trouble = "is still starting"
+        self._ending: asyncio.Task[None] | None = None
         self._task = asyncio.ensure_future(self._start())
 
     async def _start(self) -> None:
@@ -56,6 +61,8 @@ class GatewayHost(Hosted):
             gateway = Gateway(
                 self._settings, licence=self._licence, router=router, reads=reads, clock=clock
             )
+            gateway.services.readiness.ask_settlement = self._settlement
+            gateway.services.readiness.ask_controller = self._controller
             try:
                 await gateway.start()
             except Exception as failure:
@@ -65,7 +72,29 @@ class GatewayHost(Hosted):
                 await asyncio.sleep(RETRY_S)
             else:
                 self._gateway = gateway
+                collector.calm()
+                on_sigterm(self._told_to_end)
                 return
+
+    def _told_to_end(self) -> None:
+        if self._ending is None:
+            self._ending = asyncio.ensure_future(self._end())
+
+    async def _end(self) -> None:
+        """Drain, and be gone: Ray starts another one in its place."""
+        log.info("gateway_told_to_end")
+        await self.drain()
+        os._exit(0)
+
+    @staticmethod
+    async def _settlement() -> dict[str, int]:
+        done: dict[str, int] = await cluster.Host("settlement").call("status")
+        return done
+
+    @staticmethod
+    async def _controller() -> dict[str, dict[str, float]]:
+        seen: dict[str, dict[str, float]] = await cluster.Host(cluster.CONTROLLER).call("figures")
+        return seen
 
     async def ready(self) -> bool:
         """Whether connections are accepted."""
@@ -83,6 +112,24 @@ class GatewayHost(Hosted):
         self._task.cancel()
         if self._gateway is not None:
             await self._gateway.drain(DRAIN_S)
+
+
+def on_sigterm(tell: Callable[[], None]) -> None:
+    """Call `tell` in the running loop when the process gets SIGTERM.
+
+    Python takes signals in the main thread only, which in a Ray worker waits in C++, where Ray's
+    own handler ends the process at once. The fault handler's works in any thread: it writes to a
+    file, here a pipe, what nobody reads for what it says.
+    """
+    reading, writing = os.pipe()
+    os.set_blocking(reading, False)
+
+    def heard() -> None:
+        os.read(reading, 65_536)
+        tell()
+
+    asyncio.get_running_loop().add_reader(reading, heard)
+    faulthandler.register(signal.SIGTERM, writing, all_threads=False, chain=False)
 
 
 class FeedHost(Hosted):

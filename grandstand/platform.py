@@ -11,12 +11,13 @@ import asyncio
 import contextlib
 import errno
 import fcntl
+import hashlib
 import os
 import shutil
 import socket
 import time
 from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor, wait
 from pathlib import Path
 from typing import Any
 
@@ -26,8 +27,11 @@ import redis
 import structlog
 
 from actors.runtime import cluster
+from actors.runtime.addresses import is_any_shard, shard_name, spare_name
+from actors.runtime.controller import Bounds
 from actors.runtime.directory import Scope
 from actors.runtime.hosts import (
+    ControllerHost,
     DirectoryHost,
     HostConfig,
     ProjectorHost,
@@ -49,6 +53,8 @@ log = structlog.get_logger()
 
 MIN_FREE_BYTES = 500 * 1024 * 1024
 """With less disk than this there is no start: a full disk stops every bet."""
+SHARD_MB = 512
+"""Memory that a shard is reckoned with, when it is asked how many a machine may have."""
 READY_S = 90.0
 """How long the actors may take until all of them serve."""
 DRAIN_S = 10.0
@@ -74,6 +80,9 @@ class RunFile(msgspec.Struct, frozen=True):
     dashboard_url: str
     databases: dict[str, str]
     licences: tuple[str, ...]
+    valkey_url: str
+    metrics_urls: list[str]
+    """Each gateway's own figures."""
 
 
 def data_folder(settings: Settings) -> Path:
@@ -111,29 +120,51 @@ class Servers:
         self.settings = settings
         self.postgres = EmbeddedPostgres(folder / "postgres") if settings.needs_postgres else None
         self.valkey = None if settings.redis else EmbeddedValkey(folder / "valkey")
+        self._revivers = ThreadPoolExecutor(2, "revivers")
+        self._revivals: dict[type, Future[None]] = {}
 
     def start(self) -> None:
-        for server in (self.postgres, self.valkey):
-            if server is not None:
-                server.start()
-        if self.settings.redis:
-            _check_redis(self.settings.redis)
+        self.start_valkey()
+        if self.postgres is not None:
+            self.postgres.start()
+
+    def start_valkey(self) -> None:
+        """Ray needs it, and nothing else of ours."""
+        if self.valkey is not None:
+            self.valkey.start()
+        for setting, url in (
+            ("GRANDSTAND_REDIS", self.settings.redis),
+            ("GRANDSTAND_RAY_REDIS", self.settings.ray_redis),
+        ):
+            if url:
+                _check_redis(setting, url)
 
     def stop(self) -> None:
+        wait(self._revivals.values())
         for server in (self.valkey, self.postgres):
             if server is not None:
                 server.stop()
 
     def revive(self) -> None:
-        """Start again what has died. Its clients find it on the same port."""
-        for server in (self.postgres, self.valkey):
-            if server is not None and not server.is_running():
-                log.error("server_died", server=type(server).__name__)
-                server.start()
+        """Begin to start again what has died. Its clients find it on the same port.
+
+        Nothing waits here: Postgres takes seconds to recover, and for ever where its disk is full.
+        """
+        for server in (self.valkey, self.postgres):
+            if server is None or server.is_running():
+                continue
+            under_way = self._revivals.get(type(server))
+            if under_way is None or under_way.done():
+                self._revivals[type(server)] = self._revivers.submit(_start_again, server)
 
     @property
     def valkey_url(self) -> str:
         return self.settings.redis or (self.valkey.url() if self.valkey else "")
+
+    @property
+    def ray_url(self) -> str:
+        """The Redis in which Ray keeps what it knows; empty where there is none for it."""
+        return self.settings.ray_redis or (self.valkey.ray_url() if self.valkey else "")
 
     def databases(self) -> dict[str, str]:
         return {
@@ -178,8 +209,8 @@ class Platform:
 
     @property
     def base_url(self) -> str:
-        host = "127.0.0.1" if self.settings.host == "0.0.0.0" else self.settings.host
-        return f"http://{host}:{self.settings.port}"
+        """Where a gateway is; all of a machine are at the same address."""
+        return f"http://{self._address_of(self._gateways[0])}:{self.settings.port}"
 
     def start(
         self, step: Callable[[str], Any], stopped: Callable[[], bool] = lambda: False
@@ -190,8 +221,9 @@ class Platform:
         stopped again.
         """
         _check_disk(self.folder)
-        _check_port(self.settings.host, self.settings.port, "GRANDSTAND_PORT")
-        _check_port("127.0.0.1", self.settings.dashboard_port, "GRANDSTAND_DASHBOARD_PORT")
+        if not self.settings.ray:
+            _check_port(self.settings.host, self.settings.port, "GRANDSTAND_PORT")
+            _check_port("127.0.0.1", self.settings.dashboard_port, "GRANDSTAND_DASHBOARD_PORT")
         _forget_dead_rays()
         try:
             self._start(step, stopped)
@@ -201,19 +233,19 @@ class Platform:
 
     def _start(self, step: Callable[[str], Any], stopped: Callable[[], bool]) -> None:
         step("Postgres, Valkey and Ray")
+        self.servers.start_valkey()
         with ThreadPoolExecutor(1) as beside:
             prepared = beside.submit(self._start_servers)
-            ray_folder = self._ray_folder
-            ray_folder.mkdir(mode=0o700)
-            cpus = max(2, os.cpu_count() or 2)
             try:
-                self.node = cluster.start(ray_folder, self.settings.dashboard_port, cpus)
+                self.node = self._start_ray()
             finally:
                 counts = prepared.result()
         step("Actors")
         config = self._config
         self._spawn(config, counts)
         self._until_ready(stopped)
+        # Nobody waits for these.
+        self._spawn_helpers(config)
         run = RunFile(
             os.getpid(),
             self.base_url,
@@ -222,8 +254,46 @@ class Platform:
             self.node.dashboard_url,
             config.databases,
             self.settings.licences,
+            config.valkey_url,
+            self.metrics_urls(),
         )
         _write_private(self._run_file, msgspec.json.encode(run))
+
+    def _start_ray(self) -> cluster.Node:
+        """A Ray of our own, or a place on the one that is there."""
+        if self.settings.ray:
+            return cluster.connect(self.settings.ray)
+        self._ray_folder.mkdir(mode=0o700)
+        cpus = max(2, os.cpu_count() or 2)
+        return cluster.start(
+            self._ray_folder,
+            self.settings.dashboard_port,
+            cpus,
+            self._ray_store,
+            self._offered,
+        )
+
+    @property
+    def _offered(self) -> cluster.Place:
+        """What this machine has room for, as nodes of a cluster say it in `cluster.yaml`."""
+        settings = self.settings
+        memory_mb = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") // 1024**2
+        bearable = memory_mb // 2 // SHARD_MB // len(settings.scopes)
+        shards = max(settings.shards, min(settings.most_shards, bearable))
+        resources = {"gateway": float(settings.gateways)}
+        for scope in settings.scopes:
+            # Spares are where players' data may be.
+            spares = settings.spares if scope == settings.licences[0] else 0
+            resources |= cluster.shard_place(scope, shards + spares).resources
+        return cluster.Place(resources, {cluster.LICENCE: settings.licences[0]})
+
+    @property
+    def _ray_store(self) -> cluster.Store | None:
+        if self.settings.ray or not self.servers.ray_url:
+            return None
+        # The same at every start on this data, so that what was left there is found and removed.
+        namespace = hashlib.sha256(str(self.folder).encode()).hexdigest()[:16]
+        return cluster.Store(self.servers.ray_url, namespace)
 
     def _start_servers(self) -> dict[str, int]:
         self.servers.start()
@@ -232,7 +302,11 @@ class Platform:
     @property
     def _config(self) -> HostConfig:
         return HostConfig(
-            self.servers.databases(), self.servers.valkey_url, self.settings.actors_in_memory
+            self.servers.databases(),
+            self.servers.valkey_url,
+            self.settings.actors_in_memory,
+            # Where others have started Ray they say how far it grows.
+            grows=bool(self.settings.ray),
         )
 
     def _spawn(self, config: HostConfig, counts: dict[str, int]) -> None:
@@ -240,32 +314,58 @@ class Platform:
             Scope(
                 scope,
                 counts[scope],
-                tuple(f"shard-{scope}-{number}" for number in range(self.settings.shards)),
+                tuple(shard_name(scope, number) for number in range(self.settings.shards)),
             )
             for scope in self.settings.scopes
         ]
-        cluster.spawn(DirectoryHost, cluster.DIRECTORY, scopes)
+        licence_code = self.settings.licences[0]
+        cluster.spawn(DirectoryHost, cluster.DIRECTORY, scopes, place=cluster.HEAD)
         for scope in scopes:
-            for shard in scope.shards:
-                self._shards.append(cluster.spawn(ShardHost, shard, shard, scope.name, config))
+            place = cluster.shard_place(scope.name)
+            for name in scope.shards:
+                arguments = (name, scope.name, config)
+                self._shards.append(cluster.spawn(ShardHost, name, *arguments, place=place))
         gateway = GatewaySettings(
             valkey_url=config.valkey_url,
             staff_token=self.staff_token,
             host=self.settings.host,
             port=self.settings.port,
-            own_port=0,
+            bets_per_minute=self.settings.bets_per_minute,
             proxies=self.settings.proxies,
             attempts_per_login=self.settings.attempts_per_login,
             attempts_per_address=self.settings.attempts_per_address,
         )
         for number in range(self.settings.gateways):
             name = f"gateway-{number}"
-            arguments = (gateway, self.settings.licences[0], config)
-            self._gateways.append(cluster.spawn(GatewayHost, name, *arguments))
+            metrics_port = self.settings.metrics_port
+            own = msgspec.structs.replace(gateway, own_port=metrics_port and metrics_port + number)
+            place = cluster.gateway_place(licence_code)
+            host = cluster.spawn(GatewayHost, name, own, licence_code, config, place=place)
+            self._gateways.append(host)
+        near = cluster.near(licence_code)
         for scope in scopes:
             dsn = config.databases[scope.name]
-            cluster.spawn(ProjectorHost, f"projector-{scope.name}", scope.name, dsn)
-        cluster.spawn(SettlerHost, "settlement", config)
+            name = f"projector-{scope.name}"
+            cluster.spawn(ProjectorHost, name, scope.name, dsn, place=near)
+        cluster.spawn(SettlerHost, "settlement", config, place=near)
+
+    def _spawn_helpers(self, config: HostConfig) -> None:
+        """The spares, and the controller."""
+        spare = cluster.shard_place(self.settings.licences[0])
+        for number in range(self.settings.spares):
+            name = spare_name(number)
+            cluster.spawn(ShardHost, name, name, "", config, place=spare, apart=True)
+        bounds = Bounds(
+            least=self.settings.shards,
+            most=self.settings.most_shards,
+            elastic=self.settings.elastic,
+            hot_cpu=self.settings.hot_percent / 100,
+        )
+        self.spawn_controller(bounds)
+
+    def spawn_controller(self, bounds: Bounds) -> None:
+        arguments = (bounds, self._config)
+        cluster.spawn(ControllerHost, cluster.CONTROLLER, *arguments, place=cluster.HEAD)
 
     def _until_ready(self, stopped: Callable[[], bool]) -> None:
         deadline = time.monotonic() + READY_S
@@ -286,8 +386,15 @@ class Platform:
 
     def metrics_urls(self) -> list[str]:
         """Where each gateway's own figures are: the port they share gives those of any of them."""
-        ports = [host.call_now("own_port") for host in self._gateways]
-        return [f"http://{self.settings.host}:{port}/metrics" for port in ports]
+        return [
+            f"http://{self._address_of(host)}:{host.call_now('own_port')}/metrics"
+            for host in self._gateways
+        ]
+
+    def _address_of(self, gateway: cluster.Host) -> str:
+        if self.settings.host != "0.0.0.0":
+            return self.settings.host
+        return str(gateway.call_now("node")) if self.settings.ray else "127.0.0.1"
 
     def start_feed(self) -> None:
         """The simulated feed that moves the demonstration's prices."""
@@ -296,8 +403,12 @@ class Platform:
         self._feeds.append(cluster.spawn(FeedHost, "feed-simulated", *arguments))
 
     def watch(self) -> None:
-        """Look after the servers; to be called about once a second."""
+        """Look after the servers and Ray's GCS; to be called several times a second."""
         self.servers.revive()
+        # The GCS ends itself when its Redis is away for some seconds.
+        valkey = self.servers.valkey
+        if self._ray_store and (valkey is None or valkey.is_running()) and cluster.revive():
+            log.error("gcs_died")
 
     def stop(self, step: Callable[[str], Any]) -> None:
         """Drain and stop everything that was started, whatever state it is in."""
@@ -305,15 +416,28 @@ class Platform:
         with contextlib.suppress(FileNotFoundError):
             self._run_file.unlink()
         if self.node is not None:
-            for host in (*self._feeds, *self._gateways, *self._shards):
+            with contextlib.suppress(ShardUnreachable):
+                cluster.Host(cluster.CONTROLLER).remove()  # or it would replace what drains
+            shards = [cluster.Host(name) for name in cluster.names_now() if is_any_shard(name)]
+            for host in (*self._feeds, *self._gateways, *shards):
                 with contextlib.suppress(ShardUnreachable, ShardBusy):
                     host.call_now("drain", timeout_s=DRAIN_S)
             step("Stopping Ray")
+            if self.settings.ray:
+                cluster.remove_all()
             cluster.stop()
             self.node = None
             shutil.rmtree(self._ray_folder, ignore_errors=True)
         step("Stopping Valkey and Postgres")
         self.servers.stop()
+
+
+def _start_again(server: EmbeddedPostgres | EmbeddedValkey) -> None:
+    log.error("server_died", server=type(server).__name__)
+    try:
+        server.start()
+    except (ServerError, OSError) as failure:
+        log.error("server_not_revived", why=str(failure))
 
 
 def _as_start_failure(failure: BaseException, folder: Path) -> BaseException:
@@ -340,12 +464,12 @@ def _forget_dead_rays() -> None:
             shutil.rmtree(folder, ignore_errors=True)
 
 
-def _check_redis(url: str) -> None:
+def _check_redis(setting: str, url: str) -> None:
     """Raises `StartFailed` where nobody answers at an address that was set."""
     try:
         redis.Redis.from_url(url, socket_connect_timeout=3, socket_timeout=3).ping()
     except (redis.RedisError, ValueError, OSError) as problem:
-        raise StartFailed(f"GRANDSTAND_REDIS: {problem}") from problem
+        raise StartFailed(f"{setting}: {problem}") from problem
 
 
 def _check_disk(folder: Path) -> None:

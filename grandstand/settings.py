@@ -6,6 +6,7 @@ One that is not known, or not of its kind, is an error with its name in it: noth
 from __future__ import annotations
 
 import ipaddress
+import os
 import secrets
 from collections.abc import Mapping
 from pathlib import Path
@@ -38,10 +39,23 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     """Log-ins and registrations from one address for one e-mail address, in ten minutes."""
     attempts_per_address: int = 100
     """The same from one address, whoever it is for."""
+    bets_per_minute: int = 3_000
+    """Of one player through one gateway; 0 is without limit."""
+    metrics_port: int = 0
+    """Of the first gateway's own port, where its figures are; the next ones have the next numbers.
+    0 takes free ones."""
     gateways: int = 2
     """Gateway processes; they share the port."""
     shards: int = 1
-    """Shard processes for each licence, and as many for the book."""
+    """Shard processes for each licence, and as many for the book: at the start, and at least."""
+    max_shards: int = 0
+    """How many of each the controller may make it; 0: as many as this machine has cores."""
+    hot_percent: int = 60
+    """Of a core: a shard that uses so much of it for some seconds is to be relieved."""
+    spares: int = 1
+    """Shard processes that wait until another one dies."""
+    elastic: bool = True
+    """Whether the controller adds, removes and fills shards; the dead it replaces in any case."""
     partitions: int = 16
     """For each scope. It counts when a scope's database is created, and never again."""
     licences: tuple[str, ...] = ("gb",)
@@ -54,8 +68,14 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     """Seed a demonstration: players with money and a simulated feed."""
     demo_fixtures: int = 16
     """Fixtures on the demonstration's board at one time."""
+    ray: str = ""
+    """Address of a Ray cluster to run on, `auto` for the one of this machine; a Ray of its own is
+    started when it is empty."""
     redis: str = ""
     """Address of a Redis or Valkey; an embedded one is started when it is empty."""
+    ray_redis: str = ""
+    """Address of a Redis for Ray's own records, as a user of Ray's own: with it Ray outlives the
+    death of its control service. The embedded one is used where this is empty."""
     postgres: dict[str, str] = {}
     """Addresses of databases by scope, from `GRANDSTAND_POSTGRES_<SCOPE>`; the others are made in
     an embedded server."""
@@ -63,6 +83,11 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     @property
     def scopes(self) -> tuple[str, ...]:
         return (BOOK, *self.licences)
+
+    @property
+    def most_shards(self) -> int:
+        """Shards that a scope may have."""
+        return self.max_shards or max(self.shards, os.cpu_count() or 1)
 
     @property
     def needs_postgres(self) -> bool:
@@ -119,10 +144,15 @@ def _check(settings: Settings) -> None:
         "dashboard_port": (1, 65_535),
         "gateways": (1, 64),
         "shards": (1, 256),
+        "max_shards": (0, 256),
+        "spares": (0, 16),
+        "hot_percent": (1, 100),
         "partitions": (1, 4_096),
         "demo_fixtures": (1, 200),
         "actors_in_memory": (1_000, 100_000_000),
         "proxies": (0, 16),
+        "bets_per_minute": (0, 1_000_000),
+        "metrics_port": (0, 65_535 - settings.gateways),
         "attempts_per_login": (1, 100_000),
         "attempts_per_address": (settings.attempts_per_login, 1_000_000),
     }
@@ -130,6 +160,17 @@ def _check(settings: Settings) -> None:
         value = getattr(settings, name)
         if not least <= value <= most:
             raise SettingsError(f"{PREFIX}{name.upper()}={value}: from {least} to {most}")
+    if settings.max_shards and settings.max_shards < settings.shards:
+        raise SettingsError(
+            f"GRANDSTAND_MAX_SHARDS={settings.max_shards}: GRANDSTAND_SHARDS={settings.shards} is "
+            "more than that"
+        )
+    if settings.ray and (settings.needs_postgres or not settings.redis):
+        # What is embedded listens on this machine alone.
+        raise SettingsError(
+            "GRANDSTAND_RAY is set: then GRANDSTAND_REDIS and a GRANDSTAND_POSTGRES_<SCOPE> for "
+            f"each of {', '.join(settings.scopes)} are needed too, where every node reaches them"
+        )
     try:
         ipaddress.IPv4Address(settings.host)
     except ValueError:

@@ -36,7 +36,7 @@ def account_of(kind: AccountKind, owner: str) -> str:
     The owner of a player's account is the player id; of a house account, the partition, and for
     `processor` the partition and the processor's name.
     """
-    return f"{kind}/{owner}"
+    return kind + "/" + owner  # an enum in an f-string takes four times as long
 
 
 def kind_of(account: str) -> AccountKind:

@@ -17,6 +17,7 @@ import msgspec
 
 from actors.bet import BetState
 from actors.book import Line
+from actors.entries import decode_entries
 from actors.fixture import Phase
 from actors.market import MarketStatus
 from actors.results import Outcome, Result
@@ -137,9 +138,12 @@ class FixtureRow(msgspec.Struct, frozen=True):
     markets: tuple[MarketRow, ...]
 
 
-class BetToSettle(msgspec.Struct, frozen=True):
+class BetToSettle(msgspec.Struct, frozen=True, gc=False):
+    selection_id: str
     bet_id: str
     player_id: str
+    result_version: int
+    """The version of its market's result that it was last settled by, 0 if by none."""
 
 
 class Declared(msgspec.Struct, frozen=True):
@@ -196,6 +200,20 @@ class LedgerReads:
 
     async def lag(self) -> LagView:
         return LagView(*(await self._fetch("lag", _sql.lag))[0])
+
+    async def document(self, partition: str, seq: int, number: int) -> str | None:
+        """What an entry of the audit says in full: JSON, each event with its fields by name.
+
+        Read from the journal, where it is kept. Password hashes are left out. None if there is no
+        such entry.
+        """
+        for (body,) in await self._fetch("document", _sql.block_body, partition, seq):
+            entries = decode_entries(body)
+            if 0 <= number < len(entries):
+                events = entries[number].events
+                named = [{"event": type(event).__name__, **_document(event)} for event in events]
+                return msgspec.json.encode(named).decode()
+        return None
 
     # Of one player
 
@@ -258,17 +276,17 @@ class LedgerReads:
         return _page([_payment(row) for row in rows], limit, _place_of_payment)
 
     async def bets_to_settle(
-        self, market_id: str, selection_id: str, version: int, limit: int, after: str
+        self, market_id: str, first: str, last: str, after: tuple[str, str], limit: int
     ) -> list[BetToSettle]:
-        """Bets on the selection settled by no version or a lower one, by id above `after`."""
+        """Bets on the selections from `first` to `last`, by selection and bet id above `after`."""
         rows = await self._fetch(
             "bets_to_settle",
             _sql.bets_to_settle,
             market_id,
-            selection_id,
-            version,
+            first,
+            last,
+            *after,
             _bounded(limit),
-            after,
         )
         return [BetToSettle(*row) for row in rows]
 
@@ -324,6 +342,25 @@ class LedgerReads:
             async with self._pool.acquire(timeout=CONNECT_TIMEOUT_S) as connection:
                 rows: list[Any] = await connection.fetch(query, *arguments)
                 return rows
+
+
+_SECRET = frozenset({"password_hash"})
+"""Fields that documents leave out."""
+
+
+def _document(value: Any) -> Any:
+    """The value with its structs as objects, field by field, without what is secret."""
+    if isinstance(value, msgspec.Struct):
+        return {
+            name: _document(getattr(value, name))
+            for name in value.__struct_fields__
+            if name not in _SECRET
+        }
+    if isinstance(value, tuple | list):
+        return [_document(item) for item in value]
+    if isinstance(value, dict):
+        return {key: _document(item) for key, item in value.items()}
+    return value
 
 
 def _bet(row: Any) -> BetRow:

@@ -11,17 +11,19 @@ Only columns that the journal alone decides are made, so that the same journal m
 from __future__ import annotations
 
 import datetime as dt
+import functools
 from collections import defaultdict
 from typing import Any, assert_never
 
 import msgspec
 
 from actors.base import Refused
-from actors.bet import BetEvent, BetPlaced, BetSettled, BetState, SettlementReversed
+from actors.bet import BetPlaced, BetSettled, BetState, SettlementReversed
 from actors.book import Line
 from actors.entries import AnyEvent, Entry, Opened, answer_of, decode_entries
-from actors.fixture import FixtureCreated, PhaseChanged
+from actors.fixture import FixtureCreated, FixtureEvent, PhaseChanged
 from actors.market import (
+    MarketEvent,
     MarketOpened,
     MarketStatus,
     PricesChanged,
@@ -82,7 +84,7 @@ class Batch:
         self.payments: set[tuple[str, str]] = set()
         """Players and payment ids."""
         self.touched: defaultdict[str, set[str]] = defaultdict(set)
-        """Ids by kind of actor."""
+        """Ids of bets, fixtures and markets."""
 
     def add(self, block: Block) -> None:
         """Take a block whose place in the chain has been checked."""
@@ -97,15 +99,24 @@ class Batch:
             transfers = [event.transfers(block.partition) for event in entry.events]
             self.outcomes.append(Outcome(block.partition, block.seq, number, entry, transfers))
             for event in entry.events:
-                for address in event.cast():
-                    kind, _, actor_id = address.partition("/")
-                    self.touched[kind].add(actor_id)
-                if isinstance(event, PaymentEvent):
-                    self.payments.add((event.player_id, event.payment_id))
+                self._touch(event)
             for moved in transfers:
                 for transfer in moved:
                     self.accounts.add((transfer.debit, transfer.currency))
                     self.accounts.add((transfer.credit, transfer.currency))
+
+    def _touch(self, event: AnyEvent) -> None:
+        if type(event) is BetPlaced:
+            pass  # it begins the bet: there is nothing of it yet
+        elif type(event) is BetSettled or type(event) is SettlementReversed:
+            self.touched["bet"].add(event.bet_id)
+        elif isinstance(event, PaymentEvent):
+            self.payments.add((event.player_id, event.payment_id))
+        elif isinstance(event, FixtureEvent):
+            self.touched["fixture"].add(event.fixture_id)
+        elif isinstance(event, MarketEvent):
+            self.touched["fixture"].add(event.fixture_id)
+            self.touched["market"].add(event.market_id)
 
 
 # Rows that change. Their fields are the columns, in the order the queries name them.
@@ -219,11 +230,9 @@ _WORDS: dict[type[msgspec.Struct], str] = {
     SettlementReversed: "reversal",
 }
 
-_SECRET = frozenset({"password_hash"})
-"""Fields that the audit leaves out."""
+_BET_EVENTS = frozenset({BetPlaced, BetSettled, SettlementReversed})
 
 _encoder = msgspec.msgpack.Encoder()
-_json = msgspec.json.Encoder()
 
 
 class Tables:
@@ -246,7 +255,6 @@ class Tables:
 
         self.added: dict[str, list[tuple[Any, ...]]] = {
             "transfer": [],
-            "posting": [],
             "player": [],
             "leg": [],
             "price_change": [],
@@ -262,32 +270,47 @@ class Tables:
             if block != (outcome.partition, outcome.seq):
                 block, number = (outcome.partition, outcome.seq), 0
             for event, transfers in zip(outcome.entry.events, outcome.transfers, strict=True):
+                kind = type(event)
                 try:
-                    self._apply(event)
+                    # By type, and these first: almost every event is one of them.
+                    if type(event) is BetPlaced:
+                        self._bet_placed(event)
+                    elif type(event) is BetSettled:
+                        self._bet_settled(event)
+                    else:
+                        self._apply(event)
                 except KeyError as error:
                     place = f"{outcome.partition} block {outcome.seq} entry {outcome.number}"
                     name = type(event).__name__
                     raise LedgerFault(f"{place}: {name} of an unknown {error}") from error
-                for transfer in transfers:
-                    self._post(outcome, event, transfer, number)
-                    number += 1
+                if transfers:
+                    reference = _reference_of(event)
+                    for transfer in transfers:
+                        self._post(outcome, _WORDS[kind], reference, transfer, number)
+                        number += 1
             self._note(outcome)
 
     # Money
 
-    def _post(self, outcome: Outcome, event: AnyEvent, transfer: Transfer, number: int) -> None:
-        """Write a transfer and its two postings."""
-        place = (outcome.partition, outcome.seq, number)
-        kind = _WORDS[type(event)]
+    def _post(
+        self, outcome: Outcome, kind: str, reference: str, transfer: Transfer, number: int
+    ) -> None:
+        """Write a transfer, and what it leaves on its two accounts."""
         # A settlement gives the stake to the house before the house pays.
         if kind == "payout" and transfer.debit.startswith(AccountKind.HELD):
             kind = "settled_stake"
-        assert isinstance(event, BetEvent | PaymentEvent), "only bets and payments move money"
-        reference = event.bet_id if isinstance(event, BetEvent) else event.payment_id
         amount, currency = transfer.amount_minor, transfer.currency
+        debit = self._account(transfer.debit, currency)
+        credit = self._account(transfer.credit, currency)
+        debit.version += 1
+        debit.balance_minor -= amount
+        credit.version += 1
+        credit.balance_minor += amount
         self.added["transfer"].append(
             (
-                *place,
+                outcome.partition,
+                outcome.seq,
+                number,
                 outcome.number,
                 outcome.entry.at_ms,
                 kind,
@@ -296,31 +319,33 @@ class Tables:
                 transfer.credit,
                 amount,
                 currency,
+                debit.version,
+                debit.balance_minor,
+                credit.version,
+                credit.balance_minor,
             )
         )
-        for name, change in ((transfer.debit, -amount), (transfer.credit, amount)):
-            account = self.accounts.get((name, currency))
-            if account is None:
-                account_kind, _, owner = name.partition("/")
-                account = AccountRow(name, currency, account_kind, owner)
-                self.accounts[name, currency] = account
-            before = account.balance_minor
-            account.balance_minor = after = before + change
-            account.version += 1
-            if after < 0 and account.kind in PLAYER_KINDS:
-                raise LedgerFault(f"{place}: {name} would be {after} {currency}, below zero")
-            if after > 0 and account.kind == AccountKind.DEBT:
-                raise LedgerFault(f"{place}: {name} would be {after} {currency}, above zero")
-            self.added["posting"].append(
-                (name, account.version, currency, change, before, after, *place)
-            )
+        place = (outcome.partition, outcome.seq, number)
+        if debit.balance_minor < 0 and debit.kind in PLAYER_KINDS:
+            after = f"{debit.balance_minor} {currency}"
+            raise LedgerFault(f"{place}: {debit.account} would be {after}, below zero")
+        if credit.balance_minor > 0 and credit.kind == AccountKind.DEBT:
+            after = f"{credit.balance_minor} {currency}"
+            raise LedgerFault(f"{place}: {credit.account} would be {after}, above zero")
+
+    def _account(self, name: str, currency: str) -> AccountRow:
+        account = self.accounts.get((name, currency))
+        if account is None:
+            kind, _, owner = name.partition("/")
+            account = AccountRow(name, currency, kind, owner)
+            self.accounts[name, currency] = account
+        return account
 
     # Entries
 
     def _note(self, outcome: Outcome) -> None:
         """Write what every entry leaves: its line in the audit, and its key's first answer."""
         entry = outcome.entry
-        documents = [{"event": type(event).__name__, **_document(event)} for event in entry.events]
         self.added["audit"].append(
             (
                 outcome.partition,
@@ -329,8 +354,7 @@ class Tables:
                 entry.owner,
                 entry.by,
                 entry.at_ms,
-                [document["event"] for document in documents],
-                _json.encode(documents).decode(),
+                _names(*map(type, entry.events)),
             )
         )
         if entry.key:
@@ -346,13 +370,7 @@ class Tables:
             case BetPlaced():
                 self._bet_placed(event)
             case BetSettled():
-                bet = self.bets[event.bet_id]
-                if bet.state == BetState.OPEN:
-                    self._line_of(bet).take(bet.stake_minor, self.legs[bet.bet_id][2])
-                bet.state = event.result.outcome.value
-                bet.payout_minor = event.payout_minor
-                bet.result_version = event.version
-                bet.settled_at_ms = event.at_ms
+                self._bet_settled(event)
             case SettlementReversed():
                 bet = self.bets[event.bet_id]
                 bet.state = BetState.OPEN.value
@@ -473,6 +491,15 @@ class Tables:
             )
         )
 
+    def _bet_settled(self, event: BetSettled) -> None:
+        bet = self.bets[event.bet_id]
+        if bet.state == "open":
+            self._line_of(bet).take(bet.stake_minor, self.legs[bet.bet_id][2])
+        bet.state = event.result.outcome.value
+        bet.payout_minor = event.payout_minor
+        bet.result_version = event.version
+        bet.settled_at_ms = event.at_ms
+
     def _line_of(self, bet: BetRow) -> Line:
         market_id, selection_id, _ = self.legs[bet.bet_id]
         return self.exposure[market_id, selection_id]
@@ -546,16 +573,12 @@ def _set_result(selection: SelectionRow | SelectionChange, result: Result, versi
     selection.result_version = version
 
 
-def _document(value: Any) -> Any:
-    """The value with its structs as objects, field by field, without what is secret."""
-    if isinstance(value, msgspec.Struct):
-        return {
-            name: _document(getattr(value, name))
-            for name in value.__struct_fields__
-            if name not in _SECRET
-        }
-    if isinstance(value, tuple | list):
-        return [_document(item) for item in value]
-    if isinstance(value, dict):
-        return {key: _document(item) for key, item in value.items()}
-    return value
+def _reference_of(event: Any) -> str:
+    """The bet or the payment that the money was for."""
+    reference: str = event.bet_id if type(event) in _BET_EVENTS else event.payment_id
+    return reference
+
+
+@functools.cache
+def _names(*events: type) -> list[str]:
+    return [event.__name__ for event in events]

@@ -2,10 +2,11 @@
 
     chain       every block follows from the one before, says what it holds, and can be read
     positions   the projector is not beyond the journal, and not in another one
-    books       every currency sums to zero, balances follow from postings, postings from
-                transfers, and no account is on the wrong side of zero
+    books       every currency sums to zero, balances follow from postings, each posting from the
+                one before, and no account is on the wrong side of zero
     fold        the events, applied to the real actors, make the wallets, bets, markets, fixtures,
-                players and exposure that the tables show
+                players and exposure that the tables show; and the audit, the first answers and
+                the history of prices are what the entries say, row by row
 
 All is read in one transaction, so a verifier sees one moment and may run beside everything else.
 One partition is folded at a time. No check ends at its first fault.
@@ -14,7 +15,7 @@ One partition is folded at a time. No check ends at its first fault.
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import asyncpg
@@ -22,9 +23,9 @@ import msgspec
 
 from actors.bet import Bet, BetState
 from actors.book import Line
-from actors.entries import KINDS, Entry, decode_entries
+from actors.entries import KINDS, Entry, answer_of, decode_entries
 from actors.fixture import Fixture
-from actors.market import Market
+from actors.market import Market, PricesChanged
 from actors.player import Player
 from actors.wallet import Wallet
 from ledger.blocks import EMPTY, Block, BrokenChain, Head, check
@@ -33,6 +34,8 @@ from ledger.queries import Queries
 from ledger.report import Check, LedgerBusy, Report
 
 _sql = Queries("verify")
+
+_encoder = msgspec.msgpack.Encoder()
 
 _NO_TIMEOUT = 24 * 3600.0
 _PAGE = 500
@@ -74,11 +77,27 @@ class _Fold:
         """By kind and id."""
         self.written: Counter[str] = Counter()
         """How many transfers, entries and answers, and the sum of what was moved."""
+        self.audit: defaultdict[int, list[tuple[Any, ...]]] = defaultdict(list)
+        """Rows by block."""
+        self.answers: defaultdict[str, list[tuple[Any, ...]]] = defaultdict(list)
+        """Rows by owner."""
+        self.prices: defaultdict[str, list[tuple[Any, ...]]] = defaultdict(list)
+        """Rows by market."""
 
-    def add(self, entry: Entry) -> None:
+    def add(self, seq: int, number: int, entry: Entry) -> None:
         self.written["entries"] += 1
         self.written["answers"] += bool(entry.key)
+        names = [type(event).__name__ for event in entry.events]
+        self.audit[seq].append((seq, number, entry.owner, entry.by, entry.at_ms, names))
+        if entry.key:
+            answer = _encoder.encode(answer_of(entry))
+            self.answers[entry.owner].append((entry.owner, entry.key, entry.fingerprint, answer))
         for event in entry.events:
+            if isinstance(event, PricesChanged):
+                self.prices[event.market_id] += [
+                    (event.market_id, event.odds_version, selection_id, odds, event.at_ms)
+                    for selection_id, odds in event.odds.items()
+                ]
             event.apply(*(self._actor(address) for address in event.cast()))
             for transfer in event.transfers(self.partition):
                 self.written["transfers"] += 1
@@ -109,7 +128,6 @@ class _Verifier:
             ("sums", counts["currencies"], _sql.unbalanced_currencies),
             ("balances", counts["accounts"], _sql.balances_without_postings),
             ("postings", counts["postings"], _sql.broken_postings),
-            ("transfers", counts["transfers"], _sql.one_sided_transfers),
             ("bounds", counts["accounts"], _sql.accounts_out_of_bounds),
             ("positions", 0, _sql.stray_positions),
         ):
@@ -131,6 +149,9 @@ class _Verifier:
                 self.check("completeness").compare(
                     f"{partition} {what}", row.get(what, 0), fold.written[what]
                 )
+            await self._compare("audit", _sql.audit, fold.audit, _as_they_are, partition)
+            await self._compare("answers", _sql.answers, fold.answers, sorted, partition)
+            await self._compare("price_changes", _sql.price_changes, fold.prices, sorted)
             await self._wallets(fold.actors["wallet"])
             await self._players(fold.actors["player"])
             await self._bets(fold.actors["bet"])
@@ -163,10 +184,10 @@ class _Verifier:
                 chain.fault(f"{place} says {block.count} entries and holds {len(entries)}")
             if block.seq == position.seq and block.hash != position.hash:
                 positions.fault(f"{place} is not the block that was projected: its hash differs")
-            for entry in entries if block.seq <= position.seq else ():
+            for number, entry in enumerate(entries if block.seq <= position.seq else ()):
                 folded.counted += 1
                 try:
-                    fold.add(entry)
+                    fold.add(block.seq, number, entry)
                 # Whatever an event that never happened may do to an actor.
                 except Exception as error:
                     folded.fault(f"{place}: {type(error).__name__} {error}")
@@ -324,19 +345,20 @@ class _Verifier:
         self,
         name: str,
         query: str,
-        actors: dict[str, Any],
+        actors: Mapping[Any, Any],
         rows_of: Callable[[Any], list[tuple[Any, ...]]],
+        *arguments: Any,
     ) -> None:
         """Hold the rows that actors should have against those there are, column by column.
 
-        The query takes ids, and returns rows that start with one.
+        The query takes ids and `arguments`, and returns rows that start with an id.
         """
         check = self.check(name)
         ids = sorted(actors)
         for start in range(0, len(ids), _PAGE):
             page = ids[start : start + _PAGE]
-            stored: defaultdict[str, list[Any]] = defaultdict(list)
-            for row in await self._fetch(query, page):
+            stored: defaultdict[Any, list[Any]] = defaultdict(list)
+            for row in await self._fetch(query, page, *arguments):
                 stored[row[0]].append(row)
             for actor_id in page:
                 made = rows_of(actors[actor_id])
@@ -351,7 +373,7 @@ class _Verifier:
 
 
 def _compare_rows(
-    check: Check, actor_id: str, stored: Sequence[Any], made: Sequence[tuple[Any, ...]]
+    check: Check, actor_id: Any, stored: Sequence[Any], made: Sequence[tuple[Any, ...]]
 ) -> None:
     check.counted += len(made)
     if len(stored) != len(made):
@@ -362,6 +384,10 @@ def _compare_rows(
                 check.fault(
                     f"{actor_id}: the ledger has {column} {value}, the journal makes {right}"
                 )
+
+
+def _as_they_are(rows: list[tuple[Any, ...]]) -> list[tuple[Any, ...]]:
+    return rows
 
 
 def _selections_of(market: Market) -> list[tuple[Any, ...]]:

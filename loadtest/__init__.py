@@ -1,1 +1,4 @@
-"""Load, from outside: nothing here imports the rest of Grandstand, it speaks HTTP."""
+"""Load, from outside and over HTTP.
+
+Nothing here imports the rest of Grandstand, but the bench's `inside_*`, which measure it without.
+"""

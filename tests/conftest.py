@@ -9,12 +9,15 @@ from __future__ import annotations
 import shutil
 import socket
 import tempfile
+import threading
 from collections.abc import Awaitable, Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from uuid import uuid4
 
 import pytest
 
+from grandstand.commands.up import WATCH_S
 from grandstand.platform import Platform
 from grandstand.servers.postgres import EmbeddedPostgres
 from grandstand.servers.valkey import EmbeddedValkey
@@ -68,7 +71,7 @@ def free_port() -> int:
 
 @pytest.fixture(scope="session")
 def platform(server_folder: Path) -> Iterator[Platform]:
-    """The real stack: Postgres, Valkey, Ray, two shards a scope, two gateways, no demonstration."""
+    """The real stack: two shards a scope and a spare, two gateways, no demonstration."""
     settings = Settings(
         port=free_port(),
         dashboard_port=free_port(),
@@ -76,10 +79,32 @@ def platform(server_folder: Path) -> Iterator[Platform]:
         gateways=2,
         partitions=4,
         demo=False,
+        # Tests move partitions themselves; the dead are replaced all the same.
+        elastic=False,
+        max_shards=3,
     )
     folder = server_folder / "platform"
     folder.mkdir()
     platform = Platform(settings, folder)
     platform.start(lambda _: None)
-    yield platform
+    with looked_after(platform):
+        yield platform
     platform.stop(lambda _: None)
+
+
+@contextmanager
+def looked_after(platform: Platform) -> Iterator[None]:
+    """What has died is started again, as `grandstand up` does."""
+    over = threading.Event()
+
+    def look() -> None:
+        while not over.wait(WATCH_S):
+            platform.watch()
+
+    watcher = threading.Thread(target=look)
+    watcher.start()
+    try:
+        yield
+    finally:
+        over.set()
+        watcher.join()

@@ -8,6 +8,7 @@ markets. So neighbours meet in one partition, and a market's id starts with its 
 
 from __future__ import annotations
 
+import functools
 import zlib
 
 BOOK = "book"
@@ -18,13 +19,15 @@ def partition_name(scope: str, number: int) -> str:
     return f"{scope}-{number:02d}"
 
 
+@functools.lru_cache(100_000)
 def partition_of(scope: str, routing_id: str, count: int) -> str:
     """The partition of `scope` that a routing id belongs to; `count` never changes."""
-    return partition_name(scope, zlib.crc32(routing_id.encode()) % count)
+    return partitions_of(scope, count)[zlib.crc32(routing_id.encode()) % count]
 
 
-def partitions_of(scope: str, count: int) -> list[str]:
-    return [partition_name(scope, number) for number in range(count)]
+@functools.cache
+def partitions_of(scope: str, count: int) -> tuple[str, ...]:
+    return tuple(partition_name(scope, number) for number in range(count))
 
 
 def scope_of(partition: str) -> str:
@@ -34,3 +37,32 @@ def scope_of(partition: str) -> str:
 def fixture_of(market_id: str) -> str:
     """The fixture a market belongs to: market ids are `<fixture id>:<market key>`."""
     return market_id.rpartition(":")[0]
+
+
+def shard_name(scope: str, number: int) -> str:
+    """Such as `shard-gb-0`: a shard that was started for one scope."""
+    return f"shard-{scope}-{number}"
+
+
+def spare_name(number: int) -> str:
+    """Such as `spare-0`: a shard without a scope, until it stands in for one that died."""
+    return f"spare-{number}"
+
+
+def home_of(shard: str) -> str:
+    """The scope that a shard was started for; empty for a spare."""
+    return shard.removeprefix("shard-").rpartition("-")[0] if is_shard(shard) else ""
+
+
+def is_shard(name: str) -> bool:
+    """Whether it is the name of a shard with a home."""
+    return name.startswith("shard-")
+
+
+def is_any_shard(name: str) -> bool:
+    """Whether it is the name of a shard or of a spare."""
+    return is_shard(name) or name.startswith("spare-")
+
+
+def number_of(shard: str) -> int:
+    return int(shard.rpartition("-")[2])

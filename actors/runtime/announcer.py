@@ -8,7 +8,10 @@ dropped when Valkey does not keep up.
 from __future__ import annotations
 
 import asyncio
+import enum
+import functools
 from collections import deque
+from typing import Any
 
 import structlog
 from redis.asyncio import Redis
@@ -81,18 +84,39 @@ class ValkeyAnnouncer:
 
 def _by_channel(notice: Notice) -> dict[str, list[AnyEvent]]:
     """The events of a notice, by where they are published; some go nowhere."""
+    scope = scope_of(notice.partition)
     channels: dict[str, list[AnyEvent]] = {}
     for event in notice.events:
-        for channel in _channels_of(event, scope_of(notice.partition)):
+        for channel in _channels_of(_audience_of(type(event)), event, scope):
             channels.setdefault(channel, []).append(event)
     return channels
 
 
-def _channels_of(event: Event, scope: str) -> tuple[str, ...]:
-    if isinstance(event, FixtureCreated | PhaseChanged):
-        return fixture_channel(event.fixture_id), LOBBY
-    if isinstance(event, FixtureEvent | MarketEvent):
-        return (fixture_channel(event.fixture_id),)
-    if isinstance(event, WalletEvent | BetEvent | PlayerRegistered):
+def _channels_of(audience: Audience, event: Any, scope: str) -> tuple[str, ...]:
+    if audience is Audience.PLAYER:
         return (player_channel(scope, event.player_id),)
+    if audience is Audience.FIXTURE:
+        return (fixture_channel(event.fixture_id),)
+    if audience is Audience.LOBBY:
+        return fixture_channel(event.fixture_id), LOBBY
     return ()
+
+
+class Audience(enum.Enum):
+    NOBODY = enum.auto()
+    PLAYER = enum.auto()
+    FIXTURE = enum.auto()
+    LOBBY = enum.auto()
+    """Who follows the fixture, and who follows the list of fixtures."""
+
+
+@functools.cache
+def _audience_of(kind: type[Event]) -> Audience:
+    # Kept by type: what an event is a kind of takes longer to find out than to publish it.
+    if issubclass(kind, FixtureCreated | PhaseChanged):
+        return Audience.LOBBY
+    if issubclass(kind, FixtureEvent | MarketEvent):
+        return Audience.FIXTURE
+    if issubclass(kind, WalletEvent | BetEvent | PlayerRegistered):
+        return Audience.PLAYER
+    return Audience.NOBODY

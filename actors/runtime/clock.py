@@ -24,7 +24,9 @@ class WallClock:
         self._latest_ms = 0
 
     def now_ms(self) -> int:
-        self._latest_ms = max(self._latest_ms, now_ms())
+        now = time.time_ns() // 1_000_000
+        if now > self._latest_ms:
+            self._latest_ms = now
         return self._latest_ms
 
     async def sleep(self, seconds: float) -> None:

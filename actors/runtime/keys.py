@@ -10,6 +10,7 @@ from typing import Any
 import msgspec
 
 _encoder = msgspec.msgpack.Encoder()
+_EMPTY = array("Q")
 
 
 def fingerprint(name: str, fields: Any) -> bytes:
@@ -32,8 +33,8 @@ class KeySet:
     __slots__ = ("_hashes",)
 
     def __init__(self, packed: bytes = b"") -> None:
-        self._hashes = array("Q")
-        self._hashes.frombytes(packed)
+        # Most actors never have a key: they share one empty array.
+        self._hashes = array("Q", packed) if packed else _EMPTY
 
     def __contains__(self, key_hash: int) -> bool:
         at = bisect_left(self._hashes, key_hash)
@@ -45,6 +46,8 @@ class KeySet:
     def add(self, key_hash: int) -> None:
         at = bisect_left(self._hashes, key_hash)
         if at == len(self._hashes) or self._hashes[at] != key_hash:
+            if self._hashes is _EMPTY:
+                self._hashes = array("Q")
             self._hashes.insert(at, key_hash)
 
     def packed(self) -> bytes:

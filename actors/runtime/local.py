@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from actors.bet import BetPlaced, BetSettled, SettlementReversed
@@ -40,13 +40,13 @@ class FoldedBet:
         self.selection_id = placed.legs[0].selection_id
         self.odds = placed.legs[0].odds
         self.stake_minor = placed.stake.minor
-        self.version = 0
+        self.result_version = 0
 
 
 class FoldedLedger:
     """A licence's ledger as far as settlement and keeper read it, folded from the journal."""
 
-    def __init__(self, journal: Journal, partitions: list[str]) -> None:
+    def __init__(self, journal: Journal, partitions: Sequence[str]) -> None:
         self.journal = journal
         self.partitions = partitions
 
@@ -67,24 +67,21 @@ class FoldedLedger:
                         if isinstance(event, BetPlaced):
                             bets[event.bet_id] = FoldedBet(event)
                         elif isinstance(event, BetSettled):
-                            bets[event.bet_id].version = event.version
+                            bets[event.bet_id].result_version = event.version
                         elif isinstance(event, SettlementReversed):
-                            bets[event.bet_id].version = 0
+                            bets[event.bet_id].result_version = 0
         return positions, bets
 
     async def bets_to_settle(
-        self, market_id: str, selection_id: str, version: int, limit: int, after: str
+        self, market_id: str, first: str, last: str, after: tuple[str, str], limit: int
     ) -> list[FoldedBet]:
         _, bets = await self._bets()
-        found = [
-            bet
+        found = {
+            (bet.selection_id, bet.bet_id): bet
             for bet in bets.values()
-            if bet.market_id == market_id
-            and bet.selection_id == selection_id
-            and bet.version < version
-            and bet.bet_id > after
-        ]
-        return sorted(found, key=lambda bet: bet.bet_id)[:limit]
+            if bet.market_id == market_id and first <= bet.selection_id <= last
+        }
+        return [found[place] for place in sorted(found) if place > after][:limit]
 
     async def liabilities(
         self, market_ids: list[str]
@@ -92,7 +89,7 @@ class FoldedLedger:
         positions, bets = await self._bets()
         lines: dict[str, dict[str, Line]] = {}
         for bet in bets.values():
-            if bet.market_id in market_ids and not bet.version:
+            if bet.market_id in market_ids and not bet.result_version:
                 line = lines.setdefault(bet.market_id, {}).setdefault(bet.selection_id, Line())
                 line.add(bet.stake_minor, bet.odds)
         return positions, lines
@@ -183,11 +180,7 @@ class LocalCluster:
 
     def kill_shard(self, name: str) -> None:
         """What was not durable is gone, and whoever waited is told so."""
-        shard = self.transport.shards.pop(name)
-        shard.draining = True
-        shard._flusher.cancel()
-        for partition in shard.partitions.values():
-            partition.fail(f"{name} was killed")
+        self.transport.shards.pop(name).die(f"{name} was killed")
         keeper = self._keepers.pop(name, None)
         if keeper:
             keeper.cancel()

@@ -8,14 +8,13 @@ partition is dropped and opened again from the journal.
 
 from __future__ import annotations
 
-import asyncio
 from collections import Counter, OrderedDict
 from collections.abc import Iterable, Iterator
 from typing import Any
 
 import msgspec
 
-from actors.base import Command, Event, Refused
+from actors.base import Command, Event, Refused, Several
 from actors.entries import (
     KINDS,
     AnyEvent,
@@ -25,7 +24,6 @@ from actors.entries import (
     decode_entries,
     encode_entries,
 )
-from actors.errors import Unavailable
 from actors.runtime.clock import Clock
 from actors.runtime.keys import KeySet, hash_of
 from actors.runtime.wire import Item, Reply, Status
@@ -73,19 +71,38 @@ class Seat:
 
 
 class Remembered(msgspec.Struct, frozen=True):
-    """The first answer under a key."""
+    """The first answer under a key, and the block that it is in."""
 
     fingerprint: bytes
     answer: AnyEvent
+    seq: int
+    """Of one that was looked up: the end of the chain then, since its own is not known."""
 
 
 class Sealed(msgspec.Struct, frozen=True):
-    """A block on its way to the journal, who waits for it, and what to tell the world after."""
+    """A block on its way to the journal, what is in it, and the snapshots taken with it."""
 
     block: Block
     entries: list[Entry]
-    done: asyncio.Future[int]
     snapshots: list[Snapshot]
+
+
+class Packed(msgspec.Struct, frozen=True, array_like=True):
+    """A partition at rest, for its next owner: what is in memory and in no snapshot."""
+
+    head: Head
+    """Everything in memory is durable in this block."""
+    opened_at_ms: int
+    dirty_since_ms: int
+    dirty: list[str]
+    """Actors that have changed since their snapshots."""
+    seats: list[Snapshot]
+    """Those, and the ones with something that no snapshot has."""
+    unsaved: dict[str, bytes]
+    """That something, by the actor's address."""
+
+
+_packed_decoder = msgspec.msgpack.Decoder(Packed)
 
 
 class Partition:
@@ -103,7 +120,8 @@ class Partition:
         self.saving: set[str] = set()
         self.loading: Counter[str] = Counter()
         self.failed: str | None = None
-        self._opened_done: asyncio.Future[int] = _future()
+        self.asked = 0
+        """Messages decided here, for those who watch the load."""
         self._in_flight: Sealed | None = None
         self._recent: OrderedDict[tuple[str, str], Remembered] = OrderedDict()
         # Apart from those, which they must not push out before they are durable.
@@ -114,14 +132,21 @@ class Partition:
     # Opening
 
     @classmethod
-    async def open(cls, name: str, journal: Journal, shard: str, clock: Clock) -> Partition:
+    async def open(
+        cls, name: str, journal: Journal, shard: str, clock: Clock, packed: bytes = b""
+    ) -> Partition:
         """Fence off the former owner, then bring back what is not in a snapshot.
+
+        With what the former owner has packed there is nothing to replay, and books need not be
+        read from the ledger; unless somebody has written since.
 
         Raises `JournalUnavailable` when the journal can't be reached or somebody else keeps
         opening the partition, and `BrokenChain` when its blocks were tampered with.
         """
         self = cls(name, journal)
-        self.head = await self._fence(shard, clock.now_ms())
+        before, self.head = await self._fence(shard, clock.now_ms())
+        if packed and self._unpack(packed, before):
+            return self
         # Only now: until the fence was there, the former owner may have granted holds.
         self.opened_at_ms = self.dirty_since_ms = clock.now_ms()
         # The former owner can append no more, but the last snapshots it took may be saved while
@@ -132,14 +157,15 @@ class Partition:
             seat.actor.woke()
         return self
 
-    async def _fence(self, shard: str, now_ms: int) -> Head:
+    async def _fence(self, shard: str, now_ms: int) -> tuple[Head, Head]:
+        """The end of the chain before and after our block."""
         opened = Entry("partition", "", b"", now_ms, (Opened(now_ms, shard),))
         body = encode_entries([opened])
         for _ in range(OPEN_ATTEMPTS):
             head = await self.journal.head(self.name)
             block = seal(self.name, head, now_ms, 1, body)
             if self.name in await self.journal.append([block]):
-                return block.head
+                return head, block.head
         raise JournalUnavailable(f"{self.name}: another owner keeps writing")
 
     async def _replay_after(self, checkpoint: int) -> bool:
@@ -155,28 +181,28 @@ class Partition:
             if not blocks:
                 raise JournalUnavailable(f"{self.name}: block {position + 1} can't be read")
             entries = self._entries_of(blocks, previous)
-            await self._load({ref for entry in entries for ref in _touched(entry)})
+            await self._load({ref for _, entry in entries for ref in _touched(entry)})
             if await self.journal.checkpoint(self.name) != checkpoint:
                 return False
-            for entry in entries:
-                self._apply(entry)
+            for seq, entry in entries:
+                self._apply(entry, seq)
             previous = blocks[-1].head
             position = previous.seq
         return True
 
-    def _entries_of(self, blocks: list[Block], previous: Head | None) -> list[Entry]:
-        decoded: list[Entry] = []
+    def _entries_of(self, blocks: list[Block], previous: Head | None) -> list[tuple[int, Entry]]:
+        """Each with the block that it is in."""
+        decoded: list[tuple[int, Entry]] = []
         for block in blocks:
             previous = check(previous or Head(block.seq - 1, block.prev_hash), block)
-            decoded += decode_entries(block.body)
+            decoded += [(block.seq, entry) for entry in decode_entries(block.body)]
         return decoded
 
     # Bringing actors into memory
 
     def missing(self, item: Item) -> bool:
         """Whether `bring` has something to do before the item can be decided."""
-        cast = item.message.cast()
-        return any(ref not in self.seats for ref in cast) or self._unsure(item, cast[0])
+        return self._stage(item, item.message.cast()) is None
 
     async def bring(self, items: Iterable[Item]) -> None:
         """Load whatever of the items' casts is not in memory, and look up keys seen before."""
@@ -191,7 +217,9 @@ class Partition:
                     self._absent[owner, item.key] = forgotten
                 else:
                     answer = _event_decoder.decode(first.answer)
-                    self._looked_up[owner, item.key] = Remembered(first.fingerprint, answer)
+                    self._looked_up[owner, item.key] = Remembered(
+                        first.fingerprint, answer, self.head.seq
+                    )
                     if len(self._looked_up) > RECENT_ANSWERS:
                         self._looked_up.popitem(last=False)
 
@@ -214,7 +242,7 @@ class Partition:
         self.loading.update(refs)
         try:
             snapshots = await self.journal.snapshots(self.name, refs)
-            for ref in refs:
+            for ref in sorted(refs):  # who is to leave memory first must not be left to hashing
                 if ref not in self.seats:
                     snapshot = snapshots.get(ref)
                     self.seats[ref] = Seat.restored(snapshot) if snapshot else Seat.blank(ref)
@@ -224,34 +252,68 @@ class Partition:
 
     # Deciding
 
-    def decide(self, item: Item, now_ms: int) -> Reply:
-        """Answer one item; its cast is on stage. The reply may leave once `durable` says so."""
+    def decide(self, item: Item, now_ms: int) -> Reply | None:
+        """Answer one item, or None if `bring` has to come first.
+
+        The reply says in its `block_seq` what it rests on: it may leave once `head` is there.
+        """
         message = item.message
-        seats = [self.seats[ref] for ref in message.cast()]
-        for ref in message.cast():
+        cast = message.cast()
+        seats = self._stage(item, cast)
+        if seats is None:
+            return None
+        self.asked += 1
+        for ref in cast:
             self.seats.move_to_end(ref)
+        if isinstance(message, Several):
+            return self._decide_each(message, item.by, now_ms)
         if not isinstance(message, Command):
             answer = message.answer(now_ms, *[seat.actor for seat in seats])
-            return Reply(Status.ANSWERED, 0, answer)
-        owner = message.cast()[0]
+            return Reply(Status.ANSWERED, self.tip, answer)
+        owner = cast[0]
         if item.key:
             first = self._first(owner, item.key)
             if first is not None:
                 if first.fingerprint != item.fingerprint:
                     return Reply(Status.KEY_REUSED)
-                return Reply(Status.ANSWERED, 0, first.answer)
+                # Its own block: a market counts a bet by where it is, however often it is told.
+                return Reply(Status.ANSWERED, first.seq, first.answer)
         if len(self.entries) >= MAX_WAITING:
             return Reply(Status.OVERLOADED)
         decision = message.decide(now_ms, *[seat.actor for seat in seats])
         events: tuple[Any, ...] = decision if isinstance(decision, tuple) else (decision,)
         if not item.key and isinstance(events[0], Refused):
-            return Reply(Status.ANSWERED, 0, events[0])  # nothing to keep: it is safe to repeat
+            return Reply(Status.ANSWERED, self.tip, events[0])  # safe to repeat: nothing to keep
         entry = Entry(owner, item.key, item.fingerprint, now_ms, events, item.by)
-        self._apply(entry)
         self.entries.append(entry)
-        return Reply(Status.ANSWERED, 0, answer_of(entry))
+        self._apply(entry, self.tip)
+        return Reply(Status.ANSWERED, self.tip, events[-1])
 
-    def _apply(self, entry: Entry) -> None:
+    def _decide_each(self, several: Several, by: str, now_ms: int) -> Reply:
+        """Decide commands that travel together, one after the other."""
+        if len(self.entries) >= MAX_WAITING:
+            return Reply(Status.OVERLOADED)
+        answers = []
+        for command in several.each():
+            cast = command.cast()
+            decision = command.decide(now_ms, *[self.seats[ref].actor for ref in cast])
+            events: tuple[Any, ...] = decision if isinstance(decision, tuple) else (decision,)
+            answers.append(events[-1])
+            if not isinstance(events[0], Refused):
+                entry = Entry(cast[0], "", b"", now_ms, events, by)
+                self.entries.append(entry)
+                self._apply(entry, self.tip)
+        return Reply(Status.ANSWERED, self.tip, several.sum_up(answers))
+
+    def _stage(self, item: Item, cast: tuple[str, ...]) -> list[Seat] | None:
+        """The cast in memory, with the item's key looked up; None if something is missing."""
+        try:
+            seats = [self.seats[ref] for ref in cast]
+        except KeyError:
+            return None
+        return None if item.key and self._unsure(item, cast[0]) else seats
+
+    def _apply(self, entry: Entry, seq: int) -> None:
         for event in entry.events:
             cast = event.cast()
             event.apply(*[self._seat_for(ref, event).actor for ref in cast])
@@ -259,7 +321,8 @@ class Partition:
         if entry.key:
             self.seats[entry.owner].keys.add(hash_of(entry.key))
             self.dirty.add(entry.owner)
-            self._remember(entry.owner, entry.key, Remembered(entry.fingerprint, answer_of(entry)))
+            first = Remembered(entry.fingerprint, answer_of(entry), seq)
+            self._remember(entry.owner, entry.key, first)
 
     def _seat_for(self, ref: str, event: Event) -> Seat:
         seat = self.seats.get(ref)
@@ -282,14 +345,15 @@ class Partition:
 
     # Becoming durable
 
-    def durable(self) -> asyncio.Future[int] | None:
-        """What an answer given now has to wait for; None when all it rests on is durable.
+    @property
+    def tip(self) -> int:
+        """The block that an answer given now rests on: it is durable once `head` is there."""
+        return self.head.seq + (self._in_flight is not None) + bool(self.entries)
 
-        The result is the `seq` of the block; `Unavailable` is raised when it was not committed.
-        """
-        if self.entries:
-            return self._opened_done
-        return self._in_flight.done if self._in_flight else None
+    @property
+    def at_rest(self) -> bool:
+        """Whether everything in memory is durable."""
+        return not self.entries and self._in_flight is None
 
     @property
     def wants_flush(self) -> bool:
@@ -308,27 +372,20 @@ class Partition:
             self.saving = self.dirty
             self.dirty = set()
             self.dirty_since_ms = now_ms
-        self._in_flight = Sealed(block, self.entries, self._opened_done, snapshots)
+        self._in_flight = Sealed(block, self.entries, snapshots)
         self.entries = []
-        self._opened_done = _future()
         return self._in_flight
 
     def committed(self, sealed: Sealed) -> None:
-        """The block is in the journal: let the answers go."""
+        """The block is in the journal: the answers that rest on it may go."""
         self.head = sealed.block.head
         self._in_flight = None
-        sealed.done.set_result(sealed.block.seq)
 
     def fail(self, why: str) -> None:
-        """Drop everything. Whoever waits is told that the outcome is not known."""
-        if self.failed is not None:
-            return
-        self.failed = why
-        for done in (self._opened_done, self._in_flight.done if self._in_flight else None):
-            if done is not None and not done.done():
-                done.set_exception(Unavailable(why))
-                done.exception()  # waited for or not: it is not an unhandled error
-        self.seats.clear()
+        """Drop everything. What rests on more than `head` is lost, or not known."""
+        if self.failed is None:
+            self.failed = why
+            self.seats.clear()
 
     # Leaving memory
 
@@ -362,6 +419,45 @@ class Partition:
                 gone += 1
         return gone
 
+    # Moving to another shard
+
+    def pack(self) -> bytes:
+        """Take down what is in memory only. It is at rest, and no snapshot is being saved."""
+        assert self.at_rest
+        assert not self.saving
+        unsaved = {ref: seat.actor.unsaved() for ref, seat in self.seats.items()}
+        unsaved = {ref: body for ref, body in unsaved.items() if body}
+        seq = self.head.seq
+        seats = [self.seats[ref].snapshot(ref, seq) for ref in sorted(self.dirty | set(unsaved))]
+        return _encoder.encode(
+            Packed(
+                self.head,
+                self.opened_at_ms,
+                self.dirty_since_ms,
+                sorted(self.dirty),
+                seats,
+                unsaved,
+            )
+        )
+
+    def _unpack(self, body: bytes, before: Head) -> bool:
+        """Whether it was packed at the block `before` our own: then everything is there."""
+        packed = _packed_decoder.decode(body)
+        if packed.head != before:
+            return False
+        for snapshot in packed.seats:
+            seat = self.seats[snapshot.ref] = Seat.restored(snapshot)
+            unsaved = packed.unsaved.get(snapshot.ref)
+            if unsaved:
+                seat.actor.regain(unsaved)
+            else:
+                seat.actor.woke()
+        self.dirty = set(packed.dirty)
+        self.dirty_since_ms = packed.dirty_since_ms
+        # The holds that are waited for are those from before the former owner opened it.
+        self.opened_at_ms = packed.opened_at_ms
+        return True
+
     def actors(self, kind: str) -> Iterator[Any]:
         """Those of one kind that are in memory."""
         prefix = kind + "/"
@@ -373,7 +469,3 @@ def _touched(entry: Entry) -> Iterator[str]:
         yield from event.cast()
     if entry.key:
         yield entry.owner
-
-
-def _future() -> asyncio.Future[int]:
-    return asyncio.get_running_loop().create_future()

@@ -55,6 +55,7 @@ AnyView = (
     | wallet.WalletView
     | wallet.PaymentView
     | bet.BetView
+    | bet.SettledBets
     | bet.HoldFate
     | fixture.FixtureView
     | market.Held
@@ -64,7 +65,7 @@ AnyView = (
     | market.Exposure
 )
 
-AnyMessage = AnyCommand | AnyQuestion
+AnyMessage = AnyCommand | AnyQuestion | bet.SettleBets
 AnyReply = AnyEvent | AnyView
 
 

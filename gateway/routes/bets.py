@@ -56,7 +56,8 @@ ROUTES = [
         status=201,
         auth=Auth.PLAYER,
         keyed=True,
-        codes=PLACING_CODES,
+        codes=(*PLACING_CODES, "rate_limited"),
+        express=True,
     ),
     Route(
         method="GET",

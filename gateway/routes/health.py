@@ -21,6 +21,8 @@ async def ready(call: Call) -> web.Response:
 async def figures(call: Call) -> web.Response:
     services = call.services
     services.metrics.lags(await services.readiness.lags())
+    services.metrics.elsewhere.settled = await services.readiness.settled()
+    services.metrics.elsewhere.cluster = await services.readiness.shards()
     return web.Response(
         body=services.metrics.text(), headers={"Content-Type": metrics.CONTENT_TYPE}
     )

@@ -30,7 +30,7 @@ from actors.runtime.addresses import BOOK, fixture_of
 from actors.runtime.keys import fingerprint
 from gateway import api, keys
 from gateway.fixtures import fixture_json, market_json, result_json
-from gateway.http import Auth, Call, Route, T, granted
+from gateway.http import MAX_LARGE_BODY, Auth, Call, Route, T, granted
 from gateway.problems import Problem
 
 STAFF = "staff"
@@ -217,6 +217,7 @@ def _staff(
         body=body,
         reply=reply,
         auth=Auth.STAFF,
+        max_body=MAX_LARGE_BODY,
         keyed=True,
         codes=codes,
         **more,

@@ -93,6 +93,7 @@ ROUTES = [
         reply=api.Wallet,
         auth=Auth.PLAYER,
         codes=(Reason.UNKNOWN_PLAYER,),
+        express=True,
     ),
     Route(
         method="GET",

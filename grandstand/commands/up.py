@@ -26,6 +26,9 @@ from jurisdictions import licence
 
 log = structlog.get_logger()
 
+WATCH_S = 0.2
+"""How often the platform is looked after."""
+
 
 def up() -> None:
     """Start the platform here: servers, actors, gateways, and a demonstration.
@@ -76,7 +79,7 @@ def _run(chosen: Settings, folder: Path) -> None:
             raise
     if not stop.is_set():
         _welcome(platform, chosen, folder, time.monotonic() - started)
-    while not stop.wait(1.0):
+    while not stop.wait(WATCH_S):
         try:
             platform.watch()
         except Exception as failure:

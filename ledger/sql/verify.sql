@@ -14,8 +14,7 @@ select name from journal.scope
 -- How much there is to look at in the checks below.
 select
     (select count(*) from account) as accounts,
-    (select count(*) from transfer) as transfers,
-    (select count(*) from posting) as postings,
+    (select 2 * count(*) from transfer) as postings,
     (select count(distinct currency) from account) as currencies
 
 -- name: partitions
@@ -91,28 +90,6 @@ where
     or balance_before_minor <> balance_left
     or balance_after_minor <> balance_before_minor + amount_minor
 
--- name: one_sided_transfers
--- A transfer's two postings are found by its place; what is on one side only is a fault.
-select
-    partition || ' block ' || seq || ' transfer ' || number || ': '
-    || coalesce(expected, 'no transfer') || ', posted as ' || coalesce(posted, 'nothing')
-from (
-    select
-        partition, seq, number,
-        debit || ' ' || -amount_minor || ' ' || currency || ', '
-        || credit || ' ' || amount_minor || ' ' || currency as expected
-    from transfer
-) as wanted
-full join (
-    select
-        partition, seq, number,
-        string_agg(account || ' ' || amount_minor || ' ' || currency, ', ' order by amount_minor)
-            as posted
-    from posting
-    group by partition, seq, number
-) as found using (partition, seq, number)
-where expected is distinct from posted
-
 -- name: accounts_out_of_bounds
 select account || ' is at ' || balance_minor || ' ' || currency
 from account
@@ -138,6 +115,24 @@ full join (select partition, count(*) as entries from audit group by partition) 
     using (partition)
 full join (select partition, count(*) as answers from answer group by partition) as answered
     using (partition)
+
+-- name: audit
+select seq, number, owner, by, at_ms, events
+from audit
+where seq = any($1::bigint[]) and partition = $2
+order by seq, number
+
+-- name: answers
+select owner, key, fingerprint, answer
+from answer
+where owner = any($1::text[]) and partition = $2
+order by owner, key
+
+-- name: price_changes
+select market_id, odds_version, selection_id, odds, at_ms
+from price_change
+where market_id = any($1::text[])
+order by market_id, odds_version, selection_id
 
 -- name: wallets
 -- A wallet that no money has ever reached has no account.
@@ -202,6 +197,9 @@ select market_id, selection_id, bets, stakes_minor, liability_minor from exposur
 -- name: totals
 -- Rows that no actor of the journal has would not be asked for by any of the above.
 select
+    (select count(*) from audit) as audit,
+    (select count(*) from answer) as answers,
+    (select count(*) from price_change) as price_changes,
     (select count(*) from bet) as bets,
     (select count(*) from leg) as legs,
     (select count(*) from player) as players,

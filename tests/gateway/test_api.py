@@ -169,6 +169,10 @@ async def test_health_pages_and_figures(desk: Desk) -> None:
     for scope in ("book", "gb"):
         assert f'grandstand_ledger_lag_blocks{{scope="{scope}"}} ' in figures
         assert f'grandstand_ledger_lag_ms{{scope="{scope}"}} ' in figures
+    assert 'grandstand_shards{scope="gb"} 2.0' in figures
+    assert 'grandstand_partitions{shard="shard-book-1"} 2.0' in figures
+    assert 'grandstand_lane_depth{shard="shard-book-0"} ' in figures
+    assert "grandstand_settled_bets" not in figures  # nobody was asked
     for path, content in (("/", b"<!doctype html>"), ("/docs", b"Grandstand API")):
         page = await desk.get(path)
         assert page.status == 200
@@ -196,7 +200,48 @@ async def test_the_lag_of_a_ledger_that_does_not_answer_is_not_shown(
     services.metrics.lags(await services.readiness.lags())
     figures = services.metrics.text().decode()
     assert 'grandstand_ledger_lag_ms{scope="gb"} ' in figures
-    assert 'scope="book"' not in figures
+    assert 'lag_ms{scope="book"}' not in figures
+
+
+async def test_what_was_settled_is_asked_of_the_settlement(backend: Backend) -> None:
+    readiness = backend.gateway().services.readiness
+    asked = 0
+
+    async def status() -> dict[str, int]:
+        nonlocal asked
+        asked += 1
+        if asked > 1:
+            raise OSError("gone")
+        return {"settled": 7, "payout_minor": 700}
+
+    readiness.ask_settlement = status
+    metrics = readiness.services.metrics
+    metrics.elsewhere.settled = await readiness.settled()
+    assert await readiness.settled() == {"settled": 7, "payout_minor": 700}
+    assert asked == 1
+    figures = metrics.text().decode()
+    assert "grandstand_settled_bets_total 7.0" in figures
+    assert "grandstand_settled_payout_minor_total 700.0" in figures
+    readiness._settled._asked_at -= 10
+    assert await readiness.settled() == {}
+
+
+async def test_a_market_of_twenty_thousand_selections(desk: Desk) -> None:
+    fixture_id = await desk.fixture()
+    path = f"/v1/staff/fixtures/{fixture_id}/markets"
+    many = [{"selection_id": f"s{n}", "name": f"Number {n}", "odds": 50_000} for n in range(20_001)]
+    market = {"market_key": "many", "name": "Many", "kind": "win", "selections": many}
+    (await desk.staff.post(path, market)).problem(400, "invalid_request")
+    market["selections"] = many[:-1]
+    opened = await desk.staff.post(path, market)
+    assert len(opened["selections"]) == 20_000
+    prices = {f"s{n}": 60_000 for n in range(20_000)}
+    assert len((await desk.prices(f"{fixture_id}:many", **prices))["odds"]) == 20_000
+    huge = {**market, "name": "x" * 5_000_000}
+    problem = (await desk.staff.post(path, huge)).problem(413, "body_too_large")
+    assert str(4 * 1024 * 1024) in problem["detail"]
+    # Nobody else may send as much.
+    (await desk.post("/v1/players", huge)).problem(413, "body_too_large")
 
 
 async def test_a_list_that_is_behind_says_so(backend: Backend, desk: Desk) -> None:
@@ -224,10 +269,32 @@ async def test_gateways_share_a_port_and_know_each_others_sessions(
         assert await there.cash() == 10_000
         await there.ask("DELETE", "/v1/sessions/current")
 
-        # The broadcast beats the second for which the first gateway would believe its cache.
+        # The broadcast beats the seconds for which the first gateway would believe its cache.
         async def is_over() -> bool:
             return (await player.get("/v1/me")).status == 401
 
         await until(is_over, "the first gateway heard of it", timeout_s=0.8)
     finally:
         await other.drain(1)
+
+
+async def test_how_the_shards_are_is_asked_of_the_controller(backend: Backend) -> None:
+    readiness = backend.gateway().services.readiness
+
+    async def figures() -> dict[str, dict[str, float]]:
+        return {
+            "cpu": {"shard-gb-0": 0.5},
+            "waiting": {"shard-gb-0": 3.0},
+            "all": {"spares": 1.0, "moves": 4.0},
+            "new": {"shard-gb-0": 1.0},
+        }
+
+    readiness.ask_controller = figures
+    metrics = readiness.services.metrics
+    metrics.elsewhere.cluster = await readiness.shards()
+    text = metrics.text().decode()
+    assert 'grandstand_shard_cpu{shard="shard-gb-0"} 0.5' in text
+    assert 'grandstand_shard_waiting{shard="shard-gb-0"} 3.0' in text
+    assert "grandstand_spares 1.0" in text
+    assert "grandstand_moves_total 4.0" in text
+    assert "grandstand_shard_new" not in text

@@ -9,7 +9,8 @@ import pytest
 from yarl import URL
 
 from actors.base import Reason
-from gateway.problems import KINDS
+from gateway.limits import Pace
+from gateway.problems import KINDS, Problem
 from gateway.settings import GatewaySettings
 from tests.gateway.backend import STAFF_TOKEN, Backend
 from tests.gateway.desk import PASSWORD, Desk, payment, registration, slip
@@ -305,6 +306,46 @@ async def test_too_many_attempts(backend: Backend, http: Any) -> None:
         await gateway.drain(1)
 
 
+async def test_a_player_who_bets_too_fast(backend: Backend, http: Any) -> None:
+    gateway = backend.gateway(bets_per_minute=3)
+    await gateway.start()
+    try:
+        desk = Desk(http, await gateway.port())
+        market_id = await desk.market()
+        player, other = await desk.player(), await desk.player()
+        bets = [slip(market_id)] * 3 + [slip("none:none")]
+        answers = [await player.post(BETS, bet) for bet in bets]
+        assert [answer.status for answer in answers] == [201, 201, 201, 429]
+        answers[-1].problem(429, "rate_limited")
+        assert 15 <= int(answers[-1].headers["Retry-After"]) <= 20
+        socket = await player.stream(logged_in=True)
+        refused = await socket.ask("bet", key="k", bet=slip(market_id))
+        assert refused["problem"]["code"] == "rate_limited"
+        assert 15 <= refused["problem"]["retry_after_s"] <= 20
+        await socket.close()
+        assert (await other.post(BETS, slip(market_id))).status == 201
+        assert await player.cash() == 10_000 - 3 * 500
+    finally:
+        await gateway.drain(1)
+
+
+def test_a_pace_comes_back_with_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    pace = Pace(60)
+    for _ in range(60):
+        pace.check("ann", 1_000_000)
+    for now_ms, wait_s in ((1_000_000, 1), (1_000_999, 1)):
+        with pytest.raises(Problem) as refused:
+            pace.check("ann", now_ms)
+        assert refused.value.headers["Retry-After"] == str(wait_s)
+    pace.check("ann", 1_001_000)
+    monkeypatch.setattr("gateway.limits.MAX_PACED", 2)
+    pace.check("ben", 1_001_000)
+    pace.check("cyd", 1_001_000 + 2_000)  # ben is forgotten, ann is not
+    assert set(pace._ends) == {"ann", "cyd"}
+    for _ in range(1_000):
+        Pace(0).check("ann", 0)
+
+
 async def test_an_unexpected_failure_shows_nothing_of_itself(
     backend: Backend, http: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -333,6 +374,7 @@ def test_settings_that_are_no_good() -> None:
         ({"session_idle_s": 0}, "session_idle_s"),
         ({"attempts_per_address": 1}, "attempts_per_address"),
         ({"password_threads": 0}, "password_threads"),
+        ({"bets_per_minute": -1}, "bets_per_minute"),
     ):
         with pytest.raises(ValueError, match=named):
             GatewaySettings(**{**good, **change})  # type: ignore[arg-type]

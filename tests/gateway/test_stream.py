@@ -168,6 +168,9 @@ async def test_problems_are_answers(desk: Desk) -> None:
         '{"type":"ping","id":-1}',
         '{"type":"ping","id":1,"more":2}',
         '{"type":"shout","id":1}',
+        '{"type":"subscribe","id":1}',
+        '{"type":"subscribe","id":1,"markets":[]}',
+        '{"type":"subscribe","id":1,"markets":["a"]}',
         '{"type":"subscribe","id":1,"fixtures":[]}',
         '{"type":"subscribe","id":1,"fixtures":["a b"]}',
         '{"type":"subscribe","id":1,"fixtures":["a"],"from":{"a":-1}}',
@@ -206,7 +209,9 @@ async def test_logging_out_ends_ones_sockets(desk: Desk) -> None:
 async def test_a_slow_reader_gets_less_and_then_nothing(
     backend: Backend, http: aiohttp.ClientSession, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("gateway.stream.Outbox", lambda: Outbox(4, 20, 100_000))
+    monkeypatch.setattr(
+        "gateway.stream.Outbox", lambda encode: Outbox(4, 20, 100_000, encode=encode)
+    )
     gateway = backend.gateway()
     await gateway.start()
     try:
@@ -217,20 +222,14 @@ async def test_a_slow_reader_gets_less_and_then_nothing(
         await slow.ask("subscribe", fixtures=[fixture_id])
         seq = (await slow.next("snapshot"))["fixture"]["seq"]
         (stream,) = gateway.services.streams._streams
-        held = asyncio.Event()
-        send = stream._ws.send_frame
-
-        async def held_up(*arguments: Any) -> None:
-            await held.wait()
-            await send(*arguments)
-
-        monkeypatch.setattr(stream._ws, "send_frame", held_up)
+        # What the loop tells a protocol whose client does not read.
+        stream._connection.pause_writing()
         for odds in range(30):
             await desk.prices(market_id, home=26_000 + odds)
         (following,) = gateway.services.hub._fixtures.values()
         await until(lambda: following.fixture.seq == seq + 30, "all changes arrived")
         assert stream.queued <= 5
-        held.set()
+        stream._connection.resume_writing()
         known, odds = seq, 0
         while known < seq + 30:
             frame = await slow.next("prices")
@@ -238,7 +237,7 @@ async def test_a_slow_reader_gets_less_and_then_nothing(
             known, odds = frame["seq"], frame["odds"]["home"]
         assert odds == 26_029
         # What can't be conflated fills it up.
-        held.clear()
+        stream._connection.pause_writing()
         for _ in range(30):
             await desk.status(market_id, "open")
         await until(lambda: not len(gateway.services.streams), "the slow reader was given up")
@@ -323,7 +322,7 @@ async def test_a_fixture_that_never_stands_still(desk: Desk) -> None:
 async def test_draining(backend: Backend, http: aiohttp.ClientSession) -> None:
     gateway = backend.gateway(own_port=0)
     running = asyncio.create_task(gateway.run())
-    await until(lambda: bool(gateway._sites), "it listens")
+    await until(lambda: bool(gateway._listening), "it listens")
     desk = Desk(http, await gateway.port())
     market_id = await desk.market()
     player = await desk.player()
@@ -361,3 +360,192 @@ async def test_no_more_sockets_than_allowed(backend: Backend, http: aiohttp.Clie
         await first.close()
     finally:
         await gateway.drain(1)
+
+
+async def test_following_single_markets(desk: Desk) -> None:
+    fixture_id = await desk.fixture()
+    mine, other = [await desk.market(fixture_id, key) for key in ("mine", "other")]
+    socket = await desk.stream()
+    assert (await socket.ask("subscribe", markets=[mine]))["type"] == "ok"
+    snapshot = await socket.next()
+    assert (snapshot["type"], snapshot["market"]["market_id"]) == ("market_snapshot", mine)
+    known = snapshot["seq"]
+    assert known == (await desk.get(f"/v1/fixtures/{fixture_id}"))["seq"]
+    frames = []
+    for change in (
+        desk.prices(mine, home=26_000),
+        desk.prices(other, home=27_000),
+        desk.staff.post(f"/v1/staff/fixtures/{fixture_id}/phase", {"phase": "in_play"}),
+        desk.prices(mine, home=28_000),
+        desk.status(mine, "suspended"),
+        desk.result(mine, home="won", draw="lost", away="lost"),
+    ):
+        assert (await change).status < 300
+    for _ in range(5):
+        frame = await socket.next()
+        assert (frame["market_id"], frame["from_seq"]) == (mine, known + 1)
+        known = frame["seq"]
+        frames.append((frame["type"], known - snapshot["seq"]))
+    assert frames == [("prices", 1), ("prices", 4), ("status", 5), ("result", 6), ("settled", 7)]
+    # Who comes back gets what was missed, or nothing, or a snapshot.
+    returning = await desk.stream()
+    await returning.ask("subscribe", markets=[mine], **{"from": {mine: snapshot["seq"] + 1}})
+    missed = [await returning.next() for _ in range(4)]
+    assert [(one["type"], one["from_seq"], one["seq"]) for one in missed] == [
+        (kind, snapshot["seq"] + first, snapshot["seq"] + last)
+        for kind, first, last in (
+            ("prices", 2, 4),
+            ("status", 5, 5),
+            ("result", 6, 6),
+            ("settled", 7, 7),
+        )
+    ]
+    await returning.ask("subscribe", markets=[mine], **{"from": {mine: known}})
+    assert (await returning.ask("ping"))["type"] == "pong"
+    assert returning.pushed == []
+    await returning.ask("subscribe", markets=[mine], **{"from": {mine: known + 50}})
+    assert (await returning.next())["type"] == "market_snapshot"
+    # Who has the fixture has the market with it, once.
+    await returning.ask("subscribe", fixtures=[fixture_id], markets=[other])
+    assert (await returning.next())["type"] == "snapshot"
+    await desk.prices(other, home=29_000)
+    frame = await returning.next()
+    assert (frame["seq"], "from_seq" in frame) == (known + 1, False)
+    await returning.ask("unsubscribe", fixtures=[fixture_id])
+    await desk.prices(other, home=30_000)
+    assert (await returning.next())["from_seq"] == known + 2
+    await returning.ask("unsubscribe", markets=[mine, other])
+    await desk.prices(other, home=31_000)
+    assert (await returning.ask("ping"))["type"] == "pong"
+    assert returning.pushed == []
+    await socket.close()
+    await returning.close()
+
+
+async def test_single_markets_that_are_not_there(gateway: Gateway, desk: Desk) -> None:
+    market_id = await desk.market()
+    fixture_id = market_id.partition(":")[0]
+    socket = await desk.stream()
+    for markets, code, named in (
+        ([market_id, f"{fixture_id}:none"], "unknown_market", f"{fixture_id}:none"),
+        ([market_id, "none:none"], "unknown_fixture", "none"),
+    ):
+        problem = (await socket.ask("subscribe", markets=markets))["problem"]
+        assert problem["code"] == code
+        assert named in (problem.get("market_id"), problem.get("fixture_id"))
+    await until(lambda: fixture_id not in gateway.services.hub._fixtures, "nothing is followed")
+    many = [f"{fixture_id}:m{number}" for number in range(500)]
+    await socket.ask("subscribe", markets=[market_id])
+    problem = (await socket.ask("subscribe", markets=many))["problem"]
+    assert problem["code"] == "too_many_subscriptions"
+    await socket.close()
+
+
+async def test_a_lost_notice_is_made_good_for_single_markets(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    market_id = await desk.market()
+    socket = await desk.stream()
+    await socket.ask("subscribe", markets=[market_id])
+    await socket.next("market_snapshot")
+    monkeypatch.setattr(ValkeyAnnouncer, "announce", lambda self, notices: None)
+    await desk.prices(market_id, home=26_000)
+    monkeypatch.undo()
+    await desk.prices(market_id, home=27_000)
+    again = await socket.next("market_snapshot")
+    assert again["market"]["selections"][0]["odds"] == 27_000
+    await desk.prices(market_id, home=28_000)
+    assert (await socket.next())["from_seq"] == again["seq"] + 1
+    await socket.close()
+
+
+async def test_turns_that_take_long_tell_prices_once(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whoever follows the fixture or a market ends with the last prices, and misses nothing."""
+    monkeypatch.setattr("gateway.push.PAUSES", 10_000)
+    fixture_id = await desk.fixture()
+    markets = [await desk.market(fixture_id, f"m{number}") for number in range(3)]
+    everything, single = await desk.stream(), await desk.stream()
+    await everything.ask("subscribe", fixtures=[fixture_id])
+    await single.ask("subscribe", markets=[markets[0]])
+    known = {everything: (await everything.next("snapshot"))["fixture"]["seq"]}
+    known[single] = (await single.next("market_snapshot"))["seq"]
+    last = known[everything] + 60
+    for number in range(20):
+        await asyncio.gather(*(desk.prices(one, home=26_000 + number) for one in markets))
+    told = {everything: 0, single: 0}
+    odds: dict[tuple[Socket, str], int] = {}
+    for socket, end in ((everything, last), (single, last - 2)):
+        while known[socket] < end:
+            frame = await socket.next("prices")
+            assert frame.get("from_seq", frame["seq"]) == known[socket] + 1
+            known[socket] = frame["seq"]
+            odds[socket, frame["market_id"]] = frame["odds"]["home"]
+            told[socket] += 1
+    assert set(odds.values()) == {26_019}
+    assert told[everything] < 60
+    assert told[single] < 20
+    await everything.close()
+    await single.close()
+
+
+async def test_a_silent_client_is_asked_and_then_given_up(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name, seconds in (("SWEEP_S", 0.05), ("HEARTBEAT_S", 0.2), ("SILENCE_S", 0.5)):
+        monkeypatch.setattr(f"gateway.stream.{name}", seconds)
+    silent = await desk.stream(autoping=False)
+    answering = await desk.stream()
+    listening = asyncio.create_task(answering.ws.receive())
+    message = await silent.ws.receive(timeout=10)
+    assert message.type is aiohttp.WSMsgType.PING
+    message = await silent.ws.receive(timeout=10)
+    assert message.type in (aiohttp.WSMsgType.CLOSED, aiohttp.WSMsgType.ERROR)
+    await asyncio.sleep(0.5)
+    assert not listening.done()
+    listening.cancel()
+    await answering.close()
+
+
+async def test_bets_faster_than_they_are_answered(desk: Desk) -> None:
+    """More at once than one socket may have on their way; all are answered, and each once."""
+    market_id = await desk.market()
+    player = await desk.player(1_000_000)
+    socket = await player.stream(logged_in=True)
+    await desk.status(market_id, "open", in_play=True, bet_delay_ms=100)
+    numbers = [
+        await socket.send("bet", key=uuid4().hex, bet=slip(market_id, stake_minor=10))
+        for _ in range(150)
+    ]
+    pings = await socket.send("ping")
+    answered = set()
+    while len(answered) < 151:
+        frame = await socket._receive()
+        if "id" in frame:
+            assert frame["type"] in ("bet", "pong"), frame
+            answered.add(frame["id"])
+    assert answered == {*numbers, pings}
+    assert await player.cash() == 1_000_000 - 1_500
+    await socket.close()
+
+
+async def test_another_socket_of_the_player_hears_of_a_bet_once(desk: Desk) -> None:
+    market_id = await desk.market()
+    player = await desk.player()
+    one, two = [await player.stream(logged_in=True) for _ in range(2)]
+    for socket in (one, two):
+        await socket.next("balance")
+    key = uuid4().hex
+    first = await one.ask("bet", key=key, bet=slip(market_id))
+    again = await one.ask("bet", key=key, bet=slip(market_id))
+    assert again["bet"] == first["bet"]
+    over_http = await player.post("/v1/bets", slip(market_id))
+    for socket in (one, two):
+        told = []
+        while len(told) < 2:
+            told.append((await socket.next("bet_update"))["bet"]["bet_id"])
+        assert told == [first["bet"]["bet_id"], over_http["bet_id"]]
+        await socket.ask("ping")
+        assert not [frame for frame in socket.pushed if frame["type"] == "bet_update"]
+        await socket.close()

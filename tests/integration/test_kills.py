@@ -13,8 +13,11 @@ from collections.abc import Awaitable, Callable
 from typing import Any
 from uuid import uuid4
 
+from ray._private import worker as ray_worker
+
 from actors.runtime.clock import WallClock
 from actors.runtime.cluster import Host
+from actors.runtime.router import ShardUnreachable
 from actors.runtime.shard import Shard, Silent
 from actors.runtime.wire import Item, Status
 from actors.wallet import GetWallet
@@ -112,7 +115,11 @@ async def assert_ledger(platform: Platform) -> None:
 
 async def kill(name: str) -> None:
     """SIGKILL an actor's process."""
-    os.kill(await Host(name).call("process_id"), signal.SIGKILL)
+    await end(await Host(name).call("process_id"))
+
+
+async def end(pid: int, number: int = signal.SIGKILL) -> None:
+    os.kill(pid, number)
 
 
 async def test_wallet_shard_killed(house: House, platform: Platform) -> None:
@@ -142,39 +149,43 @@ async def test_directory_projector_and_settlement_killed(house: House, platform:
 async def test_postgres_stopped_and_started(house: House, platform: Platform) -> None:
     postgres = platform.servers.postgres
     assert postgres is not None
-
-    async def stop_and_start() -> None:
-        await asyncio.to_thread(postgres.stop)
-        await asyncio.to_thread(postgres.start)
-
-    players, answered, market_id = await play(house, stop_and_start)
+    # SIGINT is its fast stop.
+    players, answered, market_id = await play(house, lambda: end(postgres.pid, signal.SIGINT))
     await check(house, platform, players, answered, market_id)
 
 
 async def test_postgres_killed(house: House, platform: Platform) -> None:
     postgres = platform.servers.postgres
     assert postgres is not None
-
-    async def kill_and_start() -> None:
-        await asyncio.to_thread(postgres.kill)
-        await asyncio.to_thread(postgres.start)
-
-    players, answered, market_id = await play(house, kill_and_start)
+    players, answered, market_id = await play(house, lambda: end(postgres.pid))
     await check(house, platform, players, answered, market_id)
 
 
 async def test_valkey_killed(house: House, platform: Platform) -> None:
     valkey = platform.servers.valkey
     assert valkey is not None
-
-    async def kill_and_revive() -> None:
-        # Its log is synced every second: sessions older than that are there again.
-        await asyncio.sleep(1.5)
-        await asyncio.to_thread(valkey.kill)
-        await asyncio.to_thread(platform.watch)
-
-    players, answered, market_id = await play(house, kill_and_revive)
+    players, answered, market_id = await play(house, lambda: end(valkey.pid))
     await check(house, platform, players, answered, market_id)
+
+
+async def test_gcs_and_a_shard_killed(house: House, platform: Platform) -> None:
+    """Ray's own head: the actors go on without it, and it starts the dead one when it is back."""
+
+    async def both() -> None:
+        [gcs] = ray_worker._global_node.all_processes["gcs_server"]
+        await end(gcs.process.pid)
+        await kill("shard-gb-1")
+
+    players, answered, market_id = await play(house, both)
+    await check(house, platform, players, answered, market_id)
+
+    async def there_again() -> Any:
+        try:
+            return await Host("shard-gb-1").call("process_id")
+        except ShardUnreachable:
+            return None
+
+    await eventually(there_again, "Ray has started the shard again")
 
 
 async def test_gateway_killed(house: House, platform: Platform) -> None:

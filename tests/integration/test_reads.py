@@ -194,7 +194,7 @@ async def test_a_cursor_that_was_never_given_is_refused(ledgers):
 # Settlement
 
 
-async def test_bets_to_settle_come_by_id_until_they_are_settled(ledgers):
+async def test_bets_to_settle_come_by_selection_and_id_with_their_version(ledgers):
     _, gb = ledgers
     history = gb.history
     market_id = f"{history.fixture()}:m0"
@@ -205,22 +205,25 @@ async def test_bets_to_settle_come_by_id_until_they_are_settled(ledgers):
     await gb.write()
     await gb.project()
 
-    async def to_settle(selection_id: str, version: int) -> list[str]:
-        found, after = [], ""
-        while page := await gb.reads.bets_to_settle(market_id, selection_id, version, 3, after):
+    async def to_settle(first: str, last: str) -> list[tuple[str, str, int]]:
+        found, after = [], ("", "")
+        while page := await gb.reads.bets_to_settle(market_id, first, last, after, 3):
             assert {bet.player_id for bet in page} == {player_id}
-            found += [bet.bet_id for bet in page]
-            after = found[-1]
+            found += [(bet.selection_id, bet.bet_id, bet.result_version) for bet in page]
+            after = found[-1][:2]
         return found
 
-    assert await to_settle("s0", 1) == bet_ids[::2]
-    assert await to_settle("s1", 1) == bet_ids[1::2]
-    assert await to_settle("s2", 1) == []
+    def on(selection_id: str, bets: list[str], version: int) -> list[tuple[str, str, int]]:
+        return [(selection_id, bet_id, version) for bet_id in bets]
+
+    s0, s1 = bet_ids[::2], bet_ids[1::2]
+    assert await to_settle("s0", "s2") == on("s0", s0, 0) + on("s1", s1, 0)
+    assert await to_settle("s1", "s1") == on("s1", s1, 0)
+    assert await to_settle("s2", "s2") == []
     history.settle(market_id, {"s0": WON, "s1": LOST, "s2": LOST})
     await gb.write()
     await gb.project()
-    assert await to_settle("s0", 1) == []
-    assert await to_settle("s0", 2) == bet_ids[::2]  # a corrected result settles them again
+    assert await to_settle("s0", "s1") == on("s0", s0, 1) + on("s1", s1, 1)
 
 
 async def test_liabilities_are_of_the_bets_still_open(played):

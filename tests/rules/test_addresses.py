@@ -43,7 +43,7 @@ def test_a_partition_names_its_scope(scope: str, number: int) -> None:
 
 
 def test_partitions_are_numbered_from_zero() -> None:
-    assert partitions_of("gb", 3) == ["gb-00", "gb-01", "gb-02"]
+    assert partitions_of("gb", 3) == ("gb-00", "gb-01", "gb-02")
 
 
 @pytest.mark.parametrize(

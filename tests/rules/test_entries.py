@@ -16,7 +16,7 @@ import msgspec
 import pytest
 
 from actors import bet, fixture, market, player, wallet
-from actors.base import Command, Event, Message, Question, Reason, Refused
+from actors.base import Command, Event, Message, Question, Reason, Refused, Several
 from actors.bet import Leg
 from actors.entries import AnyEvent, Entry, Opened, answer_of, decode_entries, encode_entries
 from actors.fixture import Phase
@@ -24,6 +24,7 @@ from actors.market import Limits, MarketStatus
 from actors.results import VOID, WON, Outcome, Result
 from actors.runtime.wire import (
     AnyCommand,
+    AnyMessage,
     AnyQuestion,
     AnyView,
     Item,
@@ -114,8 +115,12 @@ def test_every_kind_is_in_its_union(base: type, union: Any) -> None:
 
 def test_every_answer_of_a_question_can_travel() -> None:
     answers: set[str] = set()
-    for question in typing.get_args(AnyQuestion):
-        returned = typing.get_type_hints(question.answer)["return"]
+    asked = [question.answer for question in typing.get_args(AnyQuestion)]
+    asked += [
+        several.sum_up for several in typing.get_args(AnyMessage) if issubclass(several, Several)
+    ]
+    for method in asked:
+        returned = typing.get_type_hints(method)["return"]
         answers |= names(typing.get_args(returned) or (returned,))
     assert answers - {"Refused"} == names(typing.get_args(AnyView))
 

@@ -1,468 +1,164 @@
-"""What must be true of a journal, and of what clients were told, by code of its own.
+"""What must be true after an evening: what everybody was told, against journal, ledger and books.
 
-The journal is read as bare lists, event by event, with rules written down here a second time: an
-error in the actors' own `apply` or `transfers` shows as a difference.
+The sums are the checker's own, over a journal that it has read by itself (`history`).
 """
 
 from __future__ import annotations
 
-import hashlib
-import struct
 from collections import Counter, defaultdict
-from dataclasses import dataclass, field
-from fractions import Fraction
 from typing import Any
 
 import msgspec
 
-from actors.entries import decode_entries
-from actors.runtime.addresses import partition_of
-from ledger.blocks import Block
-from ledger.journal import Journal
-from tests.simulation.world import BOOK, Op, World, Wrong
+from actors.bet import BetView
+from actors.market import MarketView
+from actors.runtime.addresses import BOOK, partition_of
+from actors.wallet import WalletView
+from gateway import api
+from tests.simulation.evening import LICENCE, Evening, Op, Wrong
+from tests.simulation.history import History, claim, naive_payout
+
+__all__ = ["Wrong", "check"]
 
 
-def claim(true: bool, why: str) -> None:
-    if not true:
-        raise Wrong(why)
+def check(evening: Evening) -> History:
+    """Raises `Wrong` for the first promise that was not kept."""
+    for complaint in evening.simulation.complaints:
+        raise Wrong(f"an error that should never be: {complaint}")
+    history = read_journals(evening)
+    _nothing_lost_nothing_twice(evening, history)
+    _payments_are_the_banks(evening, history)
+    _reads_showed_what_was_durable(evening, history)
+    _money_is_conserved(history)
+    _bets_are_right(history)
+    _the_ledger_says_the_same(evening, history)
+    _limits_were_kept(evening, history)
+    _books_are_right(evening, history)
+    if not evening.plan.kinds:
+        claim(not evening.unavailable, "nothing was wrong, and somebody got no answer")
+    return history
 
 
-def naive_payout(stake: int, odds: int, outcome: str, tied: int, places: int) -> int:
-    price = Fraction(odds, 10_000)
-    factor = {
-        "won": price * places / tied,
-        "half_won": (price + 1) / 2,
-        "void": Fraction(1),
-        "half_lost": Fraction(1, 2),
-        "lost": Fraction(0),
-    }[outcome]
-    exact = stake * factor
-    return int(exact + Fraction(1, 2))  # both are positive: int() rounds down
-
-
-@dataclass
-class Purse:
-    currency: str
-    cash: int = 0
-    held: int = 0
-    withdrawing: int = 0
-    debt: int = 0
-    version: int = 1
-    pending: dict[str, tuple[str, int]] = field(default_factory=dict)
-
-    @property
-    def now(self) -> tuple[int, int, int, int]:
-        return self.cash, self.held, self.withdrawing, self.debt
-
-
-@dataclass
-class Slip:
-    player: str
-    market: str
-    selection: str
-    odds: int
-    odds_version: int
-    stake: int
-    settled: int = 0
-    """The version of the result by which it is settled; 0 while open."""
-    highest: int = 0
-    payout: int = 0
-    outcome: str = ""
-
-
-@dataclass
-class Board:
-    """A market, as its fixture's events made it."""
-
-    limit: int
-    results: dict[str, list[Any]] = field(default_factory=dict)
-    version: int = 0
-    settled_version: int = 0
-    odds_version: int = 0
-    prices: dict[str, int] = field(default_factory=dict)
-    seen: set[tuple[str, int, int]] = field(default_factory=set)
-    """Selection, price and price version that were ever on the board."""
-
-
-class History:
-    """The fold of all chains."""
-
-    def __init__(self) -> None:
-        self.entries: dict[tuple[str, str, str], list[Any]] = {}
-        """By partition, owner and key."""
-        self.purses: dict[str, Purse] = {}
-        self.past: dict[tuple[str, int], tuple[int, int, int, int]] = {}
-        """What each wallet was at each of its versions."""
-        self.slips: dict[str, Slip] = {}
-        self.boards: dict[str, Board] = {}
-        self.seqs: dict[str, int] = {}
-        self.accounts: Counter[tuple[str, str]] = Counter()
-        self._moves: Counter[str] = Counter()
-
-    # Reading
-
-    def read(self, chain: list[Block]) -> None:
-        last = bytes(32)
-        for number, block in enumerate(chain, 1):
-            covered = struct.pack(">QQQ", number, block.recorded_at_ms, block.count)
-            covered += block.partition.encode() + b"\0" + block.body
-            digest = hashlib.sha256(last + covered).digest()
-            claim(block.seq == number, f"{block.partition} block {number} is missing")
-            claim(block.hash == digest, f"{block.partition} block {number} is not chained")
-            last = digest
-            entries = msgspec.msgpack.decode(block.body)
-            typed = decode_entries(block.body)
-            claim(len(entries) == block.count, f"{block.partition} block {number}: its count")
-            for raw, entry in zip(entries, typed, strict=True):
-                self._entry(block.partition, raw)
-                for raw_event, event in zip(raw[4], entry.events, strict=True):
-                    self._moves = Counter()
-                    self._event(block.partition, raw_event)
-                    self._compare(block.partition, raw_event[0], event)
-
-    def _entry(self, partition: str, raw: list[Any]) -> None:
-        owner, key = raw[0], raw[1]
-        if key:
-            claim((partition, owner, key) not in self.entries, f"{owner} did {key!r} twice")
-            self.entries[partition, owner, key] = raw
-
-    def _compare(self, partition: str, tag: str, event: Any) -> None:
-        """The transfers of an event have to be the moves that this checker made."""
-        stated: Counter[str] = Counter()
-        for transfer in event.transfers(partition):
-            claim(transfer.amount_minor > 0, f"{tag}: a transfer of {transfer.amount_minor}")
-            stated[transfer.debit] -= transfer.amount_minor
-            stated[transfer.credit] += transfer.amount_minor
-            self.accounts[transfer.debit, transfer.currency] -= transfer.amount_minor
-            self.accounts[transfer.credit, transfer.currency] += transfer.amount_minor
-        made = {account: amount for account, amount in self._moves.items() if amount}
-        told = {account: amount for account, amount in stated.items() if amount}
-        claim(sum(made.values()) == 0, f"{tag} makes or loses money: {made}")
-        claim(made == told, f"{tag} moves {made}, its transfers say {told}")
-
-    def _event(self, partition: str, event: list[Any]) -> None:
-        tag, fields = event[0], event[1:]
-        getattr(self, f"_{tag}", self._nothing)(partition, *fields)
-
-    def _nothing(self, *_: Any) -> None:
-        pass
-
-    # Wallets
-
-    def _purse(self, player: str) -> Purse:
-        claim(player in self.purses, f"{player} has no wallet")
-        return self.purses[player]
-
-    def _did(self, player: str) -> None:
-        purse = self.purses[player]
-        purse.version += 1
-        claim(min(purse.now) >= 0, f"{player} is below zero: {purse.now}")
-        self.past[player, purse.version] = purse.now
-
-    def _move(self, player: str, **amounts: int) -> None:
-        purse = self._purse(player)
-        for name, amount in amounts.items():
-            setattr(purse, name, getattr(purse, name) + amount)
-            self._moves[f"{name}/{player}"] += -amount if name == "debt" else amount
-
-    def _income(self, player: str, amount: int) -> int:
-        """Into the debt first, then into the cash; what was repaid."""
-        repaid = min(amount, self._purse(player).debt)
-        self._move(player, debt=-repaid, cash=amount - repaid)
-        return repaid
-
-    def _PlayerRegistered(self, _p: str, _at: int, player: str, *rest: Any) -> None:
-        claim(player not in self.purses, f"{player} is registered twice")
-        self.purses[player] = Purse(rest[-1])
-        self.past[player, 1] = (0, 0, 0, 0)
-
-    def _DepositRequested(
-        self, _p: str, _at: int, player: str, payment: str, money: Any, *_: Any
-    ) -> None:
-        pending = self._purse(player).pending
-        claim(payment not in pending, f"payment {payment} is asked for twice")
-        pending[payment] = ("deposit", money[0])
-        self._did(player)
-
-    def _settle_payment(self, player: str, payment: str, direction: str, amount: int) -> None:
-        known = self._purse(player).pending.pop(payment, None)
-        claim(known == (direction, amount), f"payment {payment} is {known}, not {direction}")
-
-    def _DepositCompleted(
-        self,
-        p: str,
-        _at: int,
-        player: str,
-        payment: str,
-        money: Any,
-        processor: str,
-        _reference: str,
-        repaid: int,
-        cash_after: int,
-    ) -> None:
-        self._settle_payment(player, payment, "deposit", money[0])
-        claim(self._income(player, money[0]) == repaid, f"deposit {payment}: the debt repaid")
-        self._moves[f"processor/{p}/{processor}"] -= money[0]
-        claim(self._purse(player).cash == cash_after, f"deposit {payment}: the cash after")
-        self._did(player)
-
-    def _DepositFailed(self, _p: str, _at: int, player: str, payment: str, _code: str) -> None:
-        known = self._purse(player).pending.pop(payment, None)
-        claim(known is not None and known[0] == "deposit", f"{payment} is no pending deposit")
-        self._did(player)
-
-    def _WithdrawalRequested(
-        self,
-        _p: str,
-        _at: int,
-        player: str,
-        payment: str,
-        money: Any,
-        _processor: str,
-        _method: str,
-        cash_after: int,
-    ) -> None:
-        self._purse(player).pending[payment] = ("withdrawal", money[0])
-        self._move(player, cash=-money[0], withdrawing=money[0])
-        claim(self._purse(player).cash == cash_after, f"withdrawal {payment}: the cash after")
-        self._did(player)
-
-    def _WithdrawalCompleted(
-        self, p: str, _at: int, player: str, payment: str, money: Any, processor: str, _ref: str
-    ) -> None:
-        self._settle_payment(player, payment, "withdrawal", money[0])
-        self._move(player, withdrawing=-money[0])
-        self._moves[f"processor/{p}/{processor}"] += money[0]
-        self._did(player)
-
-    def _WithdrawalFailed(
-        self,
-        _p: str,
-        _at: int,
-        player: str,
-        payment: str,
-        money: Any,
-        _code: str,
-        repaid: int,
-        cash_after: int,
-    ) -> None:
-        self._settle_payment(player, payment, "withdrawal", money[0])
-        self._move(player, withdrawing=-money[0])
-        claim(self._income(player, money[0]) == repaid, f"withdrawal {payment}: the debt repaid")
-        claim(self._purse(player).cash == cash_after, f"withdrawal {payment}: the cash after")
-        self._did(player)
-
-    # Bets
-
-    def _BetPlaced(
-        self,
-        _p: str,
-        _at: int,
-        player: str,
-        bet: str,
-        stake: Any,
-        legs: list[Any],
-        cash_after: int,
-        held_after: int,
-        version: int,
-    ) -> None:
-        claim(bet not in self.slips, f"bet {bet} is placed twice")
-        _, market, selection, odds, odds_version = legs[0][:5]
-        self.slips[bet] = Slip(player, market, selection, odds, odds_version, stake[0])
-        self._move(player, cash=-stake[0], held=stake[0])
-        self._did(player)
-        purse = self._purse(player)
-        after = (purse.cash, purse.held, purse.version)
-        claim(after == (cash_after, held_after, version), f"bet {bet}: the wallet after")
-
-    def _BetSettled(
-        self,
-        p: str,
-        _at: int,
-        player: str,
-        bet: str,
-        stake: Any,
-        market: str,
-        selection: str,
-        result: list[Any],
-        version: int,
-        payout: int,
-        repaid: int,
-        cash_after: int,
-        held_after: int,
-    ) -> None:
-        slip = self.slips[bet]
-        claim((slip.player, slip.stake) == (player, stake[0]), f"{bet} settles another bet")
-        claim((slip.market, slip.selection) == (market, selection), f"{bet} has another leg")
-        claim(slip.settled == 0, f"{bet} is settled twice")
-        claim(version > slip.highest, f"{bet} is settled by {version} after {slip.highest}")
-        claim(payout == naive_payout(slip.stake, slip.odds, *result), f"{bet} pays {payout}")
-        slip.settled = slip.highest = version
-        slip.payout, slip.outcome = payout, result[0]
-        self._move(player, held=-slip.stake)
-        claim(self._income(player, payout) == repaid, f"{bet}: the debt repaid")
-        self._moves[f"revenue/{p}"] += slip.stake - payout
-        purse = self._purse(player)
-        claim((purse.cash, purse.held) == (cash_after, held_after), f"{bet}: the wallet after")
-        self._did(player)
-
-    def _SettlementReversed(
-        self,
-        p: str,
-        _at: int,
-        player: str,
-        bet: str,
-        _stake: Any,
-        version: int,
-        taken: int,
-        owed: int,
-        cash_after: int,
-        held_after: int,
-    ) -> None:
-        slip = self.slips[bet]
-        claim(slip.settled == version > 0, f"{bet} was not settled by {version}")
-        claim(taken + owed == slip.payout, f"{bet}: {taken} and {owed} of {slip.payout}")
-        self._move(player, cash=-taken, debt=owed, held=slip.stake)
-        self._moves[f"revenue/{p}"] += slip.payout - slip.stake
-        slip.settled, slip.payout, slip.outcome = 0, 0, ""
-        purse = self._purse(player)
-        claim((purse.cash, purse.held) == (cash_after, held_after), f"{bet}: the wallet after")
-        claim(owed == 0 or purse.cash == 0, f"{bet}: owed while there was cash")
-        self._did(player)
-
-    # Fixtures and markets
-
-    def _next(self, fixture: str, seq: int) -> None:
-        claim(seq == self.seqs.get(fixture, 0) + 1, f"{fixture} jumps to {seq}")
-        self.seqs[fixture] = seq
-
-    def _FixtureCreated(self, _p: str, _at: int, fixture: str, seq: int, *_: Any) -> None:
-        self._next(fixture, seq)
-
-    _PhaseChanged = _FixtureCreated
-
-    def _MarketOpened(
-        self,
-        _p: str,
-        _at: int,
-        fixture: str,
-        market: str,
-        seq: int,
-        _name: str,
-        _kind: str,
-        _currency: str,
-        _selections: Any,
-        limits: list[int],
-        _status: str,
-    ) -> None:
-        self._next(fixture, seq)
-        claim(market not in self.boards, f"{market} is opened twice")
-        self.boards[market] = Board(limits[2])
-
-    def _PricesChanged(
-        self,
-        _p: str,
-        _at: int,
-        fixture: str,
-        market: str,
-        seq: int,
-        version: int,
-        odds: dict[str, int],
-        _sequence: int,
-    ) -> None:
-        self._next(fixture, seq)
-        board = self.boards[market]
-        claim(version == board.odds_version + 1, f"{market}: prices jump to {version}")
-        board.odds_version = version
-        board.prices |= odds
-        board.seen |= {(name, price, version) for name, price in board.prices.items()}
-
-    def _StatusChanged(
-        self, _p: str, _at: int, fixture: str, _market: str, seq: int, *_: Any
-    ) -> None:
-        self._next(fixture, seq)
-
-    def _SelectionWithdrawn(
-        self, _p: str, _at: int, fixture: str, market: str, seq: int, version: int, selection: str
-    ) -> None:
-        self._next(fixture, seq)
-        board = self.boards[market]
-        claim(version == board.version + 1, f"{market}: the result jumps to {version}")
-        board.version = version
-        board.results[selection] = ["void", 1, 1]
-
-    def _ResultDeclared(
-        self,
-        _p: str,
-        _at: int,
-        fixture: str,
-        market: str,
-        seq: int,
-        version: int,
-        results: dict[str, Any],
-        _cancelled: bool,
-    ) -> None:
-        self._next(fixture, seq)
-        board = self.boards[market]
-        claim(version == board.version + 1, f"{market}: the result jumps to {version}")
-        board.version = version
-        board.results |= results  # those that changed
-
-    def _SettlementCompleted(
-        self, _p: str, _at: int, fixture: str, market: str, seq: int, version: int
-    ) -> None:
-        self._next(fixture, seq)
-        board = self.boards[market]
-        claim(board.settled_version < version <= board.version, f"{market}: settled by {version}")
-        board.settled_version = version
-
-
-async def history_of(journal: Journal, partitions: list[str]) -> History:
+def read_journals(evening: Evening) -> History:
     """The fold of all partitions, those of the book first: bets refer to its prices."""
     history = History()
-    for partition in sorted(partitions, key=lambda name: (not name.startswith(BOOK), name)):
-        history.read(await journal.blocks(partition, 0, 1_000_000))
+    for scope in (BOOK, LICENCE):
+        database = evening.simulation.databases[scope]
+        for partition in database.partitions:
+            history.read(database.journal._chains[partition])
     return history
 
 
-async def check(world: World) -> History:
-    """Compare all that clients were told with the journal, once everything has come to rest."""
-    history = await history_of(world.journal, list(world.cluster.directory.shards))
-    _nothing_lost_nothing_twice(world, history)
-    _reads_showed_what_was_durable(world, history)
-    _money_is_conserved(history)
-    _bets_are_right(world, history)
-    await _books_are_right(world, history)
-    return history
+def _partition_of(evening: Evening, op: Op) -> str:
+    partitions = evening.simulation.databases[op.scope].partitions
+    return partition_of(op.scope, op.routing_id, len(partitions))
 
 
-def _nothing_lost_nothing_twice(world: World, history: History) -> None:
+# What clients were told
+
+
+def _nothing_lost_nothing_twice(evening: Evening, history: History) -> None:
     by_key: defaultdict[tuple[str, str, str], list[Op]] = defaultdict(list)
-    for op in world.ops:
-        scope, routing_id = op.partition_of
-        by_key[partition_of(scope, routing_id, 4), op.owner, op.key].append(op)
-    for key, ops in by_key.items():
-        entry = history.entries.get(key)
+    for op in evening.ops:
+        by_key[_partition_of(evening, op), op.owner, op.key].append(op)
+    for place, ops in by_key.items():
+        entry = history.entries.get(place)
         for op in ops:
-            place = f"{op.owner} {op.key!r}"
-            if op.answers:
-                claim(entry is not None, f"{place} was answered and is not in the journal")
+            name = f"{op.method} {op.key!r} of {op.owner}"
+            claim(op.answered, f"{name} never got an answer")
+            claim(entry is not None, f"{name} was answered and is not in the journal")
+            claim(not (op.answers and op.reused), f"{name} got an answer, and was reused")
             for answer in op.answers:
-                told = msgspec.msgpack.decode(msgspec.msgpack.encode(answer))
-                claim(told == entry[4][-1], f"{place}: told {told}, journal {entry[4][-1]}")
-                claim(op.fingerprint == entry[2], f"{place} got another request's answer")
+                claim(answer == op.answers[0], f"{name}: told {op.answers[0]} and later {answer}")
+                assert entry is not None
+                _is_the_first_answer(name, history, place, entry, answer)
+        answered = [op.arguments for op in ops if op.answers]
+        same = all(arguments == answered[0] for arguments in answered)
+        claim(same, f"{place} answered two different requests")
+        for op in ops:
             if op.reused:
-                claim(entry is not None, f"{place}: reused, but never used")
-                claim(op.fingerprint != entry[2], f"{place} was taken for another request")
+                others = [other for other in ops if other.arguments != op.arguments]
+                claim(bool(others), f"{place} was used for nothing else")
     asked = set(by_key)
-    claim(set(history.entries) <= asked, "the journal has what nobody asked for")
+    for partition, owner, key in history.entries:
+        known = (partition, owner, key) in asked or key.partition(" ")[0] == "payment"
+        claim(known, f"the journal has {key!r} of {owner}, for which nobody asked")
 
 
-def _reads_showed_what_was_durable(world: World, history: History) -> None:
-    for view in world.reads:
-        shown = (view.cash_minor, view.held_minor, view.withdrawing_minor, view.debt_minor)
-        durable = history.past.get((view.player_id, view.version))
-        claim(shown == durable, f"{view.player_id} read {shown}, durable was {durable}")
+def _is_the_first_answer(
+    name: str, history: History, place: tuple[str, str, str], entry: list[Any], told: Any
+) -> None:
+    first = entry[4][-1]
+    if isinstance(told, api.PaymentDone):
+        _is_the_payment(name, history, place, first, told)
+    elif isinstance(told, tuple):
+        _, code, facts = told
+        if first[0] == "Refused":
+            claim(code == first[1], f"{name}: told {code}, journal {first}")
+        else:
+            claim(code == "payment_declined", f"{name}: told {code}, journal {first}")
+            payment = first[3]
+            claim(facts["payment_id"] == payment, f"{name}: told {facts}, journal {first}")
+            became = history.payments[payment]
+            claim(became == "failed", f"{name}: told {code}, it is {became}")
+    else:
+        plain = msgspec.msgpack.decode(msgspec.msgpack.encode(told))
+        claim(plain == first, f"{name}: told {plain}, journal {first}")
+
+
+def _is_the_payment(
+    name: str,
+    history: History,
+    place: tuple[str, str, str],
+    first: list[Any],
+    told: api.PaymentDone,
+) -> None:
+    kind, _, _, payment, money = first[:5]
+    claim(told.payment_id == payment, f"{name}: told {told}, journal {first}")
+    claim(told.amount_minor == money[0], f"{name}: told {told}, journal {first}")
+    claim(history.payments[payment] == "completed", f"{name}: told {told}, and it is not done")
+    done = history.entries[place[0], place[1], f"payment {payment}"][4][-1]
+    cash_after = done[-1] if kind == "DepositRequested" else first[-1]
+    claim(told.cash_after_minor == cash_after, f"{name}: told {told}, journal {done}")
+
+
+def _payments_are_the_banks(evening: Evening, history: History) -> None:
+    for payment, became in history.payments.items():
+        moved = payment in evening.bank.moved
+        claim(became != "pending", f"payment {payment} is never finished")
+        claim(moved == (became == "completed"), f"payment {payment} is {became}, bank: {moved}")
+    for payment, order in evening.bank.moved.items():
+        claim(payment in history.payments, f"the bank moved {order}, for which nobody asked")
+
+
+def _reads_showed_what_was_durable(evening: Evening, history: History) -> None:
+    for view in evening.views:
+        if isinstance(view, WalletView):
+            shown = (view.cash_minor, view.held_minor, view.withdrawing_minor, view.debt_minor)
+            durable = history.past.get((view.player_id, view.version))
+            claim(shown == durable, f"{view.player_id} read {shown}, durable was {durable}")
+        elif isinstance(view, BetView):
+            claim(view.bet_id in history.slips, f"{view.bet_id} was read and is not there")
+            state = (str(view.state), view.payout_minor, view.result_version)
+            past = history.slips[view.bet_id].past
+            claim(state in past, f"{view.bet_id} was read as {state}, it was {past}")
+        elif isinstance(view, MarketView):
+            board = history.boards.get(view.market_id)
+            claim(board is not None, f"{view.market_id} was read and is not there")
+            assert board is not None
+            for selection in view.selections:
+                shown = (selection.selection_id, selection.odds, view.odds_version)
+                known = not selection.odds or shown in board.seen
+                claim(known, f"{view.market_id} was read with {shown}")
+            claim(view.result_version <= board.version, f"{view.market_id}: a result was read")
+            claim(view.seq <= history.seqs[view.fixture_id], f"{view.market_id}: read the future")
+    last = {view.player_id: view for view in evening.last_views if isinstance(view, WalletView)}
+    for player, purse in history.purses.items():
+        shown = last[player].version
+        claim(shown == purse.version, f"{player} is at {purse.version} and reads {shown}")
+
+
+# What the journal says
 
 
 def _money_is_conserved(history: History) -> None:
@@ -477,56 +173,158 @@ def _money_is_conserved(history: History) -> None:
             claim(balance <= 0, f"{account} is {balance}")
             claim(-balance == history.purses[owner].debt, f"{account} is {balance}")
     claim(not any(sums.values()), f"money is not conserved: {sums}")
+    held: Counter[str] = Counter()
+    for slip in history.slips.values():
+        held[slip.player] += 0 if slip.settled else slip.stake
     for player, purse in history.purses.items():
-        stakes = sum(
-            slip.stake
-            for slip in history.slips.values()
-            if slip.player == player and not slip.settled
-        )
-        claim(purse.held == stakes, f"{player} holds {purse.held} for bets of {stakes}")
+        claim(purse.held == held[player], f"{player} holds {purse.held}, bets are {held[player]}")
+        claim(purse.withdrawing == 0, f"{player} has {purse.withdrawing} on its way for ever")
 
 
-def _bets_are_right(world: World, history: History) -> None:
-    taken: Counter[tuple[str, str]] = Counter()
+def _bets_are_right(history: History) -> None:
     for bet, slip in history.slips.items():
         board = history.boards[slip.market]
         on_board = (slip.selection, slip.odds, slip.odds_version)
         claim(on_board in board.seen, f"{bet} has a price that there never was: {on_board}")
-        taken[slip.market, slip.selection] += -(-slip.stake * (slip.odds - 10_000) // 10_000)
         result = board.results.get(slip.selection)
         if result is None:
             claim(not slip.settled, f"{bet} is settled without a result")
-        else:
-            claim(slip.settled > 0, f"{bet} is not settled")
-            payout = naive_payout(slip.stake, slip.odds, *result)
-            last = (slip.outcome, slip.payout)
-            claim(last == (result[0], payout), f"{bet} is {last}, the result {result}")
+            continue
+        last = board.changed_by[slip.selection]
+        claim(slip.settled == last, f"{bet} is settled by version {slip.settled}, not {last}")
+        payout = naive_payout(slip.stake, slip.odds, *result)
+        became = (slip.outcome, slip.payout)
+        claim(became == (result[0], payout), f"{bet} is {became}, the result {result}")
     for market, board in history.boards.items():
         claim(board.settled_version == board.version, f"{market} is not settled")
-        if not world.book_disturbed:
-            for (of, selection), liability in taken.items():
-                if of == market:
-                    claim(liability <= board.limit, f"{market} {selection} risks {liability}")
 
 
-async def _books_are_right(world: World, history: History) -> None:
+def _open_bets(history: History) -> dict[tuple[str, str], tuple[int, int, int]]:
+    """By market and selection: how many, their stakes, and what they cost if they win."""
+    lines: dict[tuple[str, str], tuple[int, int, int]] = {}
+    for slip in history.slips.values():
+        if not slip.settled:
+            place = (slip.market, slip.selection)
+            bets, stakes, risk = lines.get(place, (0, 0, 0))
+            lines[place] = (bets + 1, stakes + slip.stake, risk + slip.risk)
+    return lines
+
+
+# What the ledger says
+
+
+def _the_ledger_says_the_same(evening: Evening, history: History) -> None:
+    ledger = evening.ledger
+    balances = {place: row.balance_minor for place, row in ledger.accounts.items()}
+    expected = dict(history.accounts)
+    different = _differences(balances, expected)
+    claim(not different, f"the ledger's balances differ: {different}")
+    bets = {
+        bet: (row.player_id, row.stake_minor, row.state, row.payout_minor, row.settled_by)
+        for bet, row in _with_version(ledger.bets)
+    }
+    slips = {
+        bet: (slip.player, slip.stake, slip.outcome or "open", slip.payout, slip.settled)
+        for bet, slip in history.slips.items()
+    }
+    claim(bets == slips, f"the ledger's bets differ: {_differences(bets, slips)}")
+    payments = {payment: row.state for (_, payment), row in ledger.payments.items()}
+    claim(
+        payments == history.payments,
+        f"the ledger's payments differ: {_differences(payments, history.payments)}",
+    )
+    exposure = {
+        place: (line.bets, line.stakes_minor, line.liability_minor)
+        for place, line in ledger.exposure.items()
+        if line.bets or line.stakes_minor or line.liability_minor
+    }
+    lines = _open_bets(history)
+    claim(exposure == lines, f"the ledger's exposure differs: {_differences(exposure, lines)}")
+    book = evening.simulation.databases[BOOK].ledger
     for market, board in history.boards.items():
-        exposure = await world.exposure(market)
+        row = book.markets[market]
+        told = (row.odds_version, row.result_version, row.settled_version)
+        known = (board.odds_version, board.version, board.settled_version)
+        claim(told == known, f"the ledger's {market} is at {told}, the journal at {known}")
+
+
+class _Bet(msgspec.Struct):
+    player_id: str
+    stake_minor: int
+    state: str
+    payout_minor: int
+    settled_by: int
+
+
+def _with_version(rows: dict[str, Any]) -> list[tuple[str, _Bet]]:
+    return [
+        (
+            bet,
+            _Bet(
+                row.player_id,
+                row.stake_minor,
+                str(row.state),
+                row.payout_minor,
+                row.result_version,
+            ),
+        )
+        for bet, row in rows.items()
+    ]
+
+
+def _differences(one: dict[Any, Any], other: dict[Any, Any]) -> str:
+    different = [
+        f"{place}: {one.get(place)} and {other.get(place)}"
+        for place in sorted({*one, *other}, key=str)
+        if one.get(place) != other.get(place)
+    ]
+    return "; ".join(different[:3])
+
+
+# What the books said
+
+
+def _limits_were_kept(evening: Evening, history: History) -> None:
+    """No market took a bet beyond its limit by what it could know.
+
+    A book knows the bets that it said yes to itself, and those in the ledger when it last read it.
+    What it can't know is a bet on its way that a former owner said yes to, until it has read the
+    ledger after the last of those must have run out: then it is `whole`, and knows all.
+    """
+    said_yes: defaultdict[int, set[str]] = defaultdict(set)
+    everybody: set[str] = set()
+    for moment in evening.moments:
+        slip = history.slips.get(moment.bet_id)
+        if slip is None:
+            continue  # it never became a bet
+        said_yes[moment.book].add(moment.bet_id)
+        everybody.add(moment.bet_id)
+        limit = history.boards[slip.market].limit
+        known = 0
+        total = 0
+        for bet, other in history.slips.items():
+            if (other.market, other.selection) != (slip.market, slip.selection):
+                continue
+            partition, seq = other.place
+            if bet in said_yes[moment.book] or seq <= moment.heads.get(partition, 0):
+                known += other.risk
+            if bet in everybody:
+                total += other.risk
+        place = f"{slip.market} {slip.selection}, limit {limit}"
+        claim(known <= limit, f"{place}: {moment.bet_id} makes it {known}")
+        if moment.whole:
+            claim(total <= limit, f"{place}: {moment.bet_id} makes it {total}, by all there are")
+
+
+def _books_are_right(evening: Evening, history: History) -> None:
+    lines = _open_bets(history)
+    for market, board in history.boards.items():
+        exposure = evening.exposures[market]
         claim(exposure.holds == 0, f"{market} has {exposure.holds} holds left")
-        if len(board.results) == len(world.selections):
-            continue  # over: its book is history
-        claim(exposure.known, f"{market} does not know its liability")
-        for selection in set(world.selections) - set(board.results):
-            slips = [
-                slip
-                for slip in history.slips.values()
-                if (slip.market, slip.selection) == (market, selection)
-            ]
-            open_bets = (
-                len(slips),
-                sum(slip.stake for slip in slips),
-                sum(-(-slip.stake * (slip.odds - 10_000) // 10_000) for slip in slips),
-            )
+        for selection in evening.markets[market]:
+            if selection in board.results:
+                continue  # over: its line is history
+            expected = lines.get((market, selection), (0, 0, 0))
             line = exposure.lines.get(selection)
             known = (line.bets, line.stakes_minor, line.liability_minor) if line else (0, 0, 0)
-            claim(known == open_bets, f"{market} {selection}: book {known}, bets {open_bets}")
+            claim(known == expected, f"{market} {selection}: book {known}, bets {expected}")

@@ -21,6 +21,7 @@ from actors.player import RegisterPlayer
 from actors.runtime import partition as partition_module
 from actors.runtime import shard as shard_module
 from actors.runtime.partition import Partition, Seat
+from actors.runtime.router import Router, View
 from actors.runtime.shard import Shard, Silent
 from actors.runtime.wire import Item, Notice, Reply, Status
 from actors.wallet import (
@@ -34,7 +35,7 @@ from ledger.blocks import Block, BrokenChain
 from ledger.journal import Journal, JournalUnavailable
 from ledger.memory_journal import MemoryJournal
 from ledger.money import Money
-from tests.simulation.world import LICENCE, VirtualClock, World, quiet
+from tests.simulation.still import VirtualClock, quiet
 
 NAME = "gb-00"
 ADULT = dt.date(1990, 1, 1)
@@ -720,27 +721,34 @@ async def test_a_full_partition_turns_commands_away_and_still_answers_old_keys(
     assert (await bench.reply(shard, deposit("d"))).status is yes
 
 
+class OneShard:
+    """The way to a bench's shard, which has all partitions there are."""
+
+    def __init__(self, shard: Shard) -> None:
+        self.shard = shard
+
+    async def deliver(self, shard: str, batch: bytes) -> bytes:
+        return await self.shard.deliver(batch)
+
+    async def view(self) -> View:
+        return View(1, {"gb": 1}, {NAME: self.shard.name})
+
+
 async def test_a_hot_actor_is_turned_away_by_the_router_and_nobody_else_is(
-    monkeypatch: pytest.MonkeyPatch,
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("actors.runtime.router.MAX_QUEUED_FOR_ONE", 3)
-    world = World(players=2)
-    await world.begin()
-    try:
-        asked = [
-            asyncio.ensure_future(world.router.ask(LICENCE, "p0", GetWallet("p0")))
-            for _ in range(5)
-        ]
-        other = asyncio.ensure_future(world.router.ask(LICENCE, "p1", GetWallet("p1")))
-        await quiet()
-        failures = [task.exception() for task in asked]
-        assert [isinstance(failure, Overloaded) for failure in failures] == [False] * 3 + [True] * 2
-        assert other.result().reply.player_id == "p1"
-    finally:
-        world.transport.to_former = False
-        await world.cluster.__aexit__()
-        for bound in world._small:
-            bound.stop()
+    shard = await bench.shard()
+    for player in ("p0", "p1"):
+        await bench.ask(shard, register(player))
+    router = Router(OneShard(shard), bench.clock)
+    await router.refresh()
+    asked = [asyncio.ensure_future(router.ask("gb", "p0", GetWallet("p0"))) for _ in range(5)]
+    other = asyncio.ensure_future(router.ask("gb", "p1", GetWallet("p1")))
+    await quiet()
+    failures = [task.exception() for task in asked]
+    assert [isinstance(failure, Overloaded) for failure in failures] == [False] * 3 + [True] * 2
+    assert other.result().reply.player_id == "p1"
 
 
 async def test_a_draining_shard_finishes_what_waits_and_takes_nothing_new(bench: Bench) -> None:

@@ -84,8 +84,9 @@ function fields(schema) {
 
 function whoMay(operation) {
   const scheme = operation.security && Object.keys(operation.security[0])[0];
-  if (!scheme) return "Anybody";
-  return scheme === "staff" ? "Staff" : "A player who is logged in";
+  if (!scheme) return "Anybody.";
+  const who = scheme === "staff" ? "Staff" : "A player who is logged in";
+  return `${who}, with the header \`Authorization: Bearer <token>\`.`;
 }
 
 function answer(status, response) {
@@ -107,7 +108,7 @@ function operationArticle(path, method, operation) {
     { id: operation.operationId },
     el("h3", {}, el("span", { className: "method" }, method.toUpperCase()), " ", el("code", {}, path)),
     el("p", {}, prose(operation.summary)),
-    el("p", { className: "who" }, `${whoMay(operation)}.`),
+    el("p", { className: "who" }, prose(whoMay(operation))),
   );
   if (operation.parameters) {
     article.append(

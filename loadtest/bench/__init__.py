@@ -1,0 +1,1 @@
+"""Measurements of parts of Grandstand, each beside what bounds it."""

@@ -1,0 +1,233 @@
+"""The platform, broken on purpose: each variant breaks one promise, and has to be caught.
+
+Each is told how to replace an attribute for the time of an evening.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from typing import Any
+
+import msgspec
+
+from actors import settlement
+from actors.base import Command, Question, Reason, Refused
+from actors.bet import AskHoldFate, HoldFate, PlaceBet, SettleBet
+from actors.book import Book, Confirmed
+from actors.runtime import keeper
+from actors.runtime.partition import Partition, Sealed
+from actors.runtime.simulated.database import Rows, SimulatedJournal
+from actors.runtime.wire import Item, Reply
+from actors.wallet import Wallet
+from ledger.blocks import Block, Head
+
+Replace = Callable[[Any, str, Any], None]
+Variant = Callable[[Replace], None]
+
+
+def answers_before_the_commit(replace: Replace) -> None:
+    decide = Partition.decide
+
+    def hasty(self: Partition, item: Item, now_ms: int) -> Reply | None:
+        reply = decide(self, item, now_ms)
+        durable = isinstance(item.message, Question) or reply is None
+        return reply if durable else msgspec.structs.replace(reply, block_seq=self.head.seq)
+
+    replace(Partition, "decide", hasty)
+
+
+def reads_do_not_wait_for_what_they_show(replace: Replace) -> None:
+    decide = Partition.decide
+
+    def hasty(self: Partition, item: Item, now_ms: int) -> Reply | None:
+        reply = decide(self, item, now_ms)
+        if reply is None or not isinstance(item.message, Question):
+            return reply
+        return msgspec.structs.replace(reply, block_seq=self.head.seq)
+
+    replace(Partition, "decide", hasty)
+
+
+def nobody_is_fenced_off(replace: Replace) -> None:
+    append = SimulatedJournal.append
+
+    async def always(self: SimulatedJournal, blocks: list[Block]) -> frozenset[str]:
+        await append(self, blocks)
+        return frozenset(block.partition for block in blocks)
+
+    replace(SimulatedJournal, "append", always)
+
+
+def keys_are_not_checked(replace: Replace) -> None:
+    replace(Partition, "_first", lambda *_: None)
+    replace(Partition, "_unsure", lambda *_: False)
+
+
+def keys_are_checked_after_deciding(replace: Replace) -> None:
+    decide = Partition.decide
+
+    def late(self: Partition, item: Item, now_ms: int) -> Reply | None:
+        if isinstance(item.message, Command) and item.key:
+            owner = item.message.cast()[0]
+            first = self._first(owner, item.key)
+            if first is not None and first.fingerprint == item.fingerprint:
+                decide(self, msgspec.structs.replace(item, key=""), now_ms)
+        return decide(self, item, now_ms)
+
+    replace(Partition, "decide", late)
+
+
+def keys_are_forgotten_with_the_process(replace: Replace) -> None:
+    replace(Partition, "_unsure", lambda *_: False)
+
+
+def fingerprints_are_not_compared(replace: Replace) -> None:
+    first_of = Partition._first
+
+    def any_request(self: Partition, owner: str, key: str) -> Any:
+        first = first_of(self, owner, key)
+        return first and msgspec.structs.replace(first, fingerprint=_Equal())
+
+    replace(Partition, "_first", any_request)
+
+
+class _Equal:
+    def __eq__(self, other: object) -> bool:
+        return True
+
+    def __ne__(self, other: object) -> bool:
+        return False
+
+    __hash__ = None  # type: ignore[assignment]
+
+
+def holds_are_never_released(replace: Replace) -> None:
+    replace(Book, "release", lambda *_: None)
+
+
+def confirmed_bets_are_forgotten(replace: Replace) -> None:
+    def forgetful(self: Book, bet_id: str, bet: Confirmed) -> None:
+        self.release(bet_id)
+
+    replace(Book, "confirm", forgetful)
+
+
+def holds_count_for_nothing(replace: Replace) -> None:
+    replace(Book, "refuse", lambda *_: None)
+
+
+def a_hold_is_final_by_anybodys_clock(replace: Replace) -> None:
+    def final(self: AskHoldFate, now_ms: int, bet: Any) -> HoldFate:
+        return HoldFate(False, True)
+
+    replace(AskHoldFate, "answer", final)
+
+
+def the_wallet_takes_bets_whose_hold_has_run_out(replace: Replace) -> None:
+    decide = PlaceBet.decide
+
+    def patient(self: PlaceBet, now_ms: int, wallet: Wallet) -> Any:
+        return decide(self, min(now_ms, self.hold_expires_at_ms), wallet)
+
+    replace(PlaceBet, "decide", patient)
+
+
+def the_stake_need_not_be_there(replace: Replace) -> None:
+    decide = PlaceBet.decide
+
+    def generous(self: PlaceBet, now_ms: int, wallet: Wallet) -> Any:
+        decision = decide(self, now_ms, wallet)
+        poor = isinstance(decision, Refused) and decision.reason is Reason.INSUFFICIENT_FUNDS
+        if not poor or self.refused or now_ms > self.hold_expires_at_ms:
+            return decision
+        rich = msgspec.structs.replace(wallet, cash_minor=10**9)
+        return decide(self, now_ms, rich)
+
+    replace(PlaceBet, "decide", generous)
+
+
+def settlements_have_no_version(replace: Replace) -> None:
+    decide = SettleBet.decide
+
+    def careless(self: SettleBet, now_ms: int, wallet: Any, bet: Any) -> Any:
+        before, bet.result_version = bet.result_version, 0
+        try:
+            return decide(self, now_ms, wallet, bet)
+        finally:
+            bet.result_version = before
+
+    replace(SettleBet, "decide", careless)
+
+
+def the_settlement_does_not_wait_for_holds(replace: Replace) -> None:
+    replace(settlement, "_no_more_bets", _nothing)
+
+
+def the_settlement_does_not_wait_for_the_ledger(replace: Replace) -> None:
+    replace(settlement, "_caught_up", _nothing)
+
+
+def a_new_owner_trusts_its_book_at_once(replace: Replace) -> None:
+    replace(keeper, "_whole_from_ms", lambda *_: 0)
+
+
+def snapshots_are_saved_before_the_commit(replace: Replace) -> None:
+    seal = Partition.seal
+
+    def early(self: Partition, now_ms: int, snapshot: bool) -> Sealed:
+        sealed = seal(self, now_ms, snapshot)
+        if sealed.snapshots:
+            saving = self.journal.save(self.name, sealed.snapshots, sealed.block.seq)
+            task = asyncio.ensure_future(saving)
+            task.add_done_callback(lambda task: task.exception())
+        return sealed
+
+    replace(Partition, "seal", early)
+
+
+def a_failed_block_is_taken_for_written(replace: Replace) -> None:
+    append = SimulatedJournal.append
+
+    async def hopeful(self: SimulatedJournal, blocks: list[Block]) -> frozenset[str]:
+        try:
+            return await append(self, blocks)
+        except Exception:
+            return frozenset(block.partition for block in blocks)
+
+    replace(SimulatedJournal, "append", hopeful)
+
+
+def what_is_handed_over_need_not_be_durable(replace: Replace) -> None:
+    replace(Partition, "at_rest", property(lambda self: True))
+
+
+def an_owner_opens_without_a_block(replace: Replace) -> None:
+    async def only_look(self: Partition, shard: str, now_ms: int) -> tuple[Head, Head]:
+        head = await self.journal.head(self.name)
+        return head, head
+
+    replace(Partition, "_fence", only_look)
+
+
+def the_projector_forgets_how_far_it_came(replace: Replace) -> None:
+    store = Rows.store
+
+    def twice(self: Rows, tables: Any) -> None:
+        store(self, tables)
+        for place, line in tables.exposure.items():
+            if line.bets > 1:
+                self.exposure[place].bets += 1
+
+    replace(Rows, "store", twice)
+
+
+async def _nothing(*_: Any) -> None:
+    pass
+
+
+VARIANTS: dict[str, Variant] = {
+    name: variant
+    for name, variant in list(globals().items())
+    if callable(variant) and getattr(variant, "__annotations__", {}).get("replace") == "Replace"
+}

@@ -1,0 +1,157 @@
+"""A gateway without its HTTP: its router, the real placement, the real cashier and the real sweep.
+
+What it answers is what a client is told: an answer, a reused key, or that the client has to try
+again.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+from types import SimpleNamespace
+from typing import Any
+
+from actors.base import Command, Question
+from actors.errors import Faulty, KeyReused, NoAnswer
+from actors.placement import BetRequest, LiabilityNotKnown, place
+from actors.runtime.addresses import BOOK
+from actors.runtime.keys import fingerprint
+from actors.runtime.router import Router
+from actors.runtime.simulated.database import SimulatedReads
+from actors.runtime.simulated.loop import SimulatedClock, current
+from actors.runtime.simulated.network import Network, Transport
+from actors.runtime.simulated.simulation import Simulation
+from gateway import api, cashier
+from gateway.payments.processor import Approved, Declined, Order
+from gateway.payments.processor import NoAnswer as ProcessorNoAnswer
+from gateway.problems import Problem
+
+ANSWER, REUSED, AGAIN = "answer", "key reused", "try again"
+SWEEP_S = 2.0
+STUCK_MS = 3_000
+
+
+class Bank:
+    """A payment processor: each payment once, and the same answer to whoever asks again."""
+
+    methods = ("card",)
+    name = "bogus"
+
+    def __init__(self, simulation: Simulation) -> None:
+        self.simulation = simulation
+        self.random = simulation.random("bank")
+        self.moved: dict[str, Order] = {}
+        self.declined: set[str] = set()
+        self.slow = 0.0
+
+    async def move(self, order: Order) -> Approved | Declined:
+        await asyncio.sleep(0.02 * self.random.random())
+        if self.random.random() < self.slow:
+            raise ProcessorNoAnswer("the bank thinks about it")
+        if order.payment_id not in self.moved and order.payment_id not in self.declined:
+            if self.random.random() < 0.1:
+                self.declined.add(order.payment_id)
+            else:
+                self.moved[order.payment_id] = order
+        if self.random.random() < self.slow:
+            raise ProcessorNoAnswer("the bank's answer was lost")
+        if order.payment_id in self.declined:
+            return Declined("no")
+        return Approved(f"bank-{order.payment_id}")
+
+
+class Gateway:
+    """One process; what it was doing is forgotten with it."""
+
+    def __init__(self, network: Network, bank: Bank, licence: str, reads: SimulatedReads) -> None:
+        self.licence = licence
+        self.clock = SimulatedClock()
+        self.router = Router(Transport(network), self.clock)
+        self._numbers = itertools.count(1)
+        self._process = current()
+        self._services: Any = SimpleNamespace(
+            router=self.router,
+            clock=self.clock,
+            licence=SimpleNamespace(code=licence),
+            settings=SimpleNamespace(processor_timeout_s=3.0),
+            processors={bank.name: bank},
+            ledger=reads,
+        )
+        self._sweeper = asyncio.ensure_future(self._sweep())
+
+    def new_id(self) -> str:
+        """Sorts by time, as a UUIDv7 does."""
+        return f"{self.clock.now_ms()}-{self._process}-{next(self._numbers)}"
+
+    async def place(self, player_id: str, request: BetRequest, key: str) -> tuple[str, Any]:
+        return await _told(
+            place(
+                self.router,
+                self.clock,
+                request,
+                bet_id=self.new_id(),
+                licence=self.licence,
+                player_id=player_id,
+                key=key,
+                fingerprint=fingerprint("bet", repr(request)),
+            )
+        )
+
+    async def pay(
+        self, direction: str, player_id: str, amount_minor: int, key: str
+    ) -> tuple[str, Any]:
+        request = api.PaymentRequest(amount_minor, "GBP", "bogus", "card")
+        work = cashier.deposit if direction == "deposit" else cashier.withdraw
+        return await _told(work(self._services, player_id, request, key))
+
+    async def command(
+        self, scope: str, routing_id: str, command: Command, key: str
+    ) -> tuple[str, Any]:
+        print_ = fingerprint(type(command).__name__, repr(command))
+        return await _told(
+            self._reply(self.router.ask(scope, routing_id, command, key=key, fingerprint=print_))
+        )
+
+    async def ask(self, scope: str, routing_id: str, question: Question) -> tuple[str, Any]:
+        return await _told(self._reply(self.router.ask(scope, routing_id, question)))
+
+    async def _reply(self, asked: Any) -> Any:
+        return (await asked).reply
+
+    async def _sweep(self) -> None:
+        sweep = cashier.Sweep(self._services)
+        while True:
+            await self.clock.sleep(SWEEP_S)
+            try:
+                await sweep.once(STUCK_MS)
+            except Exception as failure:
+                if type(failure).__name__ != "JournalUnavailable":
+                    raise
+
+
+async def _told(work: Any) -> tuple[str, Any]:
+    try:
+        return ANSWER, await work
+    except KeyReused:
+        return REUSED, None
+    except (NoAnswer, LiabilityNotKnown):
+        return AGAIN, None
+    except Faulty as faulty:
+        return AGAIN, str(faulty)
+    except Problem as problem:
+        if problem.kind.status in (503, 429):
+            return AGAIN, problem.code
+        return ANSWER, ("problem", str(problem.code), dict(sorted(problem.facts.items())))
+
+
+def name_ids_by_process(simulation: Simulation) -> None:
+    """Ids of payments are drawn at random otherwise."""
+    numbers = itertools.count(1)
+
+    def new_id() -> str:
+        return f"{int(simulation.loop.now_s * 1000):09d}-{current()}-{next(numbers)}"
+
+    simulation.replace(cashier.keys, "new_id", new_id)
+
+
+__all__ = ["AGAIN", "ANSWER", "BOOK", "REUSED", "Bank", "Gateway", "name_ids_by_process"]

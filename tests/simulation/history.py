@@ -1,0 +1,442 @@
+"""The journal told a second time, by code of its own.
+
+It is read as bare lists, event by event, with rules written down here once more: an error in the
+actors' own `apply` or `transfers` shows as a difference.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import struct
+from collections import Counter
+from dataclasses import dataclass, field
+from fractions import Fraction
+from typing import Any
+
+import msgspec
+
+from actors.entries import decode_entries
+from ledger.blocks import Block
+from tests.simulation.evening import Wrong
+
+
+def claim(true: bool, why: str) -> None:
+    if not true:
+        raise Wrong(why)
+
+
+def naive_payout(stake: int, odds: int, outcome: str, tied: int, places: int) -> int:
+    price = Fraction(odds, 10_000)
+    factor = {
+        "won": price * places / tied,
+        "half_won": (price + 1) / 2,
+        "void": Fraction(1),
+        "half_lost": Fraction(1, 2),
+        "lost": Fraction(0),
+    }[outcome]
+    exact = stake * factor
+    return int(exact + Fraction(1, 2))  # both are positive: int() rounds down
+
+
+@dataclass
+class Purse:
+    currency: str
+    cash: int = 0
+    held: int = 0
+    withdrawing: int = 0
+    debt: int = 0
+    version: int = 1
+    pending: dict[str, tuple[str, int]] = field(default_factory=dict)
+
+    @property
+    def now(self) -> tuple[int, int, int, int]:
+        return self.cash, self.held, self.withdrawing, self.debt
+
+
+@dataclass
+class Slip:
+    player: str
+    market: str
+    selection: str
+    odds: int
+    odds_version: int
+    stake: int
+    place: tuple[str, int]
+    """Partition and block that it is durable in."""
+    settled: int = 0
+    """The version of the result by which it is settled; 0 while open."""
+    highest: int = 0
+    payout: int = 0
+    outcome: str = ""
+    past: set[tuple[str, int, int]] = field(default_factory=lambda: {("open", 0, 0)})
+    """Every state it was ever in between two commands: state, payout, version."""
+
+    @property
+    def risk(self) -> int:
+        """What it costs the house beyond its stake, if it wins."""
+        return -(-self.stake * (self.odds - 10_000) // 10_000)
+
+
+@dataclass
+class Board:
+    """A market, as its fixture's events made it."""
+
+    limit: int
+    results: dict[str, list[Any]] = field(default_factory=dict)
+    changed_by: dict[str, int] = field(default_factory=dict)
+    """The version in which each result was last changed."""
+    version: int = 0
+    settled_version: int = 0
+    odds_version: int = 0
+    prices: dict[str, int] = field(default_factory=dict)
+    seen: set[tuple[str, int, int]] = field(default_factory=set)
+    """Selection, price and price version that were ever on the board."""
+    versions: set[int] = field(default_factory=lambda: {0})
+    """Of results, as they were one after the other."""
+
+
+class History:
+    """The fold of all chains."""
+
+    def __init__(self) -> None:
+        self.entries: dict[tuple[str, str, str], list[Any]] = {}
+        """By partition, owner and key."""
+        self.purses: dict[str, Purse] = {}
+        self.past: dict[tuple[str, int], tuple[int, int, int, int]] = {}
+        """What each wallet was at each of its versions."""
+        self.slips: dict[str, Slip] = {}
+        self.boards: dict[str, Board] = {}
+        self.seqs: dict[str, int] = {}
+        self.accounts: Counter[tuple[str, str]] = Counter()
+        self.payments: dict[str, str] = {}
+        """What became of each payment: pending, completed or failed."""
+        self._moves: Counter[str] = Counter()
+        self._place = ("", 0)
+
+    # Reading
+
+    def read(self, chain: list[Block]) -> None:
+        last = bytes(32)
+        for number, block in enumerate(chain, 1):
+            covered = struct.pack(">QQQ", number, block.recorded_at_ms, block.count)
+            covered += block.partition.encode() + b"\0" + block.body
+            digest = hashlib.sha256(last + covered).digest()
+            claim(block.seq == number, f"{block.partition} block {number} is missing")
+            claim(block.hash == digest, f"{block.partition} block {number} is not chained")
+            last = digest
+            self._place = (block.partition, number)
+            entries = msgspec.msgpack.decode(block.body)
+            typed = decode_entries(block.body)
+            claim(len(entries) == block.count, f"{block.partition} block {number}: its count")
+            for raw, entry in zip(entries, typed, strict=True):
+                self._entry(block.partition, raw)
+                for raw_event, event in zip(raw[4], entry.events, strict=True):
+                    self._moves = Counter()
+                    self._event(block.partition, raw_event)
+                    self._compare(block.partition, raw_event[0], event)
+
+    def _entry(self, partition: str, raw: list[Any]) -> None:
+        owner, key = raw[0], raw[1]
+        if key:
+            claim((partition, owner, key) not in self.entries, f"{owner} did {key!r} twice")
+            self.entries[partition, owner, key] = raw
+
+    def _compare(self, partition: str, tag: str, event: Any) -> None:
+        """The transfers of an event have to be the moves that this checker made."""
+        stated: Counter[str] = Counter()
+        for transfer in event.transfers(partition):
+            claim(transfer.amount_minor > 0, f"{tag}: a transfer of {transfer.amount_minor}")
+            stated[transfer.debit] -= transfer.amount_minor
+            stated[transfer.credit] += transfer.amount_minor
+            self.accounts[transfer.debit, transfer.currency] -= transfer.amount_minor
+            self.accounts[transfer.credit, transfer.currency] += transfer.amount_minor
+        made = {account: amount for account, amount in self._moves.items() if amount}
+        told = {account: amount for account, amount in stated.items() if amount}
+        claim(sum(made.values()) == 0, f"{tag} makes or loses money: {made}")
+        claim(made == told, f"{tag} moves {made}, its transfers say {told}")
+
+    def _event(self, partition: str, event: list[Any]) -> None:
+        tag, fields = event[0], event[1:]
+        getattr(self, f"_{tag}", self._nothing)(partition, *fields)
+
+    def _nothing(self, *_: Any) -> None:
+        pass
+
+    # Wallets
+
+    def _purse(self, player: str) -> Purse:
+        claim(player in self.purses, f"{player} has no wallet")
+        return self.purses[player]
+
+    def _did(self, player: str) -> None:
+        purse = self.purses[player]
+        purse.version += 1
+        claim(min(purse.now) >= 0, f"{player} is below zero: {purse.now}")
+        self.past[player, purse.version] = purse.now
+
+    def _move(self, player: str, **amounts: int) -> None:
+        purse = self._purse(player)
+        for name, amount in amounts.items():
+            setattr(purse, name, getattr(purse, name) + amount)
+            self._moves[f"{name}/{player}"] += -amount if name == "debt" else amount
+
+    def _income(self, player: str, amount: int) -> int:
+        """Into the debt first, then into the cash; what was repaid."""
+        repaid = min(amount, self._purse(player).debt)
+        self._move(player, debt=-repaid, cash=amount - repaid)
+        return repaid
+
+    def _PlayerRegistered(self, _p: str, _at: int, player: str, *rest: Any) -> None:
+        claim(player not in self.purses, f"{player} is registered twice")
+        self.purses[player] = Purse(rest[-1])
+        self.past[player, 1] = (0, 0, 0, 0)
+
+    def _DepositRequested(
+        self, _p: str, _at: int, player: str, payment: str, money: Any, *_: Any
+    ) -> None:
+        pending = self._purse(player).pending
+        claim(payment not in pending, f"payment {payment} is asked for twice")
+        pending[payment] = ("deposit", money[0])
+        self.payments[payment] = "pending"
+        self._did(player)
+
+    def _settle_payment(
+        self, player: str, payment: str, direction: str, amount: int, became: str
+    ) -> None:
+        known = self._purse(player).pending.pop(payment, None)
+        self.payments[payment] = became
+        claim(known == (direction, amount), f"payment {payment} is {known}, not {direction}")
+
+    def _DepositCompleted(
+        self,
+        p: str,
+        _at: int,
+        player: str,
+        payment: str,
+        money: Any,
+        processor: str,
+        _reference: str,
+        repaid: int,
+        cash_after: int,
+    ) -> None:
+        self._settle_payment(player, payment, "deposit", money[0], "completed")
+        claim(self._income(player, money[0]) == repaid, f"deposit {payment}: the debt repaid")
+        self._moves[f"processor/{p}/{processor}"] -= money[0]
+        claim(self._purse(player).cash == cash_after, f"deposit {payment}: the cash after")
+        self._did(player)
+
+    def _DepositFailed(self, _p: str, _at: int, player: str, payment: str, _code: str) -> None:
+        known = self._purse(player).pending.pop(payment, None)
+        claim(known is not None and known[0] == "deposit", f"{payment} is no pending deposit")
+        self.payments[payment] = "failed"
+        self._did(player)
+
+    def _WithdrawalRequested(
+        self,
+        _p: str,
+        _at: int,
+        player: str,
+        payment: str,
+        money: Any,
+        _processor: str,
+        _method: str,
+        cash_after: int,
+    ) -> None:
+        self._purse(player).pending[payment] = ("withdrawal", money[0])
+        self.payments[payment] = "pending"
+        self._move(player, cash=-money[0], withdrawing=money[0])
+        claim(self._purse(player).cash == cash_after, f"withdrawal {payment}: the cash after")
+        self._did(player)
+
+    def _WithdrawalCompleted(
+        self, p: str, _at: int, player: str, payment: str, money: Any, processor: str, _ref: str
+    ) -> None:
+        self._settle_payment(player, payment, "withdrawal", money[0], "completed")
+        self._move(player, withdrawing=-money[0])
+        self._moves[f"processor/{p}/{processor}"] += money[0]
+        self._did(player)
+
+    def _WithdrawalFailed(
+        self,
+        _p: str,
+        _at: int,
+        player: str,
+        payment: str,
+        money: Any,
+        _code: str,
+        repaid: int,
+        cash_after: int,
+    ) -> None:
+        self._settle_payment(player, payment, "withdrawal", money[0], "failed")
+        self._move(player, withdrawing=-money[0])
+        claim(self._income(player, money[0]) == repaid, f"withdrawal {payment}: the debt repaid")
+        claim(self._purse(player).cash == cash_after, f"withdrawal {payment}: the cash after")
+        self._did(player)
+
+    # Bets
+
+    def _BetPlaced(
+        self,
+        _p: str,
+        _at: int,
+        player: str,
+        bet: str,
+        stake: Any,
+        legs: list[Any],
+        cash_after: int,
+        held_after: int,
+        version: int,
+    ) -> None:
+        claim(bet not in self.slips, f"bet {bet} is placed twice")
+        _, market, selection, odds, odds_version = legs[0][:5]
+        slip = Slip(player, market, selection, odds, odds_version, stake[0], self._place)
+        self.slips[bet] = slip
+        self._move(player, cash=-stake[0], held=stake[0])
+        self._did(player)
+        purse = self._purse(player)
+        after = (purse.cash, purse.held, purse.version)
+        claim(after == (cash_after, held_after, version), f"bet {bet}: the wallet after")
+
+    def _BetSettled(
+        self,
+        p: str,
+        _at: int,
+        player: str,
+        bet: str,
+        stake: Any,
+        market: str,
+        selection: str,
+        result: list[Any],
+        version: int,
+        payout: int,
+        repaid: int,
+        cash_after: int,
+        held_after: int,
+    ) -> None:
+        slip = self.slips[bet]
+        claim((slip.player, slip.stake) == (player, stake[0]), f"{bet} settles another bet")
+        claim((slip.market, slip.selection) == (market, selection), f"{bet} has another leg")
+        claim(slip.settled == 0, f"{bet} is settled twice")
+        claim(version > slip.highest, f"{bet} is settled by {version} after {slip.highest}")
+        claim(payout == naive_payout(slip.stake, slip.odds, *result), f"{bet} pays {payout}")
+        slip.settled = slip.highest = version
+        slip.payout, slip.outcome = payout, result[0]
+        slip.past.add((result[0], payout, version))
+        self._move(player, held=-slip.stake)
+        claim(self._income(player, payout) == repaid, f"{bet}: the debt repaid")
+        self._moves[f"revenue/{p}"] += slip.stake - payout
+        purse = self._purse(player)
+        claim((purse.cash, purse.held) == (cash_after, held_after), f"{bet}: the wallet after")
+        self._did(player)
+
+    def _SettlementReversed(
+        self,
+        p: str,
+        _at: int,
+        player: str,
+        bet: str,
+        _stake: Any,
+        version: int,
+        taken: int,
+        owed: int,
+        cash_after: int,
+        held_after: int,
+    ) -> None:
+        slip = self.slips[bet]
+        claim(slip.settled == version > 0, f"{bet} was not settled by {version}")
+        claim(taken + owed == slip.payout, f"{bet}: {taken} and {owed} of {slip.payout}")
+        self._move(player, cash=-taken, debt=owed, held=slip.stake)
+        self._moves[f"revenue/{p}"] += slip.payout - slip.stake
+        slip.settled, slip.payout, slip.outcome = 0, 0, ""
+        purse = self._purse(player)
+        claim((purse.cash, purse.held) == (cash_after, held_after), f"{bet}: the wallet after")
+        claim(owed == 0 or purse.cash == 0, f"{bet}: owed while there was cash")
+        self._did(player)
+
+    # Fixtures and markets
+
+    def _next(self, fixture: str, seq: int) -> None:
+        claim(seq == self.seqs.get(fixture, 0) + 1, f"{fixture} jumps to {seq}")
+        self.seqs[fixture] = seq
+
+    def _FixtureCreated(self, _p: str, _at: int, fixture: str, seq: int, *_: Any) -> None:
+        self._next(fixture, seq)
+
+    _PhaseChanged = _FixtureCreated
+
+    def _MarketOpened(
+        self,
+        _p: str,
+        _at: int,
+        fixture: str,
+        market: str,
+        seq: int,
+        _name: str,
+        _kind: str,
+        _currency: str,
+        _selections: Any,
+        limits: list[int],
+        _status: str,
+    ) -> None:
+        self._next(fixture, seq)
+        claim(market not in self.boards, f"{market} is opened twice")
+        self.boards[market] = Board(limits[2])
+
+    def _PricesChanged(
+        self,
+        _p: str,
+        _at: int,
+        fixture: str,
+        market: str,
+        seq: int,
+        version: int,
+        odds: dict[str, int],
+        _sequence: int,
+    ) -> None:
+        self._next(fixture, seq)
+        board = self.boards[market]
+        claim(version == board.odds_version + 1, f"{market}: prices jump to {version}")
+        board.odds_version = version
+        board.prices |= odds
+        board.seen |= {(name, price, version) for name, price in board.prices.items()}
+
+    def _StatusChanged(
+        self, _p: str, _at: int, fixture: str, _market: str, seq: int, *_: Any
+    ) -> None:
+        self._next(fixture, seq)
+
+    def _SelectionWithdrawn(
+        self, _p: str, _at: int, fixture: str, market: str, seq: int, version: int, selection: str
+    ) -> None:
+        self._next(fixture, seq)
+        board = self.boards[market]
+        claim(version == board.version + 1, f"{market}: the result jumps to {version}")
+        board.version = version
+        board.results[selection] = ["void", 1, 1]
+        board.changed_by[selection] = version
+
+    def _ResultDeclared(
+        self,
+        _p: str,
+        _at: int,
+        fixture: str,
+        market: str,
+        seq: int,
+        version: int,
+        results: dict[str, Any],
+        _cancelled: bool,
+    ) -> None:
+        self._next(fixture, seq)
+        board = self.boards[market]
+        claim(version == board.version + 1, f"{market}: the result jumps to {version}")
+        board.version = version
+        board.results |= results  # those that changed
+        board.changed_by |= dict.fromkeys(results, version)
+
+    def _SettlementCompleted(
+        self, _p: str, _at: int, fixture: str, market: str, seq: int, version: int
+    ) -> None:
+        self._next(fixture, seq)
+        board = self.boards[market]
+        claim(board.settled_version < version <= board.version, f"{market}: settled by {version}")
+        board.settled_version = version

@@ -1,0 +1,221 @@
+"""`make simulate`: evenings by the thousand, each under a seed of its own.
+
+make simulate SEEDS=20000            that many; the result goes to results/simulate.json
+make simulate SEEDS=500 FROM=7000    that many from another seed on
+make simulate SEED=1234              that one again, with everything that happened in it
+"""
+
+from __future__ import annotations
+
+import argparse
+import gc
+import json
+import os
+import sys
+import time
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import msgspec
+
+from tests.simulation.broken import VARIANTS, Variant
+from tests.simulation.checker import check
+from tests.simulation.evening import KINDS, Evening, Wrong
+
+RESULT = Path("results/simulate.json")
+
+
+class Outcome(msgspec.Struct):
+    """What became of one seed."""
+
+    seed: int
+    wrong: str
+    """Which promise was not kept; empty if all were."""
+    faults: list[str]
+    plan: str
+    steps: int
+    virtual_s: float
+    ops: int
+    bets: int
+    blocks: int
+    trace_hash: str = ""
+
+
+def play(
+    seed: int, *, broken: Variant | None = None, verbose: bool = False, hashed: bool = False
+) -> tuple[Outcome, Evening]:
+    """One evening, played and checked."""
+    bets = 0
+    wrong = ""
+    with Evening(seed, broken=broken, verbose=verbose) as evening:
+        try:
+            evening.play()
+            bets = len(check(evening).slips)
+        except Wrong as broken:
+            wrong = str(broken)
+        except Exception as failure:
+            wrong = f"{type(failure).__name__}: {failure}"
+            if verbose:
+                raise
+    simulation = evening.simulation
+    blocks = sum(event == "committed" for _, event, _ in simulation.trace)
+    outcome = Outcome(
+        seed,
+        wrong,
+        evening.faults,
+        str(evening.plan),
+        simulation.loop.steps,
+        simulation.loop.now_s,
+        len(evening.ops),
+        bets,
+        blocks,
+        simulation.trace_hash() if hashed else "",
+    )
+    return outcome, evening
+
+
+@contextmanager
+def without_collector() -> Iterator[None]:
+    """Cycles are collected between evenings and not in them: it is a fifth faster."""
+    gc.collect()
+    gc.disable()
+    try:
+        yield
+    finally:
+        gc.enable()
+
+
+def seeds_until_caught(broken: Variant, most: int) -> Outcome | None:
+    """The first seed, from 0 on, whose evening shows that something is broken."""
+    for seed in range(most):
+        outcome, _ = play(seed, broken=broken)
+        if outcome.wrong:
+            return outcome
+    return None
+
+
+def play_many(first: int, count: int) -> Iterator[Outcome]:
+    with without_collector():
+        for seed in range(first, first + count):
+            outcome, _ = play(seed)
+            if seed % 50 == 0:
+                gc.collect()
+            yield outcome
+
+
+def explain(outcome: Outcome) -> str:
+    """A failure as somebody needs it who is to find out why."""
+    faults = "".join(f"\n    {fault}" for fault in outcome.faults)
+    return (
+        f"seed {outcome.seed}: {outcome.wrong}\n  {outcome.plan}\n  what went wrong:{faults}\n"
+        f"  again, with everything that happened: make simulate SEED={outcome.seed}"
+    )
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(prog="make simulate", description="Evenings under seeds.")
+    parser.add_argument("--seeds", type=int, default=300, help="how many")
+    parser.add_argument("--from", type=int, default=0, dest="first", help="the first of them")
+    parser.add_argument("--seed", type=int, help="this one alone, with its story")
+    parser.add_argument("--hashes", action="store_true", help="print the hash of each trace")
+    parser.add_argument("--broken", action="store_true", help="how soon broken variants are caught")
+    parser.add_argument("--result", type=Path, default=RESULT)
+    asked = parser.parse_args()
+    if asked.seed is not None:
+        return _tell(asked.seed)
+    if asked.broken:
+        return _break(asked.seeds)
+    if asked.hashes:
+        for seed in range(asked.first, asked.first + asked.seeds):
+            print(seed, play(seed, hashed=True)[0].trace_hash)
+        return 0
+    return _run(asked.first, asked.seeds, asked.result)
+
+
+def _tell(seed: int) -> int:
+    from tests.simulation.story import story
+
+    outcome, evening = play(seed, verbose=True, hashed=True)
+    for line in story(evening):
+        print(line)
+    print(f"trace {outcome.trace_hash}")
+    if outcome.wrong:
+        print(explain(outcome))
+        return 1
+    print(f"seed {seed}: every promise was kept")
+    return 0
+
+
+def _break(most: int) -> int:
+    missed = 0
+    for name, broken in VARIANTS.items():
+        caught = seeds_until_caught(broken, most)
+        missed += caught is None
+        seen = f"{caught.seed + 1:4}  {caught.wrong.splitlines()[0][:140]}" if caught else "never"
+        print(f"{name.replace('_', ' '):50} {seen}", flush=True)
+    return 1 if missed else 0
+
+
+def _run(first: int, count: int, result: Path) -> int:
+    began, cpu = time.monotonic(), time.process_time()
+    wrong: list[Outcome] = []
+    totals: Counter[str] = Counter()
+    faults: Counter[str] = Counter()
+    for done, outcome in enumerate(play_many(first, count), 1):
+        totals.update(
+            steps=outcome.steps,
+            virtual_s=int(outcome.virtual_s),
+            ops=outcome.ops,
+            bets=outcome.bets,
+            blocks=outcome.blocks,
+            faults=len(outcome.faults),
+        )
+        faults.update(kind_of(fault) for fault in outcome.faults)
+        if outcome.wrong:
+            wrong.append(outcome)
+            print(explain(outcome), flush=True)
+        if done % 250 == 0 or done == count:
+            used_ms = 1000 * (time.process_time() - cpu) / done
+            print(
+                f"{done} of {count} seeds, {len(wrong)} wrong, {used_ms:.0f} ms of CPU each",
+                file=sys.stderr,
+                flush=True,
+            )
+    report = {
+        "first_seed": first,
+        "seeds": count,
+        "wrong": [outcome.seed for outcome in wrong],
+        "cpu_ms_per_seed": round(1000 * (time.process_time() - cpu) / count, 1),
+        "seconds": round(time.monotonic() - began, 1),
+        "virtual_hours": round(totals["virtual_s"] / 3600, 1),
+        "requests": totals["ops"],
+        "bets": totals["bets"],
+        "blocks": totals["blocks"],
+        "steps": totals["steps"],
+        "faults": totals["faults"],
+        "faults_by_kind": dict(sorted(faults.items())),
+        "python": sys.version.split()[0],
+    }
+    result.parent.mkdir(parents=True, exist_ok=True)
+    part = result.with_suffix(f".{os.getpid()}")
+    part.write_text(json.dumps(report, indent=2) + "\n")
+    part.replace(result)
+    print(
+        f"{count} seeds, {report['requests']} requests, {report['bets']} bets, "
+        f"{report['faults']} faults, {report['virtual_hours']} hours of virtual time: "
+        f"{len(wrong)} wrong ({result})"
+    )
+    return 1 if wrong else 0
+
+
+def kind_of(fault: str) -> str:
+    """The kind of a fault that an evening notes: `<when> <kind>: <what>`."""
+    kind = fault.partition(" ")[2].partition(":")[0]
+    assert kind in KINDS, fault
+    return kind
+
+
+if __name__ == "__main__":
+    sys.exit(main())

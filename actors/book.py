@@ -128,7 +128,13 @@ class Book:
             self.line(hold.selection_id).take(hold.stake_minor, hold.odds)
 
     def confirm(self, bet_id: str, bet: Confirmed) -> None:
-        """The bet is durable. Its hold may be forgotten here, but never the bet."""
+        """The bet is durable. Its hold may be forgotten here, but never the bet.
+
+        Once the book is whole, who has no hold any more was counted when it went: its confirmation
+        came twice, or so late that the bet was found in the ledger.
+        """
+        if self.whole and bet_id not in self.holds:
+            return
         self.release(bet_id)
         new = bet_id not in self.confirmed
         if new and bet.block_seq > self.heads.get(bet.partition, 0):

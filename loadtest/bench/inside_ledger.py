@@ -113,18 +113,8 @@ class Stage:
             self.pools[scope] = await open_pool(dsn, max_size=8)
         self.ledger = LedgerReads(self.pools[LICENCE])
         self.book = LedgerReads(self.pools[BOOK])
-        await self.start_shards()
-
-    async def start_shards(self) -> None:
         for scope in (BOOK, LICENCE):
-            name = f"shard-{scope}-0"
-            journal = PostgresJournal(self.pools[scope])
-            shard = Shard(name, journal, self.clock, _always, _surely, Silent(), self.max_actors)
-            self.transport.shards[name] = shard
-            for partition in self.directory.partitions_of(name):
-                shard.open(partition)
-            while shard.opening:
-                await asyncio.sleep(0.01)
+            await self.start_shard(scope)
         keeper = Keeper(
             self.transport.shards[f"shard-{BOOK}-0"],
             self.router,
@@ -133,16 +123,26 @@ class Stage:
         )
         self._keeper = asyncio.ensure_future(keeper.run())
 
-    async def stop_shards(self) -> None:
-        if self._keeper:
-            self._keeper.cancel()
-        for name in list(self.transport.shards):
-            shard = self.transport.shards.pop(name)
-            await shard.drain()
-            await shard.journal.close()  # type: ignore[attr-defined]
+    async def start_shard(self, scope: str) -> None:
+        name = f"shard-{scope}-0"
+        journal = PostgresJournal(self.pools[scope])
+        shard = Shard(name, journal, self.clock, _always, _surely, Silent(), self.max_actors)
+        self.transport.shards[name] = shard
+        for partition in self.directory.partitions_of(name):
+            shard.open(partition)
+        while shard.opening:  # noqa: ASYNC110
+            await asyncio.sleep(0.01)
+
+    async def stop_shard(self, scope: str) -> None:
+        shard = self.transport.shards.pop(f"shard-{scope}-0")
+        await shard.drain()
+        await shard.journal.close()  # type: ignore[attr-defined]
 
     async def close(self) -> None:
-        await self.stop_shards()
+        if self._keeper:
+            self._keeper.cancel()
+        for scope in (BOOK, LICENCE):
+            await self.stop_shard(scope)
         for pool in self.pools.values():
             await pool.close()
 
@@ -243,8 +243,9 @@ async def run(bets: int, players: int, selections: int, cold: bool) -> dict[str,
             await stage.project(LICENCE)
         rows.append(cost.row)
         if cold:
-            await stage.stop_shards()
-            await stage.start_shards()
+            # Not the book's: a market that came back waits until no hold of before can be left.
+            await stage.stop_shard(LICENCE)
+            await stage.start_shard(LICENCE)
         await stage.declare(selections)
         await stage.project(BOOK)
         await stage.project(LICENCE)
@@ -290,8 +291,7 @@ def _latencies(took: list[float]) -> dict[str, Any]:
 
 @asynccontextmanager
 async def _stage(max_actors: int = 400_000) -> AsyncIterator[Stage]:
-    folder = Path(tempfile.mkdtemp(prefix="bench-ledger-"))
-    folder.chmod(0o755)
+    folder = _folder()
     postgres = EmbeddedPostgres(folder / "postgres")
     try:
         postgres.start()
@@ -304,6 +304,13 @@ async def _stage(max_actors: int = 400_000) -> AsyncIterator[Stage]:
     finally:
         postgres.stop()
         shutil.rmtree(folder, ignore_errors=True)
+
+
+def _folder() -> Path:
+    """A new one that Postgres' own user can enter."""
+    folder = Path(tempfile.mkdtemp(prefix="bench-ledger-"))
+    folder.chmod(0o755)
+    return folder
 
 
 def _children_of(pid: int) -> list[int]:

@@ -151,6 +151,7 @@ DRILLS = (
         "SIGKILL of Ray's GCS and, with it, of the shard of all players",
         "a warm spare takes its partitions, without Ray",
         kill("gcs", "shard-gb-0"),
+        partition_s=2.0,
     ),
     Drill(
         "valkey",
@@ -188,6 +189,7 @@ DRILLS = (
         "every process of a second Ray node is killed at once, shards and all",
         "warm spares of the first node take the partitions",
         kill_node,
+        partition_s=2.0,
         house="nodes",
     ),
     Drill(

@@ -82,15 +82,19 @@ def _row(outcome: Outcome) -> list[object]:
         outcome.accepted,
         _by_code(outcome.failed),
         _by_code(outcome.refused),
-        outcome.gap_s,
-        outcome.partition_gap_s,
-        outcome.normal_s,
-        outcome.slowest_s,
+        _seconds(outcome.gap_s),
+        _seconds(outcome.partition_gap_s),
+        _seconds(outcome.normal_s),
+        _seconds(outcome.slowest_s),
         outcome.books.lost,
         outcome.books.doubled,
         "NOT CLEAN" if outcome.ledger else "clean",
         outcome.target,
     ]
+
+
+def _seconds(seconds: float | None) -> str:
+    return "never" if seconds is None else f"{seconds:.1f}"
 
 
 def _by_code(counted: Counter[str]) -> str:

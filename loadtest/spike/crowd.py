@@ -25,10 +25,12 @@ from loadtest.spike.tally import Tally
 
 AT_ONCE = 50
 """Sockets opened at a time."""
+ATTEMPTS = 5
 OPEN_S = 20.0
 SETTLE_S = 300.0
 """How long the crowd waits for the last payout after the programme is over."""
 AGAIN_S = 0.5
+LOOK_S = 0.02
 
 
 class Watcher(asyncio.Protocol):
@@ -119,12 +121,19 @@ class Crowd:
         self._closing = False
 
     async def gather(self) -> None:
-        """Return when every socket has its first snapshot."""
+        """Return when every socket has its first snapshot. Raises what kept one out for good."""
         room = asyncio.Semaphore(AT_ONCE)
 
         async def come(number: int) -> None:
             async with room:
-                await self._open(number)
+                for tries_left in reversed(range(ATTEMPTS)):
+                    try:
+                        await self._open(number)
+                        return
+                    except (OSError, TimeoutError):
+                        if not tries_left:
+                            raise
+                        await asyncio.sleep(AGAIN_S)
 
         await asyncio.gather(*(come(number) for number in range(self._size)))
 
@@ -175,6 +184,8 @@ async def attend(folder: Path) -> None:
     try:
         await crowd.gather()
         (folder / "crowd.ready").touch()
+        while stage.now_s() <= stages.FAR_OFF_S:  # noqa: ASYNC110 (another process says, by a file)
+            await asyncio.sleep(LOOK_S)
         await trader.work()
         await asyncio.sleep(max(0.0, plan.end_s - stage.now_s()))
         with contextlib.suppress(TimeoutError):

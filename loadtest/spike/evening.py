@@ -31,6 +31,9 @@ from loadtest.spike.tally import Evening
 
 ROOT = Path(__file__).parents[2]
 LARGE = "large"
+READY_S = 120.0
+"""How long Locust and the crowd may take to get ready."""
+LEAD_S = 1.0
 LEAVE_S = 30.0
 CAUGHT_UP_S = 120.0
 CAUGHT_UP_MS = 500.0
@@ -95,17 +98,15 @@ def play(plan: Plan, house: House, folder: Path, say: Say) -> Played:
     with _timed(prepared, "players and markets"):
         say(f"{plan.players:,} players, {plan.fixtures} fixtures")
         seeded = _seed(plan, house, folder)
-        stage = asyncio.run(_build(plan, house, seeded))
+        stage = asyncio.run(_build(plan, house, seeded, folder))
     with _timed(prepared, "open bets"):
         say(f"{plan.open_bets:,} open bets on the match of the night")
         early_bets = asyncio.run(early.place(plan, stage, folder))
     with _timed(prepared, "ledger caught up"):
         asyncio.run(_until_caught_up(house))
-    stage = msgspec.structs.replace(stage, starts_at_s=time.monotonic() + plan.lead_s)
     stages.write(folder, plan, stage)
     samples: list[gauges.Sample] = []
     uses: list[Use] = []
-    say(f"the evening: {plan.end_s:.0f} s")
     asyncio.run(_perform(plan, stage, house, folder, samples, uses, say))
     say("the books: every acknowledged bet, and `ledger verify`")
     with _timed(prepared, "reading every bet back"):
@@ -121,7 +122,7 @@ def play(plan: Plan, house: House, folder: Path, say: Say) -> Played:
         prepared,
         early_bets,
         read,
-        _wall_clock_s(folder) + stage.starts_at_s,
+        _wall_clock_s(folder) + stage.begins_s,
         verified,
         read.markets[stage.hot_market],
         read.open_markets[stage.hot_market],
@@ -137,7 +138,7 @@ def _seed(plan: Plan, house: House, folder: Path) -> Seeded:
     return msgspec.json.decode(out.read_bytes(), type=Seeded)
 
 
-async def _build(plan: Plan, house: House, seeded: Seeded) -> Stage:
+async def _build(plan: Plan, house: House, seeded: Seeded, folder: Path) -> Stage:
     """The stage; and the fixture whose one market will be very large."""
     fixture_id = f"{seeded.run}-{LARGE}"
     stage = Stage(
@@ -152,7 +153,7 @@ async def _build(plan: Plan, house: House, seeded: Seeded) -> Stage:
         fixture_id,
         f"{fixture_id}:{LARGE}",
         [f"p{number}" for number in range(plan.large_selections)],
-        time.monotonic(),
+        str(folder),
     )
     fixture = {
         "fixture_id": fixture_id,
@@ -205,8 +206,12 @@ async def _perform(
     crowd = await _start(folder, "crowd", "-m", "loadtest.spike.crowd", str(folder))
     locust = await _start(folder, "locust", "-m", "locust", *_locust_options(plan, stage))
     ours = {"crowd and trader": crowd.pid, "locust": locust.pid, "director": os.getpid()}
-    watching = asyncio.ensure_future(gauges.watch(_metrics_urls(house), stage.now_s, samples))
+    watching: asyncio.Task[None] | None = None
     try:
+        await _until_ready(folder, crowd=crowd, locust=locust)
+        stage.begin(time.monotonic() + LEAD_S)
+        say(f"the evening: {plan.end_s:.0f} s")
+        watching = asyncio.ensure_future(gauges.watch(_metrics_urls(house), stage.now_s, samples))
         for phase in plan.phases:
             await asyncio.sleep(max(0.0, phase.from_s - stage.now_s()))
             _check(folder, crowd=crowd, locust=locust)
@@ -220,7 +225,8 @@ async def _perform(
     except TimeoutError:
         raise Spoilt(f"Locust did not end within {LEAVE_S:.0f} s of the evening") from None
     finally:
-        await _cancelled(watching)
+        if watching is not None:
+            await _cancelled(watching)
         for process in (locust, crowd):
             await _end(process)
     _check(folder, crowd=crowd, locust=locust)
@@ -238,6 +244,16 @@ async def _start(folder: Path, name: str, *words: str) -> asyncio.subprocess.Pro
             stdout=printed,
             stderr=printed,
         )
+
+
+async def _until_ready(folder: Path, **processes: asyncio.subprocess.Process) -> None:
+    try:
+        async with asyncio.timeout(READY_S):
+            while not all((folder / f"{name}.ready").exists() for name in processes):
+                _check(folder, **processes)
+                await asyncio.sleep(LOOK_S)
+    except TimeoutError:
+        raise Spoilt(f"Locust and the crowd did not get ready within {READY_S:.0f} s") from None
 
 
 def _locust_options(plan: Plan, stage: Stage) -> list[str]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from pathlib import Path
 from typing import Any
 
 import gevent
@@ -21,12 +22,14 @@ def _watch_itself() -> None:
     while True:
         due_s = time.monotonic() + LOOK_S
         gevent.sleep(LOOK_S)
-        night.measured("locust/late", time.monotonic() - due_s)
+        if night.stage.now_s() >= 0:
+            night.measured("locust/late", time.monotonic() - due_s)
 
 
 @events.init.add_listener  # type: ignore[untyped-decorator,unused-ignore]
 def _begin(**_: Any) -> None:
     gevent.spawn(_watch_itself)
+    (Path(night.stage.folder) / "locust.ready").touch()
 
 
 @events.quitting.add_listener  # type: ignore[untyped-decorator,unused-ignore]

@@ -169,12 +169,17 @@ def large(played: Played) -> go.Figure:
 def large_compared(played: Played) -> tuple[Histogram, Histogram]:
     """Latencies of the bets on all other markets in steady load: without the large market in use,
     and with it."""
-    names = [name for name in played.evening.names("bet/") if not name.endswith("/large")]
+    names = other_bets(played)
     windows = played.plan.large_windows()
     merged = Histogram(), Histogram()
     for window in windows:
         merged[window.large].merge(played.evening.delay(names, window.from_s, window.to_s))
     return merged
+
+
+def other_bets(played: Played) -> list[str]:
+    """The names under which the bets on all other markets are measured."""
+    return [name for name in played.evening.names("bet/") if not name.endswith("/large")]
 
 
 def queues(played: Played) -> go.Figure:

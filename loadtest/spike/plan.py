@@ -66,8 +66,6 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
     payouts_s: float = 45.0
     withdrawals_s: float = 45.0
     calm_s: float = 25.0
-    lead_s: float = 10.0
-    """Before the evening: for Locust and the crowd to get ready."""
 
     quiet_rate: float = 20.0
     rise_factor: float = 50.0
@@ -247,7 +245,6 @@ def quick() -> Plan:
         payouts_s=6.0,
         withdrawals_s=4.0,
         calm_s=3.0,
-        lead_s=8.0,
         settle_in_s=2.0,
         quiet_rate=4.0,
         players=200,

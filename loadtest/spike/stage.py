@@ -1,7 +1,9 @@
 """What every process of the evening is told, in a folder that the director makes.
 
 plan.json    the programme
-stage.json   where the platform is, who plays, on what, and when it begins
+stage.json   where the platform is, who plays, and on what
+*.ready      a process that has got ready
+begins       when the evening begins, written once all are ready
 *.tally      what each process counted
 """
 
@@ -24,6 +26,9 @@ FOLDER = "GRANDSTAND_SPIKE_FOLDER"
 """The variable that names the folder to a process that is not given arguments of ours."""
 
 
+FAR_OFF_S = -86_400.0
+
+
 class NotHere(Exception):
     """The address is not this machine's: the load only ever goes to loopback."""
 
@@ -43,15 +48,41 @@ class Stage(msgspec.Struct, frozen=True, dict=True):
     large_fixture: str
     large_market: str
     large_selections: list[str]
-    starts_at_s: float
-    """Of the machine's monotonic clock, which all its processes share."""
+    folder: str
 
     def __post_init__(self) -> None:
         check_loopback(self.base_url)
 
     def now_s(self) -> float:
-        """Seconds since the evening began; negative before."""
-        return time.monotonic() - self.starts_at_s
+        """Seconds since the evening began; negative before, and far off while nobody knows when."""
+        begins_s = self._begins_s or self._read_begin()
+        return FAR_OFF_S if begins_s is None else time.monotonic() - begins_s
+
+    @property
+    def begins_s(self) -> float:
+        """By the machine's monotonic clock, which all its processes share."""
+        assert self._begins_s is not None
+        return self._begins_s
+
+    @property
+    def _begins_s(self) -> float | None:
+        begins_s: float | None = self.__dict__.get("began")
+        return begins_s
+
+    def _read_begin(self) -> float | None:
+        try:
+            self.__dict__["began"] = float((Path(self.folder) / "begins").read_text())
+        except FileNotFoundError:
+            return None
+        return self._begins_s
+
+    def begin(self, at_s: float) -> None:
+        """Tell everybody when."""
+        begins = Path(self.folder) / "begins"
+        fresh = begins.with_suffix(".new")
+        fresh.write_text(repr(at_s))
+        fresh.replace(begins)
+        self._read_begin()
 
     @cached_property
     def port(self) -> int:

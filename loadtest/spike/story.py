@@ -21,6 +21,10 @@ SUMMARY = (
 )
 
 
+BESIDE_S = 5
+"""Seconds before the opening of the large market that are compared with it."""
+
+
 class Audit(msgspec.Struct):
     """What clients were told, beside what the ledger says."""
 
@@ -101,6 +105,7 @@ def tell(played: Played, took_s: float) -> Report:
     _phases(report, played)
     _plots(report, played)
     _large_market(report, played)
+    _opening(report, played)
     _crowd(report, played)
     _payouts(report, played)
     _refused(report, played)
@@ -241,6 +246,35 @@ def _large_market(report: Report, played: Played) -> None:
     )
 
 
+def _opening(report: Report, played: Played) -> None:
+    """What the others noticed while the large market was being opened."""
+    opened_s = played.cues.get("large_market")
+    if opened_s is None:
+        return
+    took_ms = played.evening.delay(["large/opened"], 0, played.plan.end_s).percentile_ms(1.0) or 0
+    from_s, to_s = int(opened_s - took_ms / 1000), int(opened_s) + 1
+    rows: list[list[Any]] = []
+    for name, names in (
+        ("bets on other markets", pictures.other_bets(played)),
+        ("price pushes", ["push"]),
+    ):
+        before = played.evening.delay(names, from_s - BESIDE_S, from_s)
+        then = played.evening.delay(names, from_s, to_s)
+        rows.append(
+            [
+                name,
+                *(before.percentile_ms(share) for share in (0.5, 0.99)),
+                *(then.percentile_ms(share) for share in (0.5, 0.99)),
+            ]
+        )
+    report.table(
+        "",
+        ["while it was opened, ms", "before: p50", "p99", "then: p50", "p99"],
+        rows,
+        f"Then: {to_s - from_s} s around its opening; before: the {BESIDE_S} s before that.",
+    )
+
+
 def _large_bets(played: Played) -> int:
     return sum(played.evening.total(f"placed/{way}/large") for way in ("http", "websocket"))
 
@@ -321,12 +355,13 @@ def _refused(report: Report, played: Played) -> None:
 def _processors(report: Report, played: Played) -> None:
     match = played.plan.phase(PhaseName.IN_PLAY)
     late = played.evening.delay(["locust/late"], match.from_s, match.to_s)
+    median, p99 = _ms(late.percentile_ms(0.5)), _ms(late.percentile_ms(0.99))
     report.plot(
         "Who uses the cores",
         pictures.processors(played),
-        "Cores in use by phase: the load (grey) runs on the same machine. Locust was itself late "
-        f"by {_ms(late.percentile_ms(0.5))} in the median and {_ms(late.percentile_ms(0.99))} at p99 "
-        "during the match: a part of every latency here is its own.",
+        "Cores in use by phase: the load (grey) runs on the same machine. Locust itself was late "
+        f"by {median} in the median and by {p99} at p99 during the match: a part of every latency "
+        "here is its own.",
     )
 
 

@@ -236,11 +236,13 @@ def autoscaler(folder: Path) -> dict[str, Any]:
         *("--include-dashboard=false", f"--temp-dir={folder / 'ray'}"),
         f"--autoscaling-config={path}",
     ]
-    with (folder / "ray.log").open("w") as log:
+    log_path = folder / "ray.log"
+    with log_path.open("w") as log:
         head = subprocess.Popen(
             command, env=environment, stdout=log, stderr=log, start_new_session=True
         )
     try:
+        asyncio.run(until(lambda: "runtime started" in log_path.read_text(), "the head is up", 90))
         with (
             servers(folder) as where,
             platform_on(address, folder, where, max_shards=2, spares=0) as platform,

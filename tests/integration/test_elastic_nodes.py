@@ -18,7 +18,8 @@ from ray.autoscaler._private.util import prepare_config, validate_config
 from actors.runtime.cluster import gateway_place, near, shard_place
 
 ROOT = Path(__file__).parents[2]
-TIMEOUT_S = 110
+TIMEOUT_S = 200
+"""On a busy machine; on a quiet one a rehearsal takes about twenty seconds."""
 
 
 def config() -> dict[str, Any]:
@@ -88,6 +89,7 @@ def check_places(types: dict[str, str]) -> None:
         assert types[name] in ("shards-gb", "gateways-gb")
 
 
+@pytest.mark.timeout(TIMEOUT_S + 20)
 def test_shards_are_where_their_licence_allows_and_outlive_their_node() -> None:
     seen = rehearse("placement")
     check_places(seen["types"])
@@ -97,6 +99,7 @@ def test_shards_are_where_their_licence_allows_and_outlive_their_node() -> None:
     assert seen["bets"] > seen["bets_before"]
 
 
+@pytest.mark.timeout(TIMEOUT_S + 20)
 def test_shards_that_find_no_place_make_ray_add_nodes() -> None:
     seen = rehearse("autoscaler")
     assert set(seen["came_up_with"]) == {"head", "shards-gb", "shards-book", "gateways-gb"}

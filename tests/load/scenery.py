@@ -23,6 +23,6 @@ def stage(**changes: object) -> Stage:
         "large_fixture": "l",
         "large_market": "l:large",
         "large_selections": ["p0", "p1"],
-        "starts_at_s": 0.0,
+        "folder": "/nowhere",
     }
     return msgspec.convert({**told, **changes}, Stage)

@@ -17,7 +17,6 @@ EVENING = {
     "payouts-s": 3,
     "withdrawals-s": 3,
     "calm-s": 1,
-    "lead-s": 7,
     "settle-in-s": 1,
     "quiet-rate": 1,
     "players": 40,

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import itertools
 import random
+import time
+from pathlib import Path
 
 import msgspec
 import pytest
@@ -11,7 +13,7 @@ import pytest
 from loadtest.spike.__main__ import chosen
 from loadtest.spike.plan import PhaseName, quick
 from loadtest.spike.slips import HOT, LARGE, OTHER, Slips
-from loadtest.spike.stage import NotHere
+from loadtest.spike.stage import FAR_OFF_S, NotHere
 from tests.load.scenery import PLAN, stage
 
 
@@ -134,3 +136,11 @@ def test_a_player_asks_for_the_price_last_seen() -> None:
     assert {
         body["odds"] for body in later if (body["market_id"], body["selection_id"]) == wanted
     } == {23_000}
+
+
+def test_all_begin_together_and_nobody_before(tmp_path: Path) -> None:
+    director, player = (stage(folder=str(tmp_path)) for _ in range(2))
+    assert player.now_s() == FAR_OFF_S
+    director.begin(time.monotonic() - 5)
+    assert 5 <= player.now_s() < 60
+    assert player.begins_s == director.begins_s

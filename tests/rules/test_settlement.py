@@ -82,7 +82,7 @@ class Router:
 
     async def ask(self, scope: str, routing_id: str, message: Any, **how: Any) -> Answer:
         if isinstance(message, CountHolds):
-            return Answer(OpenHolds(0, True))
+            return Answer(OpenHolds(whole=True, holds=0))
         if isinstance(message, CompleteSettlement):
             assert not self.under_way
             self.completed.append(message)

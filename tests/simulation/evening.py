@@ -13,6 +13,8 @@ from dataclasses import dataclass, field
 from types import TracebackType
 from typing import Any
 
+import msgspec
+
 from actors.base import Command, Refused
 from actors.bet import BetPlaced, GetBet, PriceChange
 from actors.book import Book, Hold
@@ -672,6 +674,18 @@ class Evening:
 
         self._later(for_s, up)
 
+    def _slow_a_database(self) -> None:
+        database = self.simulation.databases[self.chance.choice((BOOK, LICENCE))]
+        for_s = self.chance.choice((1.0, 5.0))
+        self.fault(f"the database of {database.scope} is slow for {for_s} s")
+        database.faults = msgspec.structs.replace(self.plan.database, slow=0.6, slowest_s=0.5)
+
+        def quick() -> None:
+            if not self._healing:
+                database.faults = self.plan.database
+
+        self._later(for_s, quick)
+
     def _later(self, after_s: float, work: Callable[[], None]) -> None:
         context = self.loop.outside.context.copy()
         self.loop.call_later(after_s, work, context=context)
@@ -696,14 +710,19 @@ class Evening:
 
     async def _rest(self) -> None:
         await self._until_answered([op for op in self.ops if not op.answered])
-        while self._open_ends():
-            await asyncio.sleep(0.5)
+        await self._quiet()
         for market in self.markets:
             self.exposures[market] = await self._exposure(market)
         first = len(self.views)
         for player in self.players:
             await self._last_read(LICENCE, player, GetWallet(player))
         self.last_views = self.views[first:]
+
+    async def _quiet(self) -> None:
+        for _ in range(int(2 * QUIET_S)):
+            if not self._open_ends():
+                return
+            await asyncio.sleep(0.5)
 
     def _open_ends(self) -> list[str]:
         """What still has to happen by itself."""
@@ -742,15 +761,20 @@ class Evening:
         raise Wrong(f"{market} never knows its liability: {exposure}")
 
     async def _last_read(self, scope: str, routing_id: str, question: Any) -> Any:
-        while (view := await self.read(scope, routing_id, question)) is None:
+        for _ in range(100):
+            view = await self.read(scope, routing_id, question)
+            if view is not None:
+                return view
             await asyncio.sleep(0.5)
-        return view
+        raise Wrong(f"{question} is never answered")
 
 
 KINDS = tuple(
     name.removeprefix("_")
     for name in vars(Evening)
-    if name.startswith(("_kill_a", "_kill_the", "_pause_", "_usurp_", "_move_a", "_cut_", "_stop_"))
+    if name.startswith(
+        ("_kill_a", "_kill_the", "_pause_", "_usurp_", "_move_a", "_cut_", "_stop_", "_slow_")
+    )
 )
 
 

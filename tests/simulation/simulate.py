@@ -17,6 +17,7 @@ from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import msgspec
 
@@ -159,6 +160,7 @@ def _break(most: int) -> int:
 
 
 def _run(first: int, count: int, result: Path) -> int:
+    """Play the evenings. The result is written now and then, of what is done so far."""
     began, cpu = time.monotonic(), time.process_time()
     wrong: list[Outcome] = []
     totals: Counter[str] = Counter()
@@ -167,7 +169,7 @@ def _run(first: int, count: int, result: Path) -> int:
         totals.update(
             steps=outcome.steps,
             virtual_s=int(outcome.virtual_s),
-            ops=outcome.ops,
+            requests=outcome.ops,
             bets=outcome.bets,
             blocks=outcome.blocks,
             faults=len(outcome.faults),
@@ -178,36 +180,38 @@ def _run(first: int, count: int, result: Path) -> int:
             print(explain(outcome), flush=True)
         if done % 250 == 0 or done == count:
             used_ms = 1000 * (time.process_time() - cpu) / done
+            _write(
+                result,
+                {
+                    "first_seed": first,
+                    "seeds": done,
+                    "wrong": [outcome.seed for outcome in wrong],
+                    "cpu_ms_per_seed": round(used_ms, 1),
+                    "seconds": round(time.monotonic() - began, 1),
+                    "virtual_hours": round(totals["virtual_s"] / 3600, 1),
+                    **{name: totals[name] for name in ("requests", "bets", "blocks", "steps")},
+                    "faults": totals["faults"],
+                    "faults_by_kind": dict(sorted(faults.items())),
+                    "python": sys.version.split()[0],
+                },
+            )
             print(
                 f"{done} of {count} seeds, {len(wrong)} wrong, {used_ms:.0f} ms of CPU each",
                 file=sys.stderr,
                 flush=True,
             )
-    report = {
-        "first_seed": first,
-        "seeds": count,
-        "wrong": [outcome.seed for outcome in wrong],
-        "cpu_ms_per_seed": round(1000 * (time.process_time() - cpu) / count, 1),
-        "seconds": round(time.monotonic() - began, 1),
-        "virtual_hours": round(totals["virtual_s"] / 3600, 1),
-        "requests": totals["ops"],
-        "bets": totals["bets"],
-        "blocks": totals["blocks"],
-        "steps": totals["steps"],
-        "faults": totals["faults"],
-        "faults_by_kind": dict(sorted(faults.items())),
-        "python": sys.version.split()[0],
-    }
+    print(
+        f"{count} seeds, {totals['requests']} requests, {totals['bets']} bets, "
+        f"{totals['faults']} faults: {len(wrong)} wrong ({result})"
+    )
+    return 1 if wrong else 0
+
+
+def _write(result: Path, report: dict[str, Any]) -> None:
     result.parent.mkdir(parents=True, exist_ok=True)
     part = result.with_suffix(f".{os.getpid()}")
     part.write_text(json.dumps(report, indent=2) + "\n")
     part.replace(result)
-    print(
-        f"{count} seeds, {report['requests']} requests, {report['bets']} bets, "
-        f"{report['faults']} faults, {report['virtual_hours']} hours of virtual time: "
-        f"{len(wrong)} wrong ({result})"
-    )
-    return 1 if wrong else 0
 
 
 def kind_of(fault: str) -> str:

@@ -27,7 +27,7 @@ from actors.results import Result
 
 PAGE = 500
 """Bets that are read, and sent, at a time."""
-PAGES_UNDER_WAY = 6
+PAGES_UNDER_WAY = 4
 """While these are settled the next one is read. With `PAGE`, the most that a player's own bet finds
 before it in a shard."""
 PAUSE_S = 0.05

@@ -40,6 +40,7 @@ from gateway.services import Router, Services
 from gateway.sessions import Sessions
 from gateway.settings import GatewaySettings
 from gateway.stream import Streams
+from gateway.watching import Players
 from jurisdictions import Licence
 from ledger.reads import LedgerReads
 
@@ -103,6 +104,7 @@ class Gateway:
             passwords=Passwords(settings.password_threads),
             processors=all_processors() if processors is None else processors,
             hub=Hub(self._channels),
+            players=Players(self._channels),
             streams=Streams(),
             readiness=Readiness(),
             pages=pages,
@@ -110,6 +112,7 @@ class Gateway:
         )
         self.services = services
         services.hub.services = services
+        services.players.services = services
         services.streams.services = services
         services.readiness.services = services
         self._boundary = Boundary(services)
@@ -188,6 +191,7 @@ class Gateway:
         await self._runner.cleanup()
         await services.streams.stop()
         await services.hub.stop()
+        await services.players.stop()
         await self._channels.stop()
         services.passwords.close()
         await services.valkey.aclose()

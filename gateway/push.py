@@ -1,4 +1,4 @@
-"""What happens, to whoever watches: fixtures to all their followers, balances and bets to owners.
+"""What happens to fixtures and their markets, to all who follow them.
 
 Shards publish what has become durable. A gateway listens to what its own sockets want, keeps a
 copy of each such fixture by folding the same events that the actors fold, and encodes each change
@@ -16,13 +16,12 @@ from __future__ import annotations
 import asyncio
 import time
 from collections import deque
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Protocol
 
 import msgspec
 import structlog
 
 from actors.base import Reason
-from actors.bet import BetEvent, BetPlaced
 from actors.errors import NoAnswer
 from actors.fixture import Fixture, FixtureCreated, FixtureEvent, PhaseChanged
 from actors.market import (
@@ -36,9 +35,7 @@ from actors.market import (
     StatusChanged,
 )
 from actors.runtime.wire import decode_notice
-from actors.wallet import GetWallet, WalletEvent, WalletView
-from gateway import api, frames
-from gateway.bets import find_bet, placed_bet
+from gateway import frames
 from gateway.channels import Channel, Channels
 from gateway.fixtures import (
     Parts,
@@ -49,11 +46,9 @@ from gateway.fixtures import (
     market_of_view,
     result_json,
 )
-from gateway.http import granted
 from gateway.outbox import Change, conflated
 from gateway.problems import Problem
-from gateway.socket import text_frame
-from gateway.wallets import wallet_json
+from gateway.socket import json_frame
 
 if TYPE_CHECKING:
     from gateway.services import Services
@@ -62,15 +57,13 @@ log = structlog.get_logger()
 
 LOBBY = "fixtures"
 RECENT = 256
-"""Changes of a fixture kept for those who come back; a player's bets that are known to be told."""
+"""Changes of a fixture kept for those who come back."""
 MAX_HELD_BACK = 10_000
 """Changes that wait while a fixture is read anew."""
 PATIENCE_S = 0.5
 """How long to wait for changes that the actors' answers say there were."""
 FIRST_SYNC_S = 5.0
 BACKOFF_S = (0.05, 0.1, 0.2, 0.5, 1.0)
-OWN_ATTEMPTS = 5
-"""Times a player's balance and bets are asked for after a change, before it is left."""
 
 TURN_S = 0.01
 """Between two turns in which sockets are told of changes, at least;"""
@@ -78,13 +71,6 @@ PAUSES = 4
 """as many times as long as the last turn took, if that is more;"""
 MAX_TURN_S = 0.1
 """at most."""
-
-_json = msgspec.json.Encoder().encode
-
-
-def _encode(frame: Any) -> bytes:
-    """Each frame is made once, as it goes over the wire to all."""
-    return text_frame(_json(frame))
 
 
 BookEvent = FixtureEvent | MarketEvent
@@ -96,7 +82,7 @@ def _together(changes: list[Change], conflate: bool) -> bytes:
     if not conflate or len(changes) == 1:
         return b"".join(change.frame for change in changes)
     return b"".join(
-        one.frame if isinstance(one, Change) else _encode(one) for one in conflated(changes)
+        one.frame if isinstance(one, Change) else json_frame(one) for one in conflated(changes)
     )
 
 
@@ -107,7 +93,7 @@ def _for_market(market_id: str, changes: list[Change], known: int) -> list[Chang
         assert isinstance(change.delta, MarketDelta)
         delta = msgspec.structs.replace(change.delta, from_seq=known + 1)
         prices = delta if isinstance(delta, frames.Prices) else None
-        told.append(Change(market_id, change.seq, _encode(delta), prices, delta))
+        told.append(Change(market_id, change.seq, json_frame(delta), prices, delta))
         known = change.seq
     return told
 
@@ -124,8 +110,6 @@ class Listener(Protocol):
     def flush(self) -> None: ...
 
     def frame(self, frame: bytes) -> None: ...
-
-    def balance(self, frame: bytes) -> None: ...
 
 
 class Following:
@@ -236,12 +220,12 @@ class Following:
     def snapshot(self) -> bytes:
         if self._snapshot is None:
             fixture = fixture_json(self.fixture, self.markets)
-            self._snapshot = _encode(frames.Snapshot(fixture))
+            self._snapshot = json_frame(frames.Snapshot(fixture))
         return self._snapshot
 
     def _market_snapshot(self, market_id: str) -> bytes:
         market = market_json(self.markets[market_id])
-        return _encode(frames.MarketSnapshot(self.fixture_id, self.fixture.seq, market))
+        return json_frame(frames.MarketSnapshot(self.fixture_id, self.fixture.seq, market))
 
     # Telling
 
@@ -306,7 +290,7 @@ class Following:
         if delta is None:
             return
         prices = delta if isinstance(delta, frames.Prices) else None
-        change = Change(self.fixture_id, event.seq, _encode(delta), prices, delta)
+        change = Change(self.fixture_id, event.seq, json_frame(delta), prices, delta)
         self._recent.append(change)
         if not self._untold:
             self._hub.has_news(self)
@@ -401,145 +385,6 @@ class Following:
         self._snapshot = None
 
 
-class Watching:
-    """One player's wallet and bets, for the sockets that the player has here."""
-
-    def __init__(self, hub: Hub, player_id: str) -> None:
-        self.player_id = player_id
-        self.listeners: set[Listener] = set()
-        self.interested = 0
-        self._hub = hub
-        self._bets: dict[str, None] = {}
-        self._recent: dict[str, None] = {}
-        """Bets of whose placing the sockets have been told."""
-        self._wallet: WalletView | None = None
-        self._wallet_changed = False
-        self._channel: Channel | None = None
-        self._asking: asyncio.Task[None] | None = None
-        self.opening: asyncio.Task[None] = asyncio.ensure_future(self._open())
-
-    @property
-    def channel_name(self) -> str:
-        return f"player/{self._hub.services.licence.code}/{self.player_id}"
-
-    async def _open(self) -> None:
-        self._channel = await self._hub.channels.listen(
-            self.channel_name, self._received, self.refresh
-        )
-
-    async def close(self) -> None:
-        for task in (self.opening, self._asking):
-            if task is not None:
-                task.cancel()
-                await asyncio.gather(task, return_exceptions=True)
-        if self._channel is not None:
-            await self._hub.channels.leave(self.channel_name, self._channel)
-
-    def add(self, listener: Listener) -> None:
-        self.listeners.add(listener)
-        self.refresh()
-
-    def refresh(self) -> None:
-        """Tell the balance as it is now."""
-        self._wallet_changed = True
-        self._ask()
-
-    def _received(self, payload: bytes) -> None:
-        for event in decode_notice(payload).events:
-            if isinstance(event, BetPlaced) and event.player_id == self.player_id:
-                self._placed(event)
-            elif isinstance(event, BetEvent) and event.player_id == self.player_id:
-                self._bets[event.bet_id] = None
-                self._wallet_changed = True
-            elif isinstance(event, WalletEvent) and event.player_id == self.player_id:
-                self._wallet_changed = True
-        if self._wallet_changed:
-            self._ask()
-
-    def placed_here(self, event: BetPlaced, bet: bytes) -> None:
-        """A bet was placed through this gateway just now: `bet` is what its player was answered.
-
-        The notice of it comes later, and finds that it was told already. Should anything have
-        happened in between, the notices tell it in their order.
-        """
-        wallet = self._wallet
-        if wallet is not None and event.wallet_version == wallet.version + 1:
-            self._told(event.bet_id)
-            self._show(text_frame(b'{"type":"bet_update","bet":%b}' % bet))
-            self._count(event, wallet)
-
-    def _placed(self, event: BetPlaced) -> None:
-        """Of all that happens the most frequent, and it says everything: nobody has to be asked."""
-        if event.bet_id in self._recent:
-            return
-        self._told(event.bet_id)
-        self._show_bet(placed_bet(event, event.legs[0].odds))
-        wallet = self._wallet
-        if wallet is None or event.wallet_version > wallet.version + 1:
-            self._wallet_changed = True  # something was missed
-        elif event.wallet_version == wallet.version + 1:
-            self._count(event, wallet)
-
-    def _told(self, bet_id: str) -> None:
-        if len(self._recent) >= RECENT:
-            del self._recent[next(iter(self._recent))]
-        self._recent[bet_id] = None
-
-    def _count(self, event: BetPlaced, wallet: WalletView) -> None:
-        self._wallet = msgspec.structs.replace(
-            wallet,
-            cash_minor=event.cash_after_minor,
-            held_minor=event.held_after_minor,
-            version=event.wallet_version,
-        )
-        self._show_balance(self._wallet)
-
-    def _ask(self) -> None:
-        if self._asking is None or self._asking.done():
-            self._asking = asyncio.ensure_future(self._tell())
-
-    async def _tell(self) -> None:
-        """Ask the actors and tell the sockets, until nothing has changed meanwhile."""
-        failures = 0
-        while (self._wallet_changed or self._bets) and failures < OWN_ATTEMPTS:
-            bets, self._bets = self._bets, {}
-            self._wallet_changed = False
-            try:
-                for bet_id in bets:
-                    await self._tell_bet(bet_id)
-                await self._tell_balance()
-            except (NoAnswer, Problem) as error:
-                log.info("own_push_failed", why=repr(error))
-                self._bets = {**bets, **self._bets}
-                self._wallet_changed = True
-                await asyncio.sleep(BACKOFF_S[min(failures, len(BACKOFF_S) - 1)])
-                failures += 1
-
-    async def _tell_bet(self, bet_id: str) -> None:
-        self._show_bet(await find_bet(self._hub.services, self.player_id, bet_id))
-
-    async def _tell_balance(self) -> None:
-        services = self._hub.services
-        question = GetWallet(self.player_id)
-        answer = await services.router.ask(services.licence.code, self.player_id, question)
-        wallet = granted(answer.reply, WalletView, services)
-        if self._wallet is None or wallet.version >= self._wallet.version:
-            self._wallet = wallet
-        self._show_balance(self._wallet)
-
-    def _show_bet(self, bet: api.Bet) -> None:
-        self._show(_encode(frames.BetUpdate(bet)))
-
-    def _show(self, frame: bytes) -> None:
-        for listener in self.listeners:
-            listener.frame(frame)
-
-    def _show_balance(self, wallet: WalletView) -> None:
-        frame = _encode(frames.Balance(wallet_json(wallet)))
-        for listener in self.listeners:
-            listener.balance(frame)
-
-
 class Hub:
     """All that this gateway's sockets watch."""
 
@@ -548,7 +393,6 @@ class Hub:
     def __init__(self, channels: Channels) -> None:
         self.channels = channels
         self._fixtures: dict[str, Following] = {}
-        self._players: dict[str, Watching] = {}
         self._lobby: set[Listener] = set()
         self._lobby_channel: Channel | None = None
         self._closing: set[asyncio.Task[None]] = set()
@@ -597,11 +441,9 @@ class Hub:
     async def stop(self) -> None:
         if self._telling is not None:
             self._telling.cancel()
-        watching: list[Following | Watching] = [*self._fixtures.values(), *self._players.values()]
-        for watched in watching:
-            await watched.close()
+        for following in self._fixtures.values():
+            await following.close()
         self._fixtures.clear()
-        self._players.clear()
         await asyncio.gather(*self._closing, return_exceptions=True)
 
     # Fixtures
@@ -646,11 +488,11 @@ class Hub:
             if isinstance(event, FixtureCreated):
                 fixture = Fixture()
                 event.apply(fixture)
-                frame = _encode(frames.FixtureAdded(fixture_json(fixture, {})))
+                frame = json_frame(frames.FixtureAdded(fixture_json(fixture, {})))
                 for listener in self._lobby:
                     listener.frame(frame)
             elif isinstance(event, PhaseChanged):
-                frame = _encode(
+                frame = json_frame(
                     frames.PhaseNow(event.fixture_id, event.seq, event.phase, event.score)
                 )
                 following = self._fixtures.get(event.fixture_id)
@@ -658,30 +500,7 @@ class Hub:
                 for listener in self._lobby - followers:
                     listener.frame(frame)
 
-    # Players
-
-    async def watch(self, player_id: str, listener: Listener) -> Watching:
-        """Send the balance, now and whenever it changes, and bets as they change."""
-        watching = self._players.get(player_id)
-        if watching is None:
-            watching = self._players[player_id] = Watching(self, player_id)
-        watching.interested += 1
-        try:
-            await asyncio.shield(watching.opening)
-        except BaseException:
-            self.unwatch(watching, listener)
-            raise
-        return watching
-
-    def unwatch(self, watching: Watching, listener: Listener) -> None:
-        watching.listeners.discard(listener)
-        watching.interested -= 1
-        if not watching.interested:
-            if self._players.get(watching.player_id) is watching:
-                del self._players[watching.player_id]
-            self._close(watching)
-
-    def _close(self, watched: Following | Watching) -> None:
+    def _close(self, watched: Following) -> None:
         task = asyncio.ensure_future(watched.close())
         self._closing.add(task)
         task.add_done_callback(self._closing.discard)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Protocol
 
 import msgspec
@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from gateway.pages import File
     from gateway.push import Hub
     from gateway.stream import Streams
+    from gateway.watching import Players
 
 
 class Router(placement.Router, Protocol):
@@ -35,6 +36,8 @@ class Router(placement.Router, Protocol):
     def view(self) -> View | None: ...
 
     async def refresh(self) -> View: ...
+
+    async def partitions(self, scope: str, routing_ids: Sequence[str]) -> list[str]: ...
 
     def queued(self) -> int: ...
 
@@ -57,6 +60,7 @@ class Services(msgspec.Struct, frozen=True, kw_only=True):
     passwords: Passwords
     processors: Mapping[str, Processor]
     hub: Hub
+    players: Players
     streams: Streams
     readiness: Readiness
     pages: Mapping[str, File]

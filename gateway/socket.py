@@ -13,6 +13,7 @@ from collections.abc import Callable
 from struct import Struct
 from typing import Any
 
+import msgspec
 from aiohttp import WSMsgType, web
 from aiohttp._websocket.reader import WebSocketDataQueue
 from aiohttp.http import WebSocketReader
@@ -26,6 +27,7 @@ PING = b"\x89\x00"
 
 _MEDIUM = Struct("!BBH").pack
 _LARGE = Struct("!BBQ").pack
+_json = msgspec.json.Encoder().encode
 
 
 def text_frame(text: bytes) -> bytes:
@@ -36,6 +38,11 @@ def text_frame(text: bytes) -> bytes:
     if length < 65_536:
         return _MEDIUM(0x81, 126, length) + text
     return _LARGE(0x81, 127, length) + text
+
+
+def json_frame(frame: Any) -> bytes:
+    """One of `gateway.frames` as it goes over the wire: made once, for whoever it is sent to."""
+    return text_frame(_json(frame))
 
 
 class Inbox(WebSocketDataQueue):

@@ -25,10 +25,11 @@ from gateway.express import Connection
 from gateway.http import check_key, decode, problem_of
 from gateway.outbox import Change, Outbox
 from gateway.problems import Problem
-from gateway.push import Following, Watching
+from gateway.push import Following
 from gateway.services import Services
 from gateway.sessions import Session
-from gateway.socket import PING, Socket, text_frame
+from gateway.socket import PING, Socket, json_frame, text_frame
+from gateway.watching import Watching
 
 log = structlog.get_logger()
 
@@ -53,11 +54,6 @@ _client_frame = msgspec.json.Decoder(frames.AnyClientFrame)
 _slip = msgspec.json.Decoder(api.Slip)
 
 
-def encode_frame(frame: Any) -> bytes:
-    """A frame as it goes over the wire."""
-    return text_frame(_encode(frame))
-
-
 class Stream:
     """A connected client; a listener of the hub."""
 
@@ -74,7 +70,7 @@ class Stream:
         self._open = False
         self._unheard = 0
         """Text frames in the inbox: what comes now has to wait for its turn."""
-        self._outbox = Outbox(encode=encode_frame)
+        self._outbox = Outbox(encode=json_frame)
         self._flushing = False
         self._all_sent: asyncio.Event | None = None
         """Somebody waits until the outbox is empty."""
@@ -124,7 +120,7 @@ class Stream:
             self._leave_market(market_id)
         self.services.hub.exit(self)
         if self._watching is not None:
-            self.services.hub.unwatch(self._watching, self)
+            self.services.players.unwatch(self._watching, self)
             self._watching = None
 
     def close(self, code: int, reason: str) -> None:
@@ -220,7 +216,7 @@ class Stream:
         if self.session is not None:
             raise Problem("already_logged_in")
         session = await self.services.sessions.find(frame.token)
-        watching = await self.services.hub.watch(session.player_id, self)
+        watching = await self.services.players.watch(session.player_id, self)
         self.session, self._watching = session, watching
         self._say(frames.Ok(frame.id))
         watching.add(self)
@@ -321,7 +317,7 @@ class Stream:
     # What the client is told
 
     def _say(self, answer: Any) -> None:
-        self.frame(encode_frame(answer))
+        self.frame(json_frame(answer))
 
     def frame(self, frame: bytes) -> None:
         self._outbox.put(frame)

@@ -11,7 +11,7 @@ import asyncio
 import enum
 import functools
 from collections import deque
-from typing import Any
+from collections.abc import Iterator
 
 import structlog
 from redis.asyncio import Redis
@@ -23,8 +23,7 @@ from actors.entries import AnyEvent
 from actors.fixture import FixtureCreated, FixtureEvent, PhaseChanged
 from actors.market import MarketEvent
 from actors.player import PlayerRegistered
-from actors.runtime.addresses import scope_of
-from actors.runtime.wire import Notice, encode_notice
+from actors.runtime.wire import News, Notice, encode_news, encode_notice
 from actors.wallet import WalletEvent
 
 log = structlog.get_logger()
@@ -44,8 +43,10 @@ def fixture_channel(fixture_id: str) -> str:
     return f"fixture/{fixture_id}"
 
 
-def player_channel(licence: str, player_id: str) -> str:
-    return f"player/{licence}/{player_id}"
+def players_channel(partition: str) -> str:
+    """One for all players of a partition: nobody has to find out who is watched, and a block is
+    published in one piece."""
+    return f"players/{partition}"
 
 
 class ValkeyAnnouncer:
@@ -60,9 +61,7 @@ class ValkeyAnnouncer:
 
     def announce(self, notices: list[Notice]) -> None:
         for notice in notices:
-            for channel, events in _by_channel(notice).items():
-                part = Notice(notice.at_ms, notice.partition, notice.block_seq, tuple(events))
-                self._queue.append((channel, encode_notice(part)))
+            self._queue.extend(published(notice))
         self._work.set()
 
     async def _send_forever(self) -> None:
@@ -82,24 +81,25 @@ class ValkeyAnnouncer:
         await self._valkey.aclose()
 
 
-def _by_channel(notice: Notice) -> dict[str, list[AnyEvent]]:
-    """The events of a notice, by where they are published; some go nowhere."""
-    scope = scope_of(notice.partition)
+def published(notice: Notice) -> Iterator[tuple[str, bytes]]:
+    """What is said of a block, by channel; some events are said to nobody."""
+    players: list[tuple[str, AnyEvent]] = []
     channels: dict[str, list[AnyEvent]] = {}
     for event in notice.events:
-        for channel in _channels_of(_audience_of(type(event)), event, scope):
+        audience = _audience_of(type(event))
+        if audience is Audience.PLAYER:
+            players.append((event.player_id, event))  # type: ignore[union-attr]
+        elif audience is not Audience.NOBODY:
+            channel = fixture_channel(event.fixture_id)  # type: ignore[union-attr]
             channels.setdefault(channel, []).append(event)
-    return channels
-
-
-def _channels_of(audience: Audience, event: Any, scope: str) -> tuple[str, ...]:
-    if audience is Audience.PLAYER:
-        return (player_channel(scope, event.player_id),)
-    if audience is Audience.FIXTURE:
-        return (fixture_channel(event.fixture_id),)
-    if audience is Audience.LOBBY:
-        return fixture_channel(event.fixture_id), LOBBY
-    return ()
+            if audience is Audience.LOBBY:
+                channels.setdefault(LOBBY, []).append(event)
+    if players:
+        news = News(notice.at_ms, notice.partition, notice.block_seq, players)
+        yield players_channel(notice.partition), encode_news(news)
+    for channel, events in channels.items():
+        part = Notice(notice.at_ms, notice.partition, notice.block_seq, tuple(events))
+        yield channel, encode_notice(part)
 
 
 class Audience(enum.Enum):

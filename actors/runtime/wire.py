@@ -106,10 +106,30 @@ class Notice(msgspec.Struct, frozen=True, array_like=True):
     events: tuple[AnyEvent, ...]
 
 
+class News(msgspec.Struct, frozen=True, array_like=True):
+    """What has become durable in one block of players: each event with whose it is."""
+
+    at_ms: int
+    partition: str
+    block_seq: int
+    events: list[tuple[str, AnyEvent]]
+
+
+class SealedNews(msgspec.Struct, frozen=True, array_like=True):
+    """The same as whoever watches a few of those players reads it: the others' stay encoded."""
+
+    at_ms: int
+    partition: str
+    block_seq: int
+    events: list[tuple[str, msgspec.Raw]]
+
+
 _encoder = msgspec.msgpack.Encoder()
 _items = msgspec.msgpack.Decoder(list[Item])
 _replies = msgspec.msgpack.Decoder(list[Reply])
 _notice = msgspec.msgpack.Decoder(Notice)
+_news = msgspec.msgpack.Decoder(SealedNews)
+_event = msgspec.msgpack.Decoder(AnyEvent)
 
 
 def encode_items(items: list[Item]) -> bytes:
@@ -134,3 +154,16 @@ def encode_notice(notice: Notice) -> bytes:
 
 def decode_notice(payload: bytes) -> Notice:
     return _notice.decode(payload)
+
+
+def encode_news(news: News) -> bytes:
+    return _encoder.encode(news)
+
+
+def decode_news(payload: bytes) -> SealedNews:
+    return _news.decode(payload)
+
+
+def decode_event(sealed: msgspec.Raw) -> AnyEvent:
+    event: AnyEvent = _event.decode(sealed)
+    return event

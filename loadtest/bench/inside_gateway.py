@@ -20,6 +20,7 @@ import sys
 import tempfile
 import time
 from collections import Counter
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -54,6 +55,9 @@ class Yes:
     async def refresh(self) -> View:
         assert self.view is not None
         return self.view
+
+    async def partitions(self, scope: str, routing_ids: Sequence[str]) -> list[str]:
+        return [f"{scope}-00"] * len(routing_ids)
 
     def queued(self) -> int:
         return 0

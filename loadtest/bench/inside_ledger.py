@@ -16,6 +16,7 @@ import gc
 import json
 import os
 import shutil
+import signal
 import tempfile
 import time
 from collections.abc import AsyncIterator, Iterator
@@ -231,6 +232,10 @@ class Stage:
 
 async def run(bets: int, players: int, selections: int, cold: bool) -> dict[str, Any]:
     """Place, project, settle and project again; a row for each, with the latency of live bets."""
+    # Told to end, it still stops Postgres and removes what it made.
+    task = asyncio.current_task()
+    assert task is not None
+    asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, task.cancel)
     rows = []
     async with _stage() as stage:
         await stage.make_players(players)

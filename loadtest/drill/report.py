@@ -20,27 +20,27 @@ acknowledged is looked for, every bet that is there is looked for among those ac
 """
 COLUMNS = (
     "drill",
-    "bets placed",
-    "attempts failed",
-    "bets refused",
-    "acceptance stood still, s",
-    "one partition stood still, s",
-    "normal after, s",
-    "slowest bet, s",
     "lost",
     "doubled",
     "ledger",
+    "stood still, s",
+    "a partition, s",
+    "normal after, s",
+    "slowest bet, s",
     "target",
+    "attempts failed",
+    "bets refused",
+    "bets placed",
 )
 NOTE = f"""\
-*Attempts failed*: requests without an answer, or answered with "try again", by code; each was
-repeated. *Refused*: answered with a final no; `hold_expired` means that the bet was not placed in
-time. *Stood still*: the longest stretch without an accepted bet, of all, and of the bets of one
+*Stood still*: the longest stretch without an accepted bet, of all bets, and then of those of one
 partition's players or markets, where some tenths of a second between bets are nothing unusual.
 *Normal after*: from the blow to the moment from which on, for {NORMAL_S} s and more, bets are
-accepted as fast as they fall due and at most one attempt in a hundred fails in any second.
-*Slowest bet*: from the moment it fell due to its answer, with all repetitions and the second that
-`Retry-After` asks clients to wait.
+accepted as fast as they fall due and at most one attempt in a hundred fails in any second; a dash
+is never. *Slowest bet*: from the moment it fell due to its answer, with all repetitions and the
+second that `Retry-After` asks clients to wait. *Attempts failed*: requests without an answer, or
+answered with "try again", by code; each was repeated. *Refused*: answered with a final no;
+`hold_expired` means that the bet was not placed in time.
 """
 
 
@@ -79,22 +79,18 @@ def write(
 def _row(outcome: Outcome) -> list[object]:
     return [
         outcome.drill.name,
-        outcome.accepted,
-        _by_code(outcome.failed),
-        _by_code(outcome.refused),
-        _seconds(outcome.gap_s),
-        _seconds(outcome.partition_gap_s),
-        _seconds(outcome.normal_s),
-        _seconds(outcome.slowest_s),
         outcome.books.lost,
         outcome.books.doubled,
         "NOT CLEAN" if outcome.ledger else "clean",
+        round(outcome.gap_s, 1),
+        round(outcome.partition_gap_s, 1),
+        None if outcome.normal_s is None else round(outcome.normal_s, 1),
+        round(outcome.slowest_s, 1),
         outcome.target,
+        _by_code(outcome.failed),
+        _by_code(outcome.refused),
+        outcome.accepted,
     ]
-
-
-def _seconds(seconds: float | None) -> str:
-    return "never" if seconds is None else f"{seconds:.1f}"
 
 
 def _by_code(counted: Counter[str]) -> str:

@@ -75,6 +75,7 @@ def main() -> int:
     plan, options = chosen(sys.argv[1:], dict(os.environ))
     folder = Path(tempfile.mkdtemp(prefix="spike-"))
     began = time.monotonic()
+    spoilt = False
 
     def say(what: str) -> None:
         print(f"{time.monotonic() - began:6.1f} s  {what}", flush=True)
@@ -86,17 +87,18 @@ def main() -> int:
             played = play(plan, house, folder, say)
         page = story.tell(played, took_s=time.monotonic() - began).write(options.out, options.name)
     except (
-        *(Spoilt, HouseError, NotHere, NotUpToDate, NoAnswer, Refused, TooSlow),
+        *(Spoilt, HouseError, NotHere, NotUpToDate, NoAnswer, Refused, TooSlow, OSError),
         ValueError,
     ) as problem:
         print(f"spike: {problem}", file=sys.stderr)
+        spoilt = True
         return 1
     except KeyboardInterrupt:
         print("spike: stopped", file=sys.stderr)
         return 130
     finally:
-        if options.keep:
-            print(f"raw counts: {folder}")
+        if options.keep or spoilt:
+            print(f"what was counted, and what the processes printed: {folder}")
         else:
             shutil.rmtree(folder, ignore_errors=True)
     for line in story.summary(played):

@@ -32,6 +32,7 @@ from ray.cluster_utils import Cluster
 from actors.runtime.cluster import CONTROLLER, DIRECTORY, Host
 from actors.runtime.hosts.controller import Status
 from actors.runtime.router import ShardUnreachable
+from grandstand.guardian import guarded
 from grandstand.platform import Platform
 from grandstand.servers.postgres import EmbeddedPostgres
 from grandstand.servers.valkey import EmbeddedValkey
@@ -209,6 +210,9 @@ def autoscaler(folder: Path) -> dict[str, Any]:
         "type": "fake_multinode",
         "gcs_address": address,
         "head_node_id": "f" * 51 + "00000",
+        # Its nodes are this machine: there is nothing to log in to and to install.
+        "disable_node_updaters": True,
+        "disable_launch_config_check": True,
     }
     config["available_node_types"] = {
         # The fake provider looks for a head of this name. One shard a node, so that a second one
@@ -278,7 +282,7 @@ def _end(head: subprocess.Popen[bytes]) -> None:
         os.killpg(head.pid, signal.SIGKILL)
 
 
-if __name__ == "__main__":
+def main() -> int:
     rehearsal = {"placement": placement, "autoscaler": autoscaler}[sys.argv[1]]
     # Short: it begins the paths of Ray's sockets.
     with tempfile.TemporaryDirectory(prefix="gs-", dir="/tmp", ignore_cleanup_errors=True) as name:
@@ -288,6 +292,9 @@ if __name__ == "__main__":
         (Path(name) / "ray").mkdir()
         result = json.dumps(rehearsal(Path(name)))
     sys.stdout.write(result + "\n")
-    sys.stdout.flush()
-    # Everything is stopped; threads of Ray that are not must not keep us.
-    os._exit(0)
+    return 0
+
+
+if __name__ == "__main__":
+    # Whatever a rehearsal that fails or is told to end leaves behind is ended too.
+    sys.exit(guarded(main))

@@ -60,17 +60,23 @@ def rehearse(what: str) -> dict[str, Any]:
     }
     for inherited in ("RAY_REDIS_ADDRESS", "RAY_ADDRESS"):
         environment.pop(inherited, None)
-    done = subprocess.run(
+    rehearsal = subprocess.Popen(
         [sys.executable, "-m", "tests.integration.nodes", what],
         cwd=ROOT,
         env=environment,
-        capture_output=True,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
         text=True,
-        timeout=TIMEOUT_S,
-        check=False,
     )
-    assert done.returncode == 0, done.stdout[-3_000:] + done.stderr[-6_000:]
-    result: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
+    try:
+        said, trouble = rehearsal.communicate(timeout=TIMEOUT_S)
+    except BaseException:
+        rehearsal.terminate()  # it ends whatever it has started
+        said, trouble = rehearsal.communicate(timeout=60)
+        sys.stderr.write(said[-3_000:] + trouble[-6_000:])
+        raise
+    assert rehearsal.returncode == 0, said[-3_000:] + trouble[-6_000:]
+    result: dict[str, Any] = json.loads(said.splitlines()[-1])
     return result
 
 

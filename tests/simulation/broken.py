@@ -20,7 +20,7 @@ from actors.runtime.partition import Partition, Sealed
 from actors.runtime.simulated.database import Rows, SimulatedJournal
 from actors.runtime.wire import Item, Reply
 from actors.wallet import Wallet
-from ledger.blocks import Block, Head
+from ledger.blocks import Block
 
 Replace = Callable[[Any, str, Any], None]
 Variant = Callable[[Replace], None]
@@ -200,14 +200,6 @@ def a_failed_block_is_taken_for_written(replace: Replace) -> None:
 
 def what_is_handed_over_need_not_be_durable(replace: Replace) -> None:
     replace(Partition, "at_rest", property(lambda self: True))
-
-
-def an_owner_opens_without_a_block(replace: Replace) -> None:
-    async def only_look(self: Partition, shard: str, now_ms: int) -> tuple[Head, Head]:
-        head = await self.journal.head(self.name)
-        return head, head
-
-    replace(Partition, "_fence", only_look)
 
 
 def the_projector_forgets_how_far_it_came(replace: Replace) -> None:

@@ -206,15 +206,15 @@ class Evening:
             )
         if kinds and chance.random() < 0.6:
             database = DatabaseFaults(
-                refused=chance.choice((0.0, 0.03)),
-                unheard=chance.choice((0.0, 0.03)),
-                afterwards=chance.choice((0.0, 0.03)),
+                refused=chance.choice((0.0, 0.06)),
+                unheard=chance.choice((0.0, 0.06)),
+                afterwards=chance.choice((0.0, 0.06)),
                 slow=chance.choice((0.0, 0.05, 0.2)),
                 slowest_s=chance.choice((0.2, 3.0)),
             )
         return Plan(
-            duration_s=chance.uniform(3, 20),
-            ops=chance.choice((20, 40, 70)),
+            duration_s=chance.uniform(3, 14),
+            ops=chance.choice((15, 30, 50)),
             kinds=kinds,
             every_s=chance.choice((0.4, 1.5, 4.0)),
             network=network,
@@ -407,7 +407,15 @@ class Evening:
     async def _crowd(self, count: int, attempts: int, market: str = "") -> None:
         """Some bets at once."""
         bets = [self._some_bet(self.chance.choice(self.players), market) for _ in range(count)]
-        await asyncio.gather(*(self.pursue(bet, attempts) for bet in bets))
+        await asyncio.gather(
+            *(self.pursue(bet, attempts) for bet in bets),
+            *(self._peep(bet.routing_id) for bet in bets),
+        )
+
+    async def _peep(self, player: str) -> None:
+        """Look at the wallet while the bet is on its way to the journal."""
+        await asyncio.sleep(self.chance.uniform(0.001, 0.006))
+        await self.read(LICENCE, player, GetWallet(player))
 
     def _some_bet(self, player: str, market: str = "") -> Op:
         chance = self.chance

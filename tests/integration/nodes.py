@@ -47,6 +47,8 @@ ROOT = Path(__file__).parents[2]
 CONFIG = yaml.safe_load((ROOT / "cluster.yaml").read_text())
 TYPES = CONFIG["available_node_types"]
 SCOPES = ("book", "gb")
+HEAD = "f" * 51 + "00000"
+"""The id by which the fake provider knows the head."""
 EXPECTED = {
     *("directory", "controller", "shard-gb-0", "shard-book-0", "gateway-0"),
     *("projector-gb", "projector-book", "settlement"),
@@ -209,8 +211,9 @@ def autoscaler(folder: Path) -> dict[str, Any]:
     config["provider"] = {
         "type": "fake_multinode",
         "gcs_address": address,
-        "head_node_id": "f" * 51 + "00000",
-        # Its nodes are this machine: there is nothing to log in to and to install.
+        "head_node_id": HEAD,
+        # Its nodes are this machine: they have one address, and there is nothing to install.
+        "use_node_id_as_ip": True,
         "disable_node_updaters": True,
         "disable_launch_config_check": True,
     }
@@ -228,6 +231,7 @@ def autoscaler(folder: Path) -> dict[str, Any]:
     path.write_text(json.dumps(config))
     environment = os.environ | {
         "RAY_FAKE_CLUSTER": "1",
+        "RAY_OVERRIDE_NODE_ID_FOR_TESTING": HEAD,
         "RAY_enable_autoscaler_v2": "0",
         "AUTOSCALER_UPDATE_INTERVAL_S": "1",
         # A node that comes up slowly, on a busy machine, is not to be started again.

@@ -289,14 +289,20 @@ def _limits_were_kept(evening: Evening, history: History) -> None:
 
     A book knows the bets that it said yes to itself, and those in the ledger when it last read it.
     What it can't know is a bet on its way that a former owner said yes to, until it has read the
-    ledger after the last of those must have run out: then it is `whole`, and knows all.
+    ledger after the last of those must have run out: then it is `whole`, and knows all, unless it
+    is a former owner's itself that has not noticed.
     """
+    durable_s = _when_durable(evening)
+    newest: Counter[str] = Counter()
     said_yes: defaultdict[int, set[str]] = defaultdict(set)
     everybody: set[str] = set()
     for moment in evening.moments:
         slip = history.slips.get(moment.bet_id)
         if slip is None:
             continue  # it never became a bet
+        newest[slip.market] = max(newest[slip.market], moment.book)
+        if moment.at_s > durable_s[slip.place]:
+            continue  # a request that came late, or twice: the bet was placed by an earlier yes
         said_yes[moment.book].add(moment.bet_id)
         everybody.add(moment.bet_id)
         limit = history.boards[slip.market].limit
@@ -312,8 +318,17 @@ def _limits_were_kept(evening: Evening, history: History) -> None:
                 total += other.risk
         place = f"{slip.market} {slip.selection}, limit {limit}"
         claim(known <= limit, f"{place}: {moment.bet_id} makes it {known}")
-        if moment.whole:
+        if moment.whole and moment.book == newest[slip.market]:
             claim(total <= limit, f"{place}: {moment.bet_id} makes it {total}, by all there are")
+
+
+def _when_durable(evening: Evening) -> dict[tuple[str, int], float]:
+    """The moment of each commit, by partition and block."""
+    return {
+        (details[0], details[1]): at_s
+        for at_s, event, details in evening.simulation.trace
+        if event == "committed"
+    }
 
 
 def _books_are_right(evening: Evening, history: History) -> None:

@@ -103,6 +103,7 @@ class Op:
 class Yes:
     """A market's yes, as somebody saw it who looked over its shoulder."""
 
+    at_s: float
     bet_id: str
     book: int
     """Which of the books there ever were gave it, in the order of their first yes."""
@@ -285,7 +286,8 @@ class Evening:
                 self._books[id(book)] = len(self._books)
                 self._kept.append(book)  # or its id could be another's
             number = self._books[id(book)]
-            self.moments.append(Yes(hold.bet_id, number, dict(book.heads), book.whole))
+            yes = Yes(self.loop.now_s, hold.bet_id, number, dict(book.heads), book.whole)
+            self.moments.append(yes)
 
         self.simulation.replace(Book, "hold", seen)
 

@@ -26,6 +26,8 @@ from tests.simulation.checker import check
 from tests.simulation.evening import KINDS, Evening, Wrong
 
 RESULT = Path("results/simulate.json")
+LONG_RUN = 20_000
+"""Seeds from which on a run's figures are kept there without being asked for."""
 
 
 class Outcome(msgspec.Struct):
@@ -122,7 +124,7 @@ def main() -> int:
     parser.add_argument("--seed", type=int, help="this one alone, with its story")
     parser.add_argument("--hashes", action="store_true", help="print the hash of each trace")
     parser.add_argument("--broken", action="store_true", help="how soon broken variants are caught")
-    parser.add_argument("--result", type=Path, default=RESULT)
+    parser.add_argument("--result", type=Path, help="where the figures go")
     asked = parser.parse_args()
     if asked.seed is not None:
         return _tell(asked.seed)
@@ -132,7 +134,9 @@ def main() -> int:
         for seed in range(asked.first, asked.first + asked.seeds):
             print(seed, play(seed, hashed=True)[0].trace_hash)
         return 0
-    return _run(asked.first, asked.seeds, asked.result)
+    # The figures that are shown are those of a long run; a short one must not replace them.
+    long_run = RESULT if asked.seeds >= LONG_RUN else None
+    return _run(asked.first, asked.seeds, asked.result or long_run)
 
 
 def _tell(seed: int) -> int:
@@ -159,7 +163,7 @@ def _break(most: int) -> int:
     return 1 if missed else 0
 
 
-def _run(first: int, count: int, result: Path) -> int:
+def _run(first: int, count: int, result: Path | None) -> int:
     """Play the evenings. The result is written now and then, of what is done so far."""
     began, cpu = time.monotonic(), time.process_time()
     wrong: list[Outcome] = []
@@ -180,21 +184,20 @@ def _run(first: int, count: int, result: Path) -> int:
             print(explain(outcome), flush=True)
         if done % 250 == 0 or done == count:
             used_ms = 1000 * (time.process_time() - cpu) / done
-            _write(
-                result,
-                {
-                    "first_seed": first,
-                    "seeds": done,
-                    "wrong": [outcome.seed for outcome in wrong],
-                    "cpu_ms_per_seed": round(used_ms, 1),
-                    "seconds": round(time.monotonic() - began, 1),
-                    "virtual_hours": round(totals["virtual_s"] / 3600, 1),
-                    **{name: totals[name] for name in ("requests", "bets", "blocks", "steps")},
-                    "faults": totals["faults"],
-                    "faults_by_kind": dict(sorted(faults.items())),
-                    "python": sys.version.split()[0],
-                },
-            )
+            figures = {
+                "first_seed": first,
+                "seeds": done,
+                "wrong": [outcome.seed for outcome in wrong],
+                "cpu_ms_per_seed": round(used_ms, 1),
+                "seconds": round(time.monotonic() - began, 1),
+                "virtual_hours": round(totals["virtual_s"] / 3600, 1),
+                **{name: totals[name] for name in ("requests", "bets", "blocks", "steps")},
+                "faults": totals["faults"],
+                "faults_by_kind": dict(sorted(faults.items())),
+                "python": sys.version.split()[0],
+            }
+            if result is not None:
+                _write(result, figures)
             print(
                 f"{done} of {count} seeds, {len(wrong)} wrong, {used_ms:.0f} ms of CPU each",
                 file=sys.stderr,
@@ -202,7 +205,7 @@ def _run(first: int, count: int, result: Path) -> int:
             )
     print(
         f"{count} seeds, {totals['requests']} requests, {totals['bets']} bets, "
-        f"{totals['faults']} faults: {len(wrong)} wrong ({result})"
+        f"{totals['faults']} faults: {len(wrong)} wrong"
     )
     return 1 if wrong else 0
 

@@ -17,8 +17,8 @@ from tests.simulation.broken import VARIANTS
 from tests.simulation.simulate import explain, play, seeds_until_caught
 
 SEEDS = int(os.environ.get("GRANDSTAND_SEEDS", "250"))
-CAUGHT_WITHIN = 200
-"""Seeds; the slowest to be caught needs under half of them."""
+CAUGHT_WITHIN = 600
+"""Seeds; the slowest to be caught needs a third of them, most need fewer than ten."""
 ROOT = Path(__file__).parents[2]
 
 

@@ -29,9 +29,9 @@ log = structlog.get_logger()
 
 OWNERSHIP_S = 1.0
 OWNERSHIP_TIMEOUT_S = 2.0
-MAX_UNCHECKED = 2
-"""Checks of ownership in a row that may fail: with the two figures above, the time for which a
-former owner that can't reach the journal may go on answering. `keeper.SLACK_MS` is above it."""
+LEASE_MS = 5_000
+"""How long a shard answers after it was last sure of what is its own: one that stood still, or
+can't reach the journal, makes sure before it answers again. `keeper.SLACK_MS` is above it."""
 DIRECTORY_TIMEOUT_S = 2.0
 POOL = 6
 """Connections of a shard to each of its databases."""
@@ -79,6 +79,8 @@ class ShardHost(Hosted):
         self._shard: Shard | None = None
         self._keeper: asyncio.Task[None] | None = None
         self._changing = asyncio.Lock()
+        self._checked_ms = self._clock.now_ms()
+        self._checking: asyncio.Task[None] | None = None
         self._pulse = Pulse()
         self._lanes = LaneServer(self.deliver)
         self._address = asyncio.ensure_future(self._lanes.listen(cluster.node_address()))
@@ -93,6 +95,7 @@ class ShardHost(Hosted):
         self._announcer = ValkeyAnnouncer(self._config.valkey_url)
         while not await self._ask_directory():
             await self._clock.sleep(RETRY_S)
+        self._checked_ms = self._clock.now_ms()  # what is opened now is fenced off
         await self._follow()
         self._tasks.append(asyncio.ensure_future(self._check_ownership()))
         self._tasks.append(asyncio.ensure_future(self._pulse.run(lambda: self._shard)))
@@ -143,26 +146,34 @@ class ShardHost(Hosted):
         return scope_of(partition) == self._scope and partition in self._held
 
     async def _check_ownership(self) -> None:
-        """Once a second, find out what has been given to others, by the directory and the journal.
-
-        Whoever can't reach the journal for some seconds can't know, and serves nothing: what it
-        has in memory may be the past.
-        """
-        unchecked = 0
+        """Once a second, find out what was given to others, by the directory and the journal."""
         while True:
             await asyncio.sleep(OWNERSHIP_S)
-            if await self._ask_directory():
-                await self._follow()
-            assert self._shard is not None
-            try:
-                async with asyncio.timeout(OWNERSHIP_TIMEOUT_S):
-                    await self._shard.check_ownership()
-                unchecked = 0
-            except Exception as failure:
-                unchecked += 1
-                log.warning("ownership_not_checked", why=str(failure))
-            if unchecked >= MAX_UNCHECKED:
-                self._shard.drop_all("it can't be found out whether it is still ours")
+            await self._checked()
+
+    async def _checked(self) -> None:
+        """Find it out now; those who want to know at the same time share one answer."""
+        if self._checking is None or self._checking.done():
+            self._checking = asyncio.ensure_future(self._check())
+        await asyncio.shield(self._checking)
+
+    async def _check(self) -> None:
+        asked_ms = self._clock.now_ms()
+        if await self._ask_directory():
+            await self._follow()
+        assert self._shard is not None
+        try:
+            async with asyncio.timeout(OWNERSHIP_TIMEOUT_S):
+                await self._shard.check_ownership()
+            self._checked_ms = asked_ms
+        except Exception as failure:
+            log.warning("ownership_not_checked", why=str(failure))
+        if self._is_stale():
+            # Whoever can't know serves nothing: what it has in memory may be the past.
+            self._shard.drop_all("it can't be found out whether it is still ours")
+
+    def _is_stale(self) -> bool:
+        return self._clock.now_ms() - self._checked_ms > LEASE_MS
 
     async def _follow(self) -> None:
         """Serve what is ours, and nothing else."""
@@ -186,6 +197,8 @@ class ShardHost(Hosted):
         """Answer a batch; called by the lanes, not through Ray."""
         if self._shard is None:
             await asyncio.shield(self._ready)
+        if self._is_stale():
+            await self._checked()
         assert self._shard is not None
         return await self._shard.deliver(batch)
 

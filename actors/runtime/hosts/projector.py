@@ -21,9 +21,9 @@ IDLE_S = 0.02
 """How long it rests at least, and when there is nothing to do."""
 MAX_REST_S = 0.1
 """The longest it rests between two steps."""
-NICENESS = 5
+NICENESS = 10
 """Where there are not cores enough for everybody, those who answer people go first. A process of
-niceness 5 still has a third of what the others have each, so that it never starves."""
+niceness 10 still has a tenth of what the others have each, so that it never starves."""
 
 
 class ProjectorHost(Hosted):

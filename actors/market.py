@@ -157,6 +157,8 @@ class HoldStake(Question, frozen=True, array_like=True, tag=True):
         return (ref("market", self.market_id), ref("fixture", self.fixture_id))
 
     def answer(self, now_ms: int, market: Market, fixture: Fixture) -> Held | Refused:
+        # Asked again, because the first answer was lost: what it has had does not count against it.
+        market.book.release(self.bet_id)
         refused = market.refuse_price(self.selection_id, self.odds, self.policy)
         if refused:
             return refused

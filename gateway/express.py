@@ -14,6 +14,7 @@ endpoint, the problems and the figures are the same for both.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import time
 from collections.abc import Callable
 from email.utils import formatdate
@@ -159,7 +160,7 @@ class Connection(web.RequestHandler):
             super().data_received(data)
             return
         self._waiting += data
-        if len(self._waiting) > MAX_WAITING and not self._stopped:
+        if len(self._waiting) > MAX_WAITING:  # also a second time: the parser may have resumed it
             self._stopped = True
             self._pause_transport_reading()
 
@@ -182,7 +183,8 @@ class Connection(web.RequestHandler):
             return False
         loop = self._loop
         self._next_keepalive_close_time = loop.time() + LONGEST_S
-        self._answering = loop.create_task(self._answer(endpoint, message, payload.read_nowait()))
+        body = payload.read_nowait()
+        self._answering = loop.create_task(self._answer(endpoint, message, body))
         return True
 
     async def _answer(self, endpoint: Endpoint, message: RawRequestMessage, body: bytes) -> None:
@@ -195,11 +197,14 @@ class Connection(web.RequestHandler):
             self.force_close()
             return
         if self._paused:
-            await self._drain_helper()
+            with contextlib.suppress(ConnectionError):
+                await self._drain_helper()
         self._answering = None
         if self._waiting:
             waiting, self._waiting = self._waiting, b""
             self.data_received(waiting)
         if self._stopped and self._answering is None:
             self._stopped = False
-            self._resume_transport_reading()
+            # Where aiohttp has stopped reading for reasons of its own, it goes on by itself.
+            if not (self._buffer_paused or self._reading_paused):
+                self._resume_transport_reading()

@@ -43,6 +43,8 @@ MAX_BODY = 64 * 1024
 MAX_LARGE_BODY = 4 * 1024 * 1024
 """The same on routes that take many things at once, which are for staff only."""
 BODY_TIMEOUT_S = 10.0
+MAX_TOKEN = 256
+"""Characters; ours are 43."""
 
 _KEY = re.compile(r"[!-~]{1,128}\Z")
 _encode = msgspec.json.Encoder().encode
@@ -183,6 +185,8 @@ def bearer_token(headers: Headers) -> str:
         raise Problem(
             "unauthenticated", "Send the header Authorization: Bearer <token>.", headers=_BEARER
         )
+    if len(token) > MAX_TOKEN:
+        raise Problem("unauthenticated", "The token is too long.", headers=_BEARER)
     return token.strip()
 
 

@@ -217,6 +217,12 @@ class Stream:
             raise Problem("already_logged_in")
         session = await self.services.sessions.find(frame.token)
         watching = await self.services.players.watch(session.player_id, self)
+        try:
+            # It may have been ended meanwhile, when nobody knew that it is this socket's.
+            session = await self.services.sessions.use(session.digest)
+        except BaseException:
+            self.services.players.unwatch(watching, self)
+            raise
         self.session, self._watching = session, watching
         self._say(frames.Ok(frame.id))
         watching.add(self)

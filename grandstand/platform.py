@@ -291,8 +291,10 @@ class Platform:
     def _ray_store(self) -> cluster.Store | None:
         if self.settings.ray or not self.servers.ray_url:
             return None
-        # The same at every start on this data, so that what was left there is found and removed.
-        namespace = hashlib.sha256(str(self.folder).encode()).hexdigest()[:16]
+        # The same at every start on this data, so that what was left there is found and removed;
+        # and nobody else's, wherever their data is.
+        own = _kept_token(self.folder / "ray_namespace")
+        namespace = hashlib.sha256(own.encode()).hexdigest()[:16]
         return cluster.Store(self.servers.ray_url, namespace)
 
     def _start_servers(self) -> dict[str, int]:

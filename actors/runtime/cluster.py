@@ -14,7 +14,7 @@ from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit
+from urllib.parse import unquote, urlsplit
 
 import msgspec
 import redis
@@ -157,13 +157,15 @@ def _keep_in(store: Store | None) -> tuple[str, str]:
     if store is None:
         os.environ.pop("RAY_REDIS_ADDRESS", None)
         return "", ""
+    where = urlsplit(store.url)
+    if where.path not in ("", "/", "/0"):
+        raise ClusterError("GRANDSTAND_RAY_REDIS: Ray keeps its records in database 0")
     with redis.Redis.from_url(store.url) as client:
         for key in client.scan_iter(f"RAY{store.namespace}@*"):
             client.delete(key)
-    where = urlsplit(store.url)
     scheme = "rediss://" if where.scheme == "rediss" else ""
     os.environ["RAY_REDIS_ADDRESS"] = f"{scheme}{where.hostname}:{where.port or 6379}"
-    return where.username or "", where.password or ""
+    return unquote(where.username or ""), unquote(where.password or "")
 
 
 def revive() -> bool:

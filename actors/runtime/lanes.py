@@ -21,6 +21,7 @@ from __future__ import annotations
 import asyncio
 import hmac
 import secrets
+import socket
 import struct
 from collections.abc import Awaitable, Callable
 from typing import cast
@@ -37,6 +38,8 @@ MAX_FRAME = 64 * 1024 * 1024
 """Bytes; whoever announces more is cut off."""
 MAX_PENDING = 256
 """Batches of one connection at work at once; a connection with more is not read from."""
+SILENCE_MS = 5_000
+"""After so long without a sign of life from the other machine a connection has ended."""
 CONNECT_TIMEOUT_S = 2.0
 CONNECT_WAIT_S = 0.1
 """A batch waits so long for a connection, and is then sent where its partition is by then."""
@@ -54,6 +57,9 @@ class Address(msgspec.Struct, frozen=True, array_like=True):
 class Frames(asyncio.Protocol):
     """Cuts what arrives into frames; `frame` is told of each."""
 
+    longest = MAX_FRAME
+    """Bytes that one may have."""
+
     def __init__(self) -> None:
         self.transport: asyncio.Transport | None = None
         self._arrived = bytearray()
@@ -61,6 +67,7 @@ class Frames(asyncio.Protocol):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         # uvloop's are of no class of asyncio's.
         self.transport = cast(asyncio.Transport, transport)
+        _notice_silence(self.transport.get_extra_info("socket"))
 
     def data_received(self, data: bytes) -> None:
         arrived = self._arrived
@@ -68,7 +75,7 @@ class Frames(asyncio.Protocol):
         at = 0
         while len(arrived) - at >= _HEAD.size:
             length, number = _HEAD.unpack_from(arrived, at)
-            if length > MAX_FRAME:
+            if length > self.longest:
                 self.abort()
                 return
             end = at + _HEAD.size + length
@@ -89,6 +96,15 @@ class Frames(asyncio.Protocol):
     def abort(self) -> None:
         if self.transport is not None:
             self.transport.abort()
+
+
+def _notice_silence(connection: socket.socket) -> None:
+    """A machine that lost its power says no goodbye: find out within some seconds."""
+    connection.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+    connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPIDLE, 2)
+    connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPINTVL, 1)
+    connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPCNT, 3)
+    connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, SILENCE_MS)
 
 
 # The shard's side
@@ -231,6 +247,9 @@ def _has_ended(connecting: asyncio.Task[_ClientConnection]) -> bool:
 
 
 class _ClientConnection(Frames):
+    longest = 0xFFFF_FFFF
+    """The shard is who it says; and its replies to one batch may be many large markets."""
+
     def __init__(self, shard: str) -> None:
         super().__init__()
         self.ended = False

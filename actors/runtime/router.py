@@ -174,14 +174,16 @@ class Lane:
     async def _deliver(self, encoded: bytes) -> bytes:
         """As the transport does it, but given up when the shard is out of work or out of time."""
         carrying = asyncio.ensure_future(self.router.transport.deliver(self.shard, encoded))
+        give_up_at = self.router.loop.time() + DELIVERY_TIMEOUT_S
         try:
-            waited_s = 0.0
             while not (await asyncio.wait({carrying}, timeout=LOOK_S))[0]:
-                waited_s += LOOK_S
-                if waited_s >= DELIVERY_TIMEOUT_S:
+                if self.router.loop.time() >= give_up_at:
                     raise TimeoutError(f"no answer within {DELIVERY_TIMEOUT_S:.0f} s")
-                if not await self.router.has_work(self.shard):
+                looking = asyncio.ensure_future(self.router.has_work(self.shard))
+                await asyncio.wait({carrying, looking}, return_when=asyncio.FIRST_COMPLETED)
+                if looking.done() and not looking.result():
                     raise ShardUnreachable("its partitions were given to others")
+                looking.cancel()
             return carrying.result()
         finally:
             carrying.cancel()
@@ -300,7 +302,7 @@ class Router:
                 raise KeyReused(item.key)
             if reply.status is Status.OVERLOADED and not unknown:
                 raise Overloaded(f"too much waits for {item.partition}")
-            if reply.status is Status.FAULTY:
+            if reply.status is Status.FAULTY and not unknown:
                 raise Faulty(f"{type(item.message).__name__} failed")
             unknown |= reply.status is Status.UNKNOWN
             if unknown and not safe:
@@ -311,7 +313,11 @@ class Router:
             if reply.status is Status.OPENING or not await self._has_moved(item.partition):
                 await self.clock.sleep(pause_s)
                 pause_s = min(2 * pause_s, PAUSE_S)
-            reply = await self._put(item)
+            try:
+                reply = await self._put(item)
+            except Overloaded:
+                # Nothing was done this time; but an earlier one may have been.
+                reply = _OVERLOADED
         return reply
 
     async def _has_moved(self, partition: str) -> bool:

@@ -466,4 +466,8 @@ class Shard:
                 while not all(partition.at_rest for partition in self.partitions.values()):
                     await asyncio.shield(self._flushed)
         self._flusher.cancel()
+        for partition in self.partitions.values():
+            if not partition.at_rest:
+                partition.fail(f"{self.name} has stopped")
+        self._wake()
         await asyncio.gather(*self._saves, return_exceptions=True)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections import deque
 from collections.abc import Iterable
 from typing import Any
@@ -208,7 +209,9 @@ class ControllerHost(Hosted):
             except Exception:
                 log.exception("controller_failed")
             self._alarm.clear()
-            await asyncio.wait({asyncio.ensure_future(self._alarm.wait())}, timeout=LOOK_S)
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(LOOK_S):
+                    await self._alarm.wait()
 
     def _do(self, actions: list[Action]) -> None:
         """The dead are replaced at once; for the rest, one thing after the other."""
@@ -250,8 +253,12 @@ class ControllerHost(Hosted):
                 return "started"
             case RemoveShard(shard):
                 host = cluster.Host(shard)
-                async with asyncio.timeout(DRAIN_TIMEOUT_S):
-                    await host.call("drain")
+                try:
+                    async with asyncio.timeout(DRAIN_TIMEOUT_S):
+                        await host.call("drain")
+                except (ShardUnreachable, ShardBusy, TimeoutError) as missing:
+                    # It has no partitions: what it did not save is in the journal.
+                    log.warning("shard_not_drained", shard=shard, why=str(missing))
                 await asyncio.to_thread(host.remove)
                 return "gone"
             case DrainShard():

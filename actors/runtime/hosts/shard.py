@@ -77,6 +77,8 @@ class ShardHost(Hosted):
         self._pools: dict[str, asyncpg.Pool] = {}
         self._ledgers: dict[str, LedgerReads] = {}
         self._shard: Shard | None = None
+        self._journal: PostgresJournal | None = None
+        self._drained = False
         self._keeper: asyncio.Task[None] | None = None
         self._changing = asyncio.Lock()
         self._checked_ms = self._clock.now_ms()
@@ -106,16 +108,18 @@ class ShardHost(Hosted):
             if self._shard is None or scope != self._scope:
                 if self._keeper is not None:
                     self._keeper.cancel()
-                if self._shard is not None:
+                if self._shard is not None and self._journal is not None:
                     await self._shard.drain()
+                    await self._journal.close()
                 self._scope = scope
                 self._shard = self._make(scope)
             return self._shard
 
     def _make(self, scope: str) -> Shard:
+        self._journal = PostgresJournal(self._pools[scope])
         shard = Shard(
             self.name,
-            PostgresJournal(self._pools[scope]),
+            self._journal,
             self._clock,
             lambda partition: scope_of(partition) == scope and partition in self._held,
             self._still_mine,
@@ -181,7 +185,7 @@ class ShardHost(Hosted):
         if self._scope in scopes:
             scopes = {self._scope}  # one at a time, and the directory knows it
         shard = await self._serving(min(scopes, default=self._scope or self._scopes[0]))
-        for partition in sorted(set(shard.partitions) - self._held.partitions):
+        for partition in sorted({*shard.partitions, *shard.opening} - self._held.partitions):
             shard.close(partition)
         for partition in sorted(self._held.partitions):
             if scope_of(partition) == self._scope:
@@ -246,7 +250,9 @@ class ShardHost(Hosted):
 
     async def ready(self) -> bool:
         """Whether every partition of the shard is open."""
-        return self._shard is not None and self._held.partitions <= set(self._shard.partitions)
+        if self._shard is None or self._drained:
+            return False
+        return self._held.partitions <= set(self._shard.partitions)
 
     async def hosting(self) -> list[str]:
         """The partitions that are open here now."""
@@ -280,6 +286,7 @@ class ShardHost(Hosted):
         """Let what waits become durable, then serve nothing more."""
         await asyncio.shield(self._ready)
         assert self._shard is not None
+        self._drained = True
         await self._shard.drain()
 
 

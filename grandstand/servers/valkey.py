@@ -39,9 +39,9 @@ bind {address}
 port {port}
 protected-mode yes
 requirepass {password}
-# Ray shows its password on a command line, for all users of the machine to read. It opens no session
-# of a player; but what Ray keeps there names the actors' arguments, addresses of databases among
-# them. `DUMMY` is what Ray deletes to find out whether it may write.
+# Ray shows its password on a command line, for all users of the machine to read. It opens no
+# session of a player; but what Ray keeps there names the actors' arguments, addresses of databases
+# among them. `DUMMY` is what Ray deletes to find out whether it may write.
 user ray on >{ray_password} ~RAY* ~DUMMY +@all -@admin -@dangerous +info
 daemonize no
 dir "{folder}"

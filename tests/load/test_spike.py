@@ -11,14 +11,14 @@ import pytest
 
 ROOT = Path(__file__).parents[2]
 EVENING = {
-    "quiet-s": 2,
+    "quiet-s": 4,
     "rise-s": 5,
     "in-play-s": 6,
     "payouts-s": 3,
     "withdrawals-s": 3,
     "calm-s": 1,
     "settle-in-s": 1,
-    "quiet-rate": 1,
+    "quiet-rate": 3,  # of chance: twelve bets are wanted, and none has to be impossible
     "players": 40,
     "open-bets": 300,
     "early-sockets": 8,

@@ -34,6 +34,7 @@ from actors.market import (
     SettlementCompleted,
     StatusChanged,
 )
+from actors.runtime.announcer import LOBBY, fixture_channel
 from actors.runtime.wire import decode_notice
 from gateway import frames
 from gateway.channels import Channel, Channels
@@ -55,7 +56,6 @@ if TYPE_CHECKING:
 
 log = structlog.get_logger()
 
-LOBBY = "fixtures"
 RECENT = 256
 """Changes of a fixture kept for those who come back."""
 MAX_HELD_BACK = 10_000
@@ -144,7 +144,7 @@ class Following:
 
     @property
     def channel_name(self) -> str:
-        return f"fixture/{self.fixture_id}"
+        return fixture_channel(self.fixture_id)
 
     async def _open(self) -> None:
         async with asyncio.timeout(FIRST_SYNC_S):

@@ -11,7 +11,7 @@ from __future__ import annotations
 import functools
 import zlib
 
-BOOK = "book"
+from actors.placement import BOOK as BOOK  # a scope beside those of the licences
 
 
 def partition_name(scope: str, number: int) -> str:

@@ -26,7 +26,7 @@ from actors.entries import (
 )
 from actors.runtime.clock import Clock
 from actors.runtime.keys import KeySet, hash_of
-from actors.runtime.wire import Item, Reply, Status
+from actors.runtime.wire import Item, Reply, Status, decode_event
 from ledger.blocks import Block, Head, check, seal
 from ledger.journal import Journal, JournalUnavailable, Snapshot
 
@@ -45,7 +45,6 @@ _snapshot_decoders = {
     kind: msgspec.msgpack.Decoder(tuple[actor, bytes])  # type: ignore[valid-type]
     for kind, actor in KINDS.items()
 }
-_event_decoder = msgspec.msgpack.Decoder(AnyEvent)
 
 
 class Seat:
@@ -216,7 +215,7 @@ class Partition:
                 if first is None:
                     self._absent[owner, item.key] = forgotten
                 else:
-                    answer = _event_decoder.decode(first.answer)
+                    answer = decode_event(first.answer)
                     self._looked_up[owner, item.key] = Remembered(
                         first.fingerprint, answer, self.head.seq
                     )

@@ -164,6 +164,6 @@ def decode_news(payload: bytes) -> SealedNews:
     return _news.decode(payload)
 
 
-def decode_event(sealed: msgspec.Raw) -> AnyEvent:
+def decode_event(sealed: bytes | msgspec.Raw) -> AnyEvent:
     event: AnyEvent = _event.decode(sealed)
     return event

@@ -405,13 +405,17 @@ class History:
     ) -> None:
         self._next(fixture, seq)
 
-    def _SelectionWithdrawn(
-        self, _p: str, _at: int, fixture: str, market: str, seq: int, version: int, selection: str
-    ) -> None:
+    def _next_result(self, fixture: str, market: str, seq: int, version: int) -> Board:
         self._next(fixture, seq)
         board = self.boards[market]
         claim(version == board.version + 1, f"{market}: the result jumps to {version}")
         board.version = version
+        return board
+
+    def _SelectionWithdrawn(
+        self, _p: str, _at: int, fixture: str, market: str, seq: int, version: int, selection: str
+    ) -> None:
+        board = self._next_result(fixture, market, seq, version)
         board.results[selection] = ["void", 1, 1]
         board.changed_by[selection] = version
 
@@ -426,10 +430,7 @@ class History:
         results: dict[str, Any],
         _cancelled: bool,
     ) -> None:
-        self._next(fixture, seq)
-        board = self.boards[market]
-        claim(version == board.version + 1, f"{market}: the result jumps to {version}")
-        board.version = version
+        board = self._next_result(fixture, market, seq, version)
         board.results |= results  # those that changed
         board.changed_by |= dict.fromkeys(results, version)
 

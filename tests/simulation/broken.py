@@ -16,11 +16,12 @@ from actors.base import Command, Question, Reason, Refused
 from actors.bet import AskHoldFate, HoldFate, PlaceBet, SettleBet
 from actors.book import Book, Confirmed
 from actors.runtime import keeper
-from actors.runtime.partition import Partition, Sealed
+from actors.runtime.partition import Packed, Partition, Sealed
 from actors.runtime.simulated.database import Rows, SimulatedJournal
 from actors.runtime.wire import Item, Reply
 from actors.wallet import Wallet
-from ledger.blocks import Block
+from ledger.blocks import Block, Head
+from tests.simulation.evening import Evening
 
 Replace = Callable[[Any, str, Any], None]
 Variant = Callable[[Replace], None]
@@ -199,7 +200,17 @@ def a_failed_block_is_taken_for_written(replace: Replace) -> None:
 
 
 def what_is_handed_over_need_not_be_durable(replace: Replace) -> None:
+    """Neither waited for by its old owner, nor compared with the journal by the new one."""
+    unpack = Partition._unpack
+
+    def trusting(self: Partition, body: bytes, before: Head) -> bool:
+        packed = msgspec.msgpack.decode(body, type=Packed)
+        packed = msgspec.structs.replace(packed, head=before)
+        return unpack(self, msgspec.msgpack.encode(packed), before)
+
     replace(Partition, "at_rest", property(lambda self: True))
+    replace(Partition, "_unpack", trusting)
+    _instead_of_others(replace, "move_a_partition")
 
 
 def the_projector_forgets_how_far_it_came(replace: Replace) -> None:
@@ -212,6 +223,16 @@ def the_projector_forgets_how_far_it_came(replace: Replace) -> None:
                 self.exposure[place].bets += 1
 
     replace(Rows, "store", twice)
+
+
+def _instead_of_others(replace: Replace, kind: str) -> None:
+    """Have most of what goes wrong be of that kind: else it is too seldom to be seen soon."""
+    go_wrong = Evening._go_wrong
+
+    def mostly(self: Evening, other: str) -> None:
+        go_wrong(self, kind if self.chance.random() < 0.8 else other)
+
+    replace(Evening, "_go_wrong", mostly)
 
 
 async def _nothing(*_: Any) -> None:

@@ -26,9 +26,9 @@ from gateway.problems import Problem
 
 REVOKED = "sessions/revoked"
 """The channel on which the hash of a session that was ended is published."""
-CACHE_MS = 10_000
+CACHE_MS = 30_000
 """How long what Valkey said is believed; a quarter of the idle time where that is less."""
-REFRESH_MS = 4_000
+REFRESH_MS = 15_000
 """What is as old as that when it is used is asked for again, without anybody waiting."""
 MAX_CACHED = 50_000
 MAX_ENDED = 10_000

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import hashlib
 from array import array
 from bisect import bisect_left
@@ -18,8 +19,9 @@ def fingerprint(name: str, fields: Any) -> bytes:
     return hashlib.blake2b(_encoder.encode((name, fields)), digest_size=16).digest()
 
 
+@functools.lru_cache(maxsize=64)
 def hash_of(key: str) -> int:
-    """A key as 64 bits."""
+    """A key as 64 bits; asked for the same one when it is looked up and when it is kept."""
     return int.from_bytes(hashlib.blake2b(key.encode(), digest_size=8).digest(), "big")
 
 

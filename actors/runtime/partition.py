@@ -209,7 +209,7 @@ class Partition:
         await self._load({ref for item in items for ref in item.message.cast()})
         for item in items:
             owner = item.message.cast()[0]
-            if self._unsure(item, owner):
+            if item.key and self._unsure(owner, item.key):
                 forgotten = self._forgotten
                 first = await self.journal.first_answer(self.name, owner, item.key)
                 if first is None:
@@ -222,15 +222,13 @@ class Partition:
                     if len(self._looked_up) > RECENT_ANSWERS:
                         self._looked_up.popitem(last=False)
 
-    def _unsure(self, item: Item, owner: str) -> bool:
+    def _unsure(self, owner: str, key: str) -> bool:
         """The key's hash was seen before, but what was answered is not in memory."""
-        if not item.key or self._first(owner, item.key):
-            return False
         seat = self.seats.get(owner)
-        if seat is None or hash_of(item.key) not in seat.keys:
+        if seat is None or hash_of(key) not in seat.keys or self._first(owner, key):
             return False
         # An absence looked up counts only while nothing has been forgotten since.
-        return self._absent.get((owner, item.key)) != self._forgotten
+        return self._absent.get((owner, key)) != self._forgotten
 
     async def _load(self, refs: set[str]) -> None:
         refs = {ref for ref in refs if ref not in self.seats}
@@ -310,12 +308,13 @@ class Partition:
             seats = [self.seats[ref] for ref in cast]
         except KeyError:
             return None
-        return None if item.key and self._unsure(item, cast[0]) else seats
+        return None if item.key and self._unsure(cast[0], item.key) else seats
 
     def _apply(self, entry: Entry, seq: int) -> None:
+        there = self.seats.get
         for event in entry.events:
             cast = event.cast()
-            event.apply(*[self._seat_for(ref, event).actor for ref in cast])
+            event.apply(*[(there(ref) or self._seat_for(ref, event)).actor for ref in cast])
             self.dirty.update(cast)
         if entry.key:
             self.seats[entry.owner].keys.add(hash_of(entry.key))
@@ -324,11 +323,10 @@ class Partition:
             self._remember(entry.owner, entry.key, first)
 
     def _seat_for(self, ref: str, event: Event) -> Seat:
-        seat = self.seats.get(ref)
-        if seat is None:
-            if not event.births:
-                raise LookupError(f"{ref} is not on stage for {type(event).__name__}")
-            seat = self.seats[ref] = Seat.blank(ref)
+        """A new one, for whom the event brings into being."""
+        if not event.births:
+            raise LookupError(f"{ref} is not on stage for {type(event).__name__}")
+        seat = self.seats[ref] = Seat.blank(ref)
         return seat
 
     def _first(self, owner: str, key: str) -> Remembered | None:

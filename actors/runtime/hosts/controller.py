@@ -97,6 +97,7 @@ class _Watched:
         self.state = State.STARTING
         self.was_live = False
         self.report: Report | None = None
+        self.reported_s = -REPORT_S
 
 
 class ControllerHost(Hosted):
@@ -150,35 +151,41 @@ class ControllerHost(Hosted):
 
         The end of that connection is seen at once; a call through Ray takes a second to fail.
         """
-        loop = asyncio.get_running_loop()
-        reported_s = -REPORT_S
         while True:
             await asyncio.sleep(LOOK_S)
             watched = self._watched.get(name)
             if watched is None:
                 continue
-            began = loop.time()
             try:
-                async with asyncio.timeout(SILENT_S):
-                    await self._transport.deliver(name, NOTHING)
-                state = State.LIVE
-            except (ShardUnreachable, ShardBusy):
-                state = State.DEAD
-            except TimeoutError:
-                if loop.time() - began > SILENT_S + LOOK_S:
-                    continue  # it is this loop that was late
-                state = State.SILENT
-            if state is State.LIVE:
-                watched.was_live = True
-                if loop.time() - reported_s >= REPORT_S:
-                    reported_s = loop.time()
-                    await self._hear(watched)
-            elif not watched.was_live and loop.time() - watched.since_s < STARTING_S:
-                state = State.STARTING
-            if state is not watched.state:
-                log.info("shard_is", shard=name, state=state)
-                watched.state = state
-                self._alarm.set()
+                await self._look(watched)
+            except Exception:
+                # Nobody else looks: it would stay for ever what it was, alive or dead.
+                log.exception("shard_not_looked_at", shard=name)
+
+    async def _look(self, watched: _Watched) -> None:
+        loop = asyncio.get_running_loop()
+        began = loop.time()
+        try:
+            async with asyncio.timeout(SILENT_S):
+                await self._transport.deliver(watched.name, NOTHING)
+            state = State.LIVE
+        except (ShardUnreachable, ShardBusy):
+            state = State.DEAD
+        except TimeoutError:
+            if loop.time() - began > SILENT_S + LOOK_S:
+                return  # it is this loop that was late
+            state = State.SILENT
+        if state is State.LIVE:
+            watched.was_live = True
+            if loop.time() - watched.reported_s >= REPORT_S:
+                watched.reported_s = loop.time()
+                await self._hear(watched)
+        elif not watched.was_live and loop.time() - watched.since_s < STARTING_S:
+            state = State.STARTING
+        if state is not watched.state:
+            log.info("shard_is", shard=watched.name, state=state)
+            watched.state = state
+            self._alarm.set()
 
     async def _hear(self, watched: _Watched) -> None:
         try:

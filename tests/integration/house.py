@@ -188,10 +188,14 @@ def bet_body(
 
 async def eventually(condition: Any, what: str, timeout_s: float = 60.0) -> Any:
     """Wait until an async condition holds, and return what it returned."""
-    async with asyncio.timeout(timeout_s):
-        while True:
-            found = await condition()
-            if found:
-                return found
-            await asyncio.sleep(0.1)
-    raise AssertionError(what)
+    try:
+        async with asyncio.timeout(timeout_s) as patience:
+            while True:
+                found = await condition()
+                if found:
+                    return found
+                await asyncio.sleep(0.1)
+    except TimeoutError:
+        if not patience.expired():
+            raise
+        raise AssertionError(f"not within {timeout_s:.0f} s: {what}") from None

@@ -258,6 +258,18 @@ def test_dead_shard_is_replaced_by_the_spare_at_once() -> None:
     assert stage.counts() == {"shard-book-0": 8, "shard-gb-0": 8, "spare-0": 0}
 
 
+def test_a_dead_shard_that_had_nothing_takes_nobody_from_the_others() -> None:
+    stage = Stage(shards=2, spares=1)
+    stage.controller = Controller(Bounds(least=2, elastic=False))
+    stage.owners = dict.fromkeys(stage.owners, "shard-gb-1")
+    stage.states["shard-gb-0"] = State.DEAD
+    assert stage.pass_time(30) == []
+    # The spare was kept for the one whose death leaves something.
+    stage.states["shard-gb-1"] = State.DEAD
+    stage.pass_time(0.5)
+    assert stage.counts() == {"shard-gb-0": 0, "shard-gb-1": 0, "spare-0": 8}
+
+
 def test_two_deaths_and_one_spare() -> None:
     stage = Stage(shards=1, scopes=("book", "gb"))
     stage.states["shard-gb-0"] = stage.states["shard-book-0"] = State.DEAD

@@ -28,6 +28,9 @@ from actors.slips.slip import EachWay, Leg, Selection, Slip, folds_in, lines_in
 from actors.slips.sums import Ratio, sum_over_lines
 from ledger.money import divide_half_up
 
+MAX_WITHDRAWN = 100
+"""Runners of one market that may be removed."""
+
 
 class Known(msgspec.Struct, frozen=True, array_like=True):
     """What is known of one selection, as it concerns one slip.
@@ -51,6 +54,8 @@ class Known(msgspec.Struct, frozen=True, array_like=True):
             raise ValueError(f"{self.starting_odds} is no starting price")
         if not all(0 <= share < ONE for share in (self.deduction, *self.reductions)):
             raise ValueError("a withdrawal leaves something of a price")
+        if len(self.reductions) > MAX_WITHDRAWN:
+            raise ValueError(f"more than {MAX_WITHDRAWN} withdrawals")
 
 
 class State(enum.StrEnum):

@@ -48,7 +48,7 @@ _SETTINGS = {
     # One way in, with a password; no socket whose path could be too long.
     "unix_socket_directories": "",
     # Each jurisdiction has a pool per shard, a projector and readers: well below this.
-    "max_connections": "100",
+    "max_connections": "300",
     # The journal is written once and seldom read; accounts and open bets fit in this.
     "shared_buffers": "256MB",
     # Acknowledged is durable: said here so that no default or environment says otherwise.

@@ -51,7 +51,7 @@ def serving(
         for _ in range(processes)
     ]
     try:
-        _until_listening(port, running, ready_s)
+        _until_listening(module, port, running, ready_s)
         yield Server(port, running)
     finally:
         for one in running:
@@ -76,15 +76,18 @@ def _end_with_parent() -> Callable[[], None]:
     return follow
 
 
-def _until_listening(port: int, running: list[subprocess.Popen[bytes]], ready_s: float) -> None:
+def _until_listening(
+    module: str, port: int, running: list[subprocess.Popen[bytes]], ready_s: float
+) -> None:
+    # Its name alone: among its arguments are passwords.
     deadline = time.monotonic() + ready_s
     while time.monotonic() < deadline:
         if any(one.poll() is not None for one in running):
-            raise RuntimeError(f"{running[0].args!r} ended before it served")
+            raise RuntimeError(f"{module} ended before it served")
         with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", port), 1):
             return
         time.sleep(0.05)
-    raise TimeoutError(f"{running[0].args!r} did not listen within {ready_s:.0f} s")
+    raise TimeoutError(f"{module} did not listen within {ready_s:.0f} s")
 
 
 def cpu_seconds(pid: int) -> float:

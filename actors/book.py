@@ -12,7 +12,7 @@ from __future__ import annotations
 import msgspec
 
 from actors.base import Reason, Refused
-from actors.odds import ONE
+from actors.odds import MIN_ODDS, ONE
 
 HOLD_MS = 5_000
 """How long a held stake waits for its bet, beyond the bet delay, in milliseconds."""
@@ -30,6 +30,9 @@ class Hold(msgspec.Struct, array_like=True):
     expires_at_ms: int
     broken: bool = False
     """The market was suspended, if only for a moment, while the hold waited."""
+    liability_minor: int = 0
+    """What the bet can cost beyond its stake if this selection wins; 0: as a single's, by its odds.
+    A bet of several legs says it, because one leg's stake and odds do not."""
 
 
 class Line(msgspec.Struct, array_like=True):
@@ -39,20 +42,32 @@ class Line(msgspec.Struct, array_like=True):
     stakes_minor: int = 0
     liability_minor: int = 0
 
-    def add(self, stake_minor: int, odds: int) -> None:
+    def add(self, stake_minor: int, odds: int, liability_minor: int = 0) -> None:
         self.bets += 1
         self.stakes_minor += stake_minor
-        self.liability_minor += liability_of(stake_minor, odds)
+        self.liability_minor += liability_minor or liability_of(stake_minor, odds)
 
-    def take(self, stake_minor: int, odds: int) -> None:
+    def take(self, stake_minor: int, odds: int, liability_minor: int = 0) -> None:
         self.bets -= 1
         self.stakes_minor -= stake_minor
-        self.liability_minor -= liability_of(stake_minor, odds)
+        self.liability_minor -= liability_minor or liability_of(stake_minor, odds)
 
 
 def liability_of(stake_minor: int, odds: int) -> int:
-    """What a bet costs the house beyond its stake, rounded up so that no limit is overrun."""
+    """What a single costs the house beyond its stake, rounded up so that no limit is overrun."""
     return -(-stake_minor * (odds - ONE) // ONE)
+
+
+def liability_at(liability_minor: int, stake_minor: int, asked: int, odds: int) -> int:
+    """The liability that was given for a leg at `asked` odds, when the leg is had at `odds`.
+
+    What a slip pays rises at most as much as the price of one of its legs does. When the price is
+    shorter the liability stays as it was, so it is never too low. 0 stays 0.
+    """
+    if not liability_minor or odds <= asked:
+        return liability_minor
+    payout = stake_minor + liability_minor
+    return -(-payout * odds // max(asked, MIN_ODDS)) - stake_minor
 
 
 class Confirmed(msgspec.Struct, frozen=True, array_like=True):
@@ -63,6 +78,8 @@ class Confirmed(msgspec.Struct, frozen=True, array_like=True):
     selection_id: str
     stake_minor: int
     odds: int
+    liability_minor: int = 0
+    """As in `Hold`."""
 
 
 class _Packed(msgspec.Struct, frozen=True, array_like=True):
@@ -120,12 +137,12 @@ class Book:
         """Take room for a bet; one that had room already, asked for twice, has it once."""
         self.release(hold.bet_id)
         self.holds[hold.bet_id] = hold
-        self.line(hold.selection_id).add(hold.stake_minor, hold.odds)
+        self.line(hold.selection_id).add(hold.stake_minor, hold.odds, hold.liability_minor)
 
     def release(self, bet_id: str) -> None:
         hold = self.holds.pop(bet_id, None)
         if hold is not None:
-            self.line(hold.selection_id).take(hold.stake_minor, hold.odds)
+            self.line(hold.selection_id).take(hold.stake_minor, hold.odds, hold.liability_minor)
 
     def confirm(self, bet_id: str, bet: Confirmed) -> None:
         """The bet is durable. Its hold may be forgotten here, but never the bet.
@@ -139,7 +156,7 @@ class Book:
         new = bet_id not in self.confirmed
         if new and bet.block_seq > self.heads.get(bet.partition, 0):
             self.confirmed[bet_id] = bet
-            self.line(bet.selection_id).add(bet.stake_minor, bet.odds)
+            self.line(bet.selection_id).add(bet.stake_minor, bet.odds, bet.liability_minor)
 
     def rebase(self, heads: dict[str, int], ledger: dict[str, Line]) -> None:
         """Take the ledger's totals as of `heads`, and add what they can't contain."""
@@ -154,9 +171,9 @@ class Book:
             for selection_id, line in ledger.items()
         }
         for bet in self.confirmed.values():
-            self.line(bet.selection_id).add(bet.stake_minor, bet.odds)
+            self.line(bet.selection_id).add(bet.stake_minor, bet.odds, bet.liability_minor)
         for hold in self.holds.values():
-            self.line(hold.selection_id).add(hold.stake_minor, hold.odds)
+            self.line(hold.selection_id).add(hold.stake_minor, hold.odds, hold.liability_minor)
         self.known = True
 
     def break_holds(self) -> None:
@@ -164,12 +181,15 @@ class Book:
         for hold in self.holds.values():
             hold.broken = True
 
-    def refuse(self, selection_id: str, stake: int, odds: int, limit: int) -> Refused | None:
+    def refuse(
+        self, selection_id: str, stake: int, odds: int, limit: int, liability_minor: int = 0
+    ) -> Refused | None:
         """Why the liability of the selection leaves no room for that bet, or None."""
         line = self.lines.get(selection_id)
         taken = line.liability_minor if line else 0
-        if taken + liability_of(stake, odds) <= limit:
+        if taken + (liability_minor or liability_of(stake, odds)) <= limit:
             return None
         # The largest stake that still has room, so that the player can be told.
-        room = max(0, limit - taken) * ONE // (odds - ONE)
+        room = max(0, limit - taken)
+        room = room * stake // liability_minor if liability_minor else room * ONE // (odds - ONE)
         return Refused(Reason.LIABILITY_LIMIT, facts={"max_stake_minor": room})

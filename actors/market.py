@@ -12,7 +12,7 @@ import msgspec
 
 from actors.base import Actor, Command, Event, Question, Reason, Refused, ref
 from actors.bet import PriceChange
-from actors.book import HOLD_MS, Book, Confirmed, Hold, Line
+from actors.book import HOLD_MS, Book, Confirmed, Hold, Line, liability_at
 from actors.fixture import MAX_MARKETS, Fixture
 from actors.odds import MAX_ODDS, MIN_ODDS
 from actors.results import VOID, Result
@@ -152,6 +152,9 @@ class HoldStake(Question, frozen=True, array_like=True, tag=True):
     stake: Money
     odds: int
     policy: PriceChange
+    liability_minor: int = 0
+    """What the bet can cost beyond its stake if this selection wins, with the leg at `odds`; 0: as
+    a single's."""
 
     def cast(self) -> tuple[str, ...]:
         return (ref("market", self.market_id), ref("fixture", self.fixture_id))
@@ -177,9 +180,10 @@ class HoldStake(Question, frozen=True, array_like=True, tag=True):
             )
         if not market.book.known:
             return Refused(Reason.LIABILITY_UNKNOWN)
-        selection = market.selections[self.selection_id]
+        odds = market.selections[self.selection_id].odds
+        liability = liability_at(self.liability_minor, self.stake.minor, self.odds, odds)
         refused = market.book.refuse(
-            self.selection_id, self.stake.minor, selection.odds, limits.max_liability_minor
+            self.selection_id, self.stake.minor, odds, limits.max_liability_minor, liability
         )
         if refused:
             return refused
@@ -192,8 +196,9 @@ class HoldStake(Question, frozen=True, array_like=True, tag=True):
                 self.licence,
                 self.selection_id,
                 self.stake.minor,
-                selection.odds,
+                odds,
                 expires_at_ms,
+                liability_minor=liability,
             )
         )
         return _held(market, fixture, self.selection_id, expires_at_ms)
@@ -224,12 +229,18 @@ class LookAgain(Question, frozen=True, array_like=True, tag=True):
         if refused:
             return refused
         odds = market.selections[hold.selection_id].odds
+        liability = liability_at(hold.liability_minor, hold.stake_minor, hold.odds, odds)
         refused = market.book.refuse(
-            hold.selection_id, hold.stake_minor, odds, market.limits.max_liability_minor
+            hold.selection_id,
+            hold.stake_minor,
+            odds,
+            market.limits.max_liability_minor,
+            liability,
         )
         if refused:
             return refused
         hold.odds = odds
+        hold.liability_minor = liability
         market.book.hold(hold)
         return _held(market, fixture, hold.selection_id, hold.expires_at_ms)
 

@@ -662,3 +662,52 @@ def test_what_the_desk_and_the_public_see() -> None:
     unknown = Refused(Reason.UNKNOWN_MARKET)
     assert GetMarket("f", "f:m").answer(NOW, Market(), fixture()) == unknown
     assert GetExposure("f:m").answer(NOW, Market()) == unknown
+
+
+# Bets of several legs
+
+
+def leg(liability: int, odds: int = 25_000, policy: PriceChange = NONE, bet_id: str = "bet") -> Any:
+    return msgspec.structs.replace(
+        hold(100, odds, policy, bet_id=bet_id), liability_minor=liability
+    )
+
+
+def test_a_bet_of_several_legs_takes_the_room_that_it_says_it_can_cost() -> None:
+    state = market()
+    assert isinstance(ask(leg(2_900), state), Held)
+    assert state.book.lines["a"] == Line(1, 100, 2_900)
+    # What has room is told as a stake: 100 left of 3,000, and a stake of 100 costs 2,900.
+    refused = Refused(Reason.LIABILITY_LIMIT, facts={"max_stake_minor": 3})
+    assert ask(leg(2_900, bet_id="other"), state) == refused
+    ConfirmHold(
+        "f:m", "bet", Confirmed("gb-00", 5, "a", 100, 25_000, liability_minor=2_900)
+    ).answer(NOW, state)
+    assert (state.book.lines["a"], state.book.holds) == (Line(1, 100, 2_900), {})
+    state.book.rebase({"gb-00": 4}, {})
+    assert state.book.lines["a"] == Line(1, 100, 2_900)
+    state.book.rebase({"gb-00": 5}, {})
+    assert state.book.lines == {}
+
+
+@pytest.mark.parametrize(
+    ("asked", "now", "liability"),
+    [
+        (25_000, 25_000, 900),
+        (25_000, 20_000, 900),  # never too low: the other legs may be singles of the same slip
+        (25_000, 30_000, 1_100),  # 1,000 x 30,000 / 25,000, less the stake
+        (25_000, 25_001, 901),
+    ],
+)
+def test_a_longer_price_of_one_leg_costs_more_by_as_much(
+    asked: int, now: int, liability: int
+) -> None:
+    state = market(now)
+    ask(leg(900, asked, ANY), state)
+    assert state.book.lines["a"] == Line(1, 100, liability)
+    state = market(asked, in_play=True, bet_delay_ms=2_000)
+    ask(leg(900, asked, ANY), state)
+    assert isinstance(ask(look(policy=ANY), after(state, price(now))), Held)
+    assert state.book.lines["a"] == Line(1, 100, liability)
+    state.book.release("bet")
+    assert state.book.lines["a"] == Line()

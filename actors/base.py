@@ -59,6 +59,20 @@ class Reason(enum.StrEnum):
     LIABILITY_UNKNOWN = "liability_unknown"
     LIABILITY_LIMIT = "liability_limit"
     HOLD_EXPIRED = "hold_expired"
+    # slips of several legs
+    TOO_MANY_LEGS = "too_many_legs"
+    WRONG_LEG_COUNT = "wrong_leg_count"
+    DUPLICATE_LEG = "duplicate_leg"
+    CORRELATED_LEGS = "correlated_legs"
+    EACH_WAY_UNAVAILABLE = "each_way_unavailable"
+    BOOST_UNAVAILABLE = "boost_unavailable"
+    UNEVEN_STAKE = "uneven_stake"
+    # cashing out
+    NOTHING_OPEN = "nothing_open"
+    CASH_OUT_SUSPENDED = "cash_out_suspended"
+    CASH_OUT_TOO_SMALL = "cash_out_too_small"
+    OFFER_EXPIRED = "offer_expired"
+    OFFER_OUTDATED = "offer_outdated"
     # bets and settlement
     UNKNOWN_BET = "unknown_bet"
     NOT_A_LEG = "not_a_leg"

@@ -1,8 +1,11 @@
 """One bet, from the moment its stake is taken, a neighbour of its player's wallet.
 
-A bet here is a single: one leg. It settles by the version of its market's result. A higher version
-reverses what the last one paid and pays again; an equal or lower one is refused, so that settling
-twice, late or out of order changes nothing.
+What is decided here are singles: one leg. Bets of several lines are the same actor, with a slip
+(`actors.multiple`), and both can be bought back (`actors.cashout`).
+
+A single settles by the version of its market's result. A higher version reverses what the last one
+paid and pays again; an equal or lower one is refused, so that settling twice, late or out of order
+changes nothing.
 """
 
 from __future__ import annotations
@@ -16,6 +19,8 @@ import msgspec
 from actors.base import Actor, Command, Event, Question, Reason, Refused, Several, ref
 from actors.odds import Odds
 from actors.results import Result, payout_minor
+from actors.slips.settling import Known
+from actors.slips.slip import Slip
 from actors.wallet import Wallet, transfers_in
 from ledger.accounts import AccountKind, Transfer, account_of
 from ledger.money import MAX_MINOR, Money
@@ -36,6 +41,10 @@ class BetState(enum.StrEnum):
     VOID = "void"
     HALF_WON = "half_won"
     HALF_LOST = "half_lost"
+    PARTLY_WON = "partly_won"
+    """Of several lines some have paid."""
+    CASHED_OUT = "cashed_out"
+    """Bought back in full: no result changes it any more."""
 
 
 class Leg(msgspec.Struct, frozen=True, array_like=True):
@@ -52,6 +61,13 @@ class Leg(msgspec.Struct, frozen=True, array_like=True):
     in_play: bool = False
 
 
+class Fact(msgspec.Struct, frozen=True, array_like=True):
+    """What is known of a leg, and by which version of its market's result; 0 while nothing is."""
+
+    known: Known = Known()
+    version: int = 0
+
+
 class Bet(Actor):
     bet_id: str = ""
     player_id: str = ""
@@ -64,6 +80,14 @@ class Bet(Actor):
     result_version: int = 0
     """Version of the market's result that the bet was last settled by; 0 while open."""
     settled_at_ms: int = 0
+    cashed_out_minor: int = 0
+    """Paid for the parts that were bought back, beside `payout_minor`, which is for the rest."""
+    bought_minor: int = 0
+    """Of the stake, bought back; `stake_minor` is the rest."""
+    slip: Slip | None = None
+    """Of several lines: what is left of it. `legs` has one for each of its selections."""
+    facts: tuple[Fact, ...] = ()
+    """Of each leg of a slip."""
 
 
 # What may be asked
@@ -80,6 +104,10 @@ class BetView(msgspec.Struct, frozen=True, array_like=True, tag=True):
     payout_minor: int
     result_version: int
     settled_at_ms: int
+    cashed_out_minor: int = 0
+    bought_minor: int = 0
+    slip: Slip | None = None
+    facts: tuple[Fact, ...] = ()
 
 
 class GetBet(Question, frozen=True, array_like=True, tag=True):
@@ -104,6 +132,10 @@ class GetBet(Question, frozen=True, array_like=True, tag=True):
             bet.payout_minor,
             bet.result_version,
             bet.settled_at_ms,
+            bet.cashed_out_minor,
+            bet.bought_minor,
+            bet.slip,
+            bet.facts,
         )
 
 
@@ -195,7 +227,7 @@ class SettleBet(Command, frozen=True, array_like=True, tag=True):
         leg = bet.legs[0]
         if (leg.market_id, leg.selection_id) != (self.market_id, self.selection_id):
             return Refused(Reason.NOT_A_LEG)
-        if self.version <= bet.result_version:
+        if self.version <= bet.result_version or bet.state is BetState.CASHED_OUT:
             return Refused(Reason.SUPERSEDED, facts={"version": bet.result_version})
         # From here the bet is settled by this version, the money of the last one taken back first.
         payout = min(payout_minor(bet.stake_minor, leg.odds, self.result), MAX_MINOR)
@@ -247,6 +279,12 @@ class Settling(msgspec.Struct, frozen=True, array_like=True):
     selection_id: str
     result: Result
     version: int
+    withdrawn: bool = False
+    """It takes no part, which is another thing than void for who bet on it ante-post."""
+
+    @property
+    def known(self) -> Known:
+        return Known(self.result, withdrawn=self.withdrawn)
 
 
 class SettledBets(msgspec.Struct, frozen=True, array_like=True, tag=True):
@@ -256,6 +294,8 @@ class SettledBets(msgspec.Struct, frozen=True, array_like=True, tag=True):
     payout_minor: int
     wrong: list[str]
     """Ids of bets that refused as no bet ever should."""
+    elsewhere: list[tuple[str, str]] = []
+    """Fixtures and markets whose books change with it."""
 
 
 class SettleBets(Several, frozen=True, array_like=True, tag=True):

@@ -18,6 +18,16 @@ HOLD_MS = 5_000
 """How long a held stake waits for its bet, beyond the bet delay, in milliseconds."""
 
 
+def hold_id(bet_id: str, number: int) -> str:
+    """The name of a bet's hold: of a slip each selection has one."""
+    return f"{bet_id}/{number}" if number else bet_id
+
+
+def bet_of(hold_id: str) -> str:
+    """The bet that a hold is for."""
+    return hold_id.partition("/")[0]
+
+
 class Hold(msgspec.Struct, array_like=True):
     """A stake on its way: room that is taken in the book until the wallet has answered."""
 
@@ -40,16 +50,17 @@ class Line(msgspec.Struct, array_like=True):
 
     bets: int = 0
     stakes_minor: int = 0
+    """Of singles: what the house keeps for certain if the selection does not win."""
     liability_minor: int = 0
 
     def add(self, stake_minor: int, odds: int, liability_minor: int = 0) -> None:
         self.bets += 1
-        self.stakes_minor += stake_minor
+        self.stakes_minor += 0 if liability_minor else stake_minor
         self.liability_minor += liability_minor or liability_of(stake_minor, odds)
 
     def take(self, stake_minor: int, odds: int, liability_minor: int = 0) -> None:
         self.bets -= 1
-        self.stakes_minor -= stake_minor
+        self.stakes_minor -= 0 if liability_minor else stake_minor
         self.liability_minor -= liability_minor or liability_of(stake_minor, odds)
 
 
@@ -108,6 +119,8 @@ class Book:
     def __init__(self) -> None:
         self.known = False
         self.whole = False
+        self.outdated = False
+        """Bets that are in it became known elsewhere, or were bought back: the ledger knows."""
         self.heads: dict[str, int] = {}
         self.confirmed: dict[str, Confirmed] = {}
         self.holds: dict[str, Hold] = {}

@@ -11,7 +11,7 @@ from typing import Any
 
 import msgspec
 
-from actors import bet, fixture, market, player, wallet
+from actors import bet, cashout, fixture, market, multiple, player, wallet
 from actors.base import Actor, Event, Refused
 
 KINDS: dict[str, type[Actor]] = {
@@ -54,6 +54,9 @@ AnyEvent = (
     | bet.BetPlaced
     | bet.BetSettled
     | bet.SettlementReversed
+    | multiple.SlipPlaced
+    | multiple.LegSettled
+    | cashout.CashedOut
     | fixture.FixtureCreated
     | fixture.PhaseChanged
     | market.MarketOpened

@@ -290,6 +290,22 @@ class ConfirmHold(Question, frozen=True, array_like=True, tag=True):
         return Done()
 
 
+class ReadAgain(Question, frozen=True, array_like=True, tag=True):
+    """Slips with a leg here cost less, since another leg is known or they were bought back.
+
+    It may be lost: the book then counts too much until it is read for another reason.
+    """
+
+    market_id: str
+
+    def cast(self) -> tuple[str, ...]:
+        return (ref("market", self.market_id),)
+
+    def answer(self, now_ms: int, market: Market) -> Done:
+        market.book.outdated = True
+        return Done()
+
+
 class OpenHolds(msgspec.Struct, frozen=True, array_like=True, tag=True):
     """Holds whose bets may still be placed, and whether there can be others that were forgotten."""
 

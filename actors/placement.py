@@ -14,7 +14,7 @@ import msgspec
 
 from actors.base import Command, Question, Reason, Refused, Several
 from actors.bet import AskHoldFate, BetPlaced, HoldFate, Leg, PlaceBet, PriceChange
-from actors.book import Confirmed, Hold
+from actors.book import Confirmed, Hold, bet_of
 from actors.errors import NothingDone
 from actors.market import ConfirmHold, Held, HoldStake, LookAgain, ReleaseHold
 from actors.wallet import GetWallet, WalletView
@@ -155,6 +155,6 @@ async def _hold(
 
 async def fate_of_hold(router: Router, hold: Hold) -> HoldFate:
     """Ask the player's partition about a hold that has run out unanswered."""
-    question = AskHoldFate(hold.player_id, hold.bet_id, hold.expires_at_ms)
+    question = AskHoldFate(hold.player_id, bet_of(hold.bet_id), hold.expires_at_ms)
     fate: HoldFate = (await router.ask(hold.licence, hold.player_id, question)).reply
     return fate

@@ -20,7 +20,8 @@ import msgspec
 
 from actors.bet import SettleBets, SettledBets, Settling
 from actors.errors import Overloaded
-from actors.market import CompleteSettlement, CountHolds, OpenHolds
+from actors.market import CompleteSettlement, CountHolds, OpenHolds, ReadAgain
+from actors.multiple import SettleSlips
 from actors.placement import BOOK, Waiter
 from actors.placement import Router as PlacementRouter
 from actors.results import Result
@@ -45,8 +46,8 @@ class Declared(Protocol):
     """Results of a market by which not every bet is known to be settled.
 
     `version` is the market's result version; beside each result stands the version in which it
-    was last changed, by which its bets are settled. A correction of one selection so leaves the
-    bets on the others alone.
+    was last changed, by which its bets are settled, and whether the selection was withdrawn. A
+    correction of one selection so leaves the bets on the others alone.
     """
 
     @property
@@ -56,7 +57,7 @@ class Declared(Protocol):
     @property
     def version(self) -> int: ...
     @property
-    def results(self) -> Mapping[str, tuple[Result, int]]: ...
+    def results(self) -> Mapping[str, tuple[Result, int, bool]]: ...
 
 
 class BetToSettle(Protocol):
@@ -68,6 +69,8 @@ class BetToSettle(Protocol):
     def player_id(self) -> str: ...
     @property
     def result_version(self) -> int: ...
+    @property
+    def of_lines(self) -> bool: ...
 
 
 class Bets(Protocol):
@@ -166,18 +169,26 @@ async def _pages(ledger: Bets, declared: Declared) -> AsyncIterator[list[BetToSe
 async def _send(
     router: Router, clock: Waiter, licence: str, declared: Declared, page: list[BetToSettle]
 ) -> list[SettledBets]:
-    """Settle a page: one message for the bets of each partition."""
+    """Settle a page: one message for the singles of each partition, and one for its slips."""
     partitions = await router.partitions(licence, [bet.player_id for bet in page])
-    neighbours: defaultdict[str, list[BetToSettle]] = defaultdict(list)
+    neighbours: defaultdict[tuple[str, bool], list[BetToSettle]] = defaultdict(list)
     for partition, bet in zip(partitions, page, strict=True):
-        neighbours[partition].append(bet)
+        neighbours[partition, bet.of_lines].append(bet)
     return await asyncio.gather(
-        *(_settle(router, clock, licence, declared, bets) for bets in neighbours.values())
+        *(
+            _settle(router, clock, licence, declared, bets, SettleSlips if of_lines else SettleBets)
+            for (_, of_lines), bets in neighbours.items()
+        )
     )
 
 
 async def _settle(
-    router: Router, clock: Waiter, licence: str, declared: Declared, bets: list[BetToSettle]
+    router: Router,
+    clock: Waiter,
+    licence: str,
+    declared: Declared,
+    bets: list[BetToSettle],
+    kind: type[SettleBets | SettleSlips],
 ) -> SettledBets:
     numbers: dict[str, int] = {}
     each = [
@@ -185,7 +196,7 @@ async def _settle(
         for bet in bets
     ]
     selections = tuple(Settling(name, *declared.results[name]) for name in numbers)
-    message = SettleBets(declared.market_id, selections, each)
+    message = kind(declared.market_id, selections, each)
     for _ in range(MAX_TURNED_AWAY):
         try:
             answer = await router.ask(licence, bets[0].player_id, message, by="settlement")
@@ -195,6 +206,9 @@ async def _settle(
         assert isinstance(answer.reply, SettledBets)
         if answer.reply.wrong:
             raise AssertionError(f"bets refused their settlement: {answer.reply.wrong[:5]}")
+        for fixture_id, market_id in answer.reply.elsewhere:
+            if market_id != declared.market_id:
+                router.tell(BOOK, fixture_id, ReadAgain(market_id))
         return answer.reply
     raise Overloaded(f"settling {declared.market_id}: the queue stays full")
 

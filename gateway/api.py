@@ -19,6 +19,8 @@ from actors.fixture import Phase
 from actors.market import MAX_BET_DELAY_MS, MAX_SELECTIONS, MarketStatus
 from actors.odds import MAX_ODDS, Odds
 from actors.results import Outcome
+from actors.slips.kinds import Kind
+from actors.slips.slip import MAX_LEGS
 from actors.wallet import Direction
 from ledger.money import MAX_MINOR
 
@@ -314,18 +316,38 @@ class Leg(Reply, frozen=True):
     asked: Annotated[
         int | UnsetType, Meta(description="The odds asked for, where the bet got others")
     ] = UNSET
+    banker: Annotated[bool | UnsetType, Meta(description="In every line of a slip")] = UNSET
+    outcome: Annotated[
+        Outcome | UnsetType, Meta(description="Of a slip's leg, once it is known")
+    ] = UNSET
+
+
+class Lines(Reply, frozen=True):
+    """Of a bet of several lines."""
+
+    kind: Kind
+    folds: Annotated[list[int], Meta(description="How many of the free legs are in a line")]
+    lines: int
 
 
 class Bet(Reply, frozen=True):
     bet_id: str
     state: BetState
-    stake_minor: Minor
+    stake_minor: Annotated[int, Meta(description="As it was placed")]
     currency: str
-    potential_payout_minor: Annotated[int, Meta(description="If it wins, the stake included")]
-    payout_minor: Annotated[int, Meta(description="What it has paid; 0 while open")]
+    potential_payout_minor: Annotated[
+        int, Meta(description="The most it can pay, the stake and what it has paid included")
+    ]
+    payout_minor: Annotated[
+        int, Meta(description="What it has paid; of a single that is open, what was cashed out")
+    ]
     placed_at: Time
     legs: list[Leg]
     settled_at: Time | UnsetType = UNSET
+    lines: Annotated[Lines | UnsetType, Meta(description="Not of a single")] = UNSET
+    cashed_out_minor: Annotated[
+        int | UnsetType, Meta(description="Of `payout_minor`, for what was bought back")
+    ] = UNSET
     cash_after_minor: Annotated[
         int | UnsetType, Meta(description="In the answer to placing it: the cash that was left")
     ] = UNSET
@@ -341,6 +363,70 @@ class BetsQuery(PageQuery, frozen=True, forbid_unknown_fields=True):
 
 class BetPath(Query, frozen=True, forbid_unknown_fields=True):
     bet_id: Id
+
+
+# Slips of several lines
+
+
+class NewLeg(Body, frozen=True, forbid_unknown_fields=True):
+    market_id: MarketId
+    selection_id: Id
+    odds: Annotated[Odds, Meta(description="The decimal odds times 10,000 that were shown")]
+    banker: Annotated[bool, Meta(description="In every line, beside the folds")] = False
+
+
+class NewSlip(Body, frozen=True, forbid_unknown_fields=True):
+    kind: Kind
+    legs: Annotated[list[NewLeg], Meta(min_length=1, max_length=MAX_LEGS)]
+    stake_minor: Annotated[
+        int, Meta(gt=0, le=MAX_MINOR, description="On all lines together, as much on each")
+    ]
+    currency: Currency
+    folds: Annotated[
+        list[Annotated[int, Meta(ge=1, le=MAX_LEGS)]],
+        Meta(max_length=MAX_LEGS, description="Of a system, rising; of no other kind"),
+    ] = []
+    accept: Annotated[
+        PriceChange, Meta(description="Which changes of prices to take without asking again")
+    ] = PriceChange.NONE
+
+
+class SlipQuote(Reply, frozen=True):
+    """What a slip would be at the odds it was asked for with. Nothing is held for it."""
+
+    lines: Lines
+    stake_minor: Minor
+    line_stake_minor: Annotated[int, Meta(description="On each line")]
+    potential_payout_minor: Minor
+    currency: str
+
+
+class CashOutQuery(Query, frozen=True, forbid_unknown_fields=True):
+    stake_minor: Annotated[
+        Amount | None, Meta(description="The part of the stake to buy back; all if left out")
+    ] = None
+
+
+class CashOutOffer(Reply, frozen=True):
+    bet_id: str
+    stake_minor: Annotated[int, Meta(description="What of the stake it is for")]
+    amount_minor: Annotated[int, Meta(description="Paid for that, beside what was paid before")]
+    currency: str
+    expires_at: Time
+    offer: Annotated[str, Meta(description="To be sent back to take it")]
+
+
+class TakeOffer(Body, frozen=True, forbid_unknown_fields=True):
+    offer: Annotated[str, Meta(min_length=1, max_length=2_000, pattern="^[A-Za-z0-9_=-]+$")]
+
+
+class CashedOut(Reply, frozen=True):
+    bet_id: str
+    stake_minor: Annotated[int, Meta(description="What of the stake was bought back")]
+    amount_minor: Annotated[int, Meta(description="Paid: what was offered, or more")]
+    currency: str
+    state: BetState
+    cash_after_minor: Minor
 
 
 # Staff

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import msgspec
 from msgspec import UNSET, UnsetType
 
 from actors.base import Refused
 from actors.bet import BetPlaced, BetState, BetView, GetBet, Leg
+from actors.multiple import known_of
 from actors.placement import BetRequest, LiabilityNotKnown, place
 from actors.results import WON, payout_minor
 from actors.runtime.addresses import fixture_of
 from actors.runtime.keys import fingerprint
+from actors.slips.settling import settle
+from actors.slips.slip import Slip, folds_in, lines_in
 from gateway import api, keys, problems
 from gateway.http import granted
 from gateway.problems import Problem
@@ -99,17 +103,55 @@ def bet_json(bet: BetView | BetRow) -> api.Bet:
     settled_at: str | UnsetType = UNSET
     if bet.state is not BetState.OPEN and bet.settled_at_ms:
         settled_at = api.time_text(bet.settled_at_ms)
+    legs = [leg_json(leg) for leg in bet.legs]
+    lines: api.Lines | UnsetType = UNSET
+    if bet.slip is None:
+        most = potential_payout(bet.stake_minor, bet.legs[0].odds)
+    else:
+        most = _most(bet)
+        lines = lines_json(bet.slip)
+        legs = _legs_of_slip(bet, bet.slip, legs)
+    closed = bet.cashed_out_minor
     return api.Bet(
         bet.bet_id,
         bet.state,
-        bet.stake_minor,
+        bet.stake_minor + bet.bought_minor,
         bet.currency,
-        potential_payout(bet.stake_minor, bet.legs[0].odds),
-        bet.payout_minor,
+        most + closed,
+        bet.payout_minor + closed,
         api.time_text(bet.placed_at_ms),
-        [leg_json(leg) for leg in bet.legs],
+        legs,
         settled_at=settled_at,
+        lines=lines,
+        cashed_out_minor=closed or UNSET,
     )
+
+
+def _most(bet: BetView | BetRow) -> int:
+    """What a slip can still pay at most."""
+    if isinstance(bet, BetRow):
+        return bet.most_minor
+    assert bet.slip is not None
+    if bet.state is BetState.CASHED_OUT:
+        return 0
+    return settle(bet.slip, known_of(bet.legs, bet.facts)).most_minor
+
+
+def lines_json(slip: Slip) -> api.Lines:
+    return api.Lines(slip.kind, list(folds_in(slip)), lines_in(slip))
+
+
+def _legs_of_slip(bet: BetView | BetRow, slip: Slip, legs: list[api.Leg]) -> list[api.Leg]:
+    """With what only legs of slips have."""
+    if isinstance(bet, BetRow):
+        outcomes = [leg.outcome for leg in bet.legs]
+    else:
+        outcomes = [fact.known.result and fact.known.result.outcome for fact in bet.facts]
+    bankers = [leg.banker for leg in slip.legs for _ in leg.selections]
+    return [
+        msgspec.structs.replace(leg, outcome=outcome or UNSET, banker=banker or UNSET)
+        for leg, outcome, banker in zip(legs, outcomes, bankers, strict=True)
+    ]
 
 
 def leg_json(leg: Leg | LegRow, asked: int | None = None) -> api.Leg:

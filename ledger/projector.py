@@ -29,6 +29,7 @@ from ledger.tables import (
     BetRow,
     FixtureRow,
     LedgerFault,
+    LegChange,
     MarketRow,
     PaymentRow,
     SelectionChange,
@@ -237,6 +238,18 @@ async def _store(connection: Any, tables: Tables, known: set[tuple[str, str]]) -
             [bet.result_version for bet in changed_bets],
             [bet.settled_at_ms for bet in changed_bets],
         )
+    shaped = [bet for bet in changed_bets if bet.slip is not None or bet.bought_minor]
+    if shaped:
+        await connection.execute(
+            _sql.change_slips,
+            [bet.bet_id for bet in shaped],
+            [bet.stake_minor for bet in shaped],
+            [bet.slip for bet in shaped],
+            [bet.most_minor for bet in shaped],
+            [bet.bought_minor for bet in shaped],
+            [bet.cashed_out_minor for bet in shaped],
+        )
+    await _change(connection, _sql.change_legs, LegChange, tables.leg_changes.values())
     new_accounts = [row for place, row in tables.accounts.items() if place not in known]
     await _copy(connection, "account", new_accounts)
     if known:

@@ -21,6 +21,7 @@ from actors.entries import decode_entries
 from actors.fixture import Phase
 from actors.market import MarketStatus
 from actors.results import Outcome, Result
+from actors.slips.slip import Slip
 from actors.wallet import Direction
 from ledger.database import CONNECT_TIMEOUT_S, unavailable
 from ledger.queries import Queries
@@ -55,6 +56,8 @@ class LegRow(msgspec.Struct, frozen=True):
     market_name: str
     selection_name: str
     in_play: bool
+    outcome: Outcome | None = None
+    """Of a slip's leg, once it is known."""
 
 
 class BetRow(msgspec.Struct, frozen=True):
@@ -67,6 +70,11 @@ class BetRow(msgspec.Struct, frozen=True):
     payout_minor: int
     result_version: int
     settled_at_ms: int | None
+    slip: Slip | None
+    """Of a bet of several lines, what is left of it."""
+    most_minor: int
+    bought_minor: int
+    cashed_out_minor: int
     legs: tuple[LegRow, ...]
 
 
@@ -144,23 +152,27 @@ class BetToSettle(msgspec.Struct, frozen=True, gc=False):
     player_id: str
     result_version: int
     """The version of its market's result that it was last settled by, 0 if by none."""
+    of_lines: bool
+    """It is a slip, which has this as one of its legs."""
 
 
 class Declared(msgspec.Struct, frozen=True):
     """A market's results by which not every bet is known to be settled.
 
-    Beside each result stands the version in which it was last changed.
+    Beside each result stands the version in which it was last changed, and whether the selection
+    was withdrawn.
     """
 
     fixture_id: str
     market_id: str
     version: int
-    results: dict[str, tuple[Result, int]]
+    results: dict[str, tuple[Result, int, bool]]
 
 
 _Row = TypeVar("_Row")
 
 _legs = msgspec.json.Decoder(tuple[LegRow, ...])
+_slip = msgspec.json.Decoder(Slip)
 _markets = msgspec.json.Decoder(tuple[MarketRow, ...])
 _positions = msgspec.json.Decoder(dict[str, int])
 _lines = msgspec.json.Decoder(list[tuple[str, str, int, int, int]])
@@ -328,13 +340,14 @@ class LedgerReads:
         """Results by which not every bet is known to be settled, a market each."""
         rows = await self._fetch("unsettled", _sql.unsettled)
         found: dict[str, Declared] = {}
-        for fixture_id, market_id, market_version, selection_id, *result, version in rows:
-            outcome, tied, places = result
+        for fixture_id, market_id, market_version, selection_id, *known in rows:
+            outcome, tied, places, withdrawn, version = known
             declared = found.get(market_id)
             if declared is None:
                 declared = found[market_id] = Declared(fixture_id, market_id, market_version, {})
             if selection_id is not None:  # a version may have changed no result
-                declared.results[selection_id] = (Result(Outcome(outcome), tied, places), version)
+                result = Result(Outcome(outcome), tied, places)
+                declared.results[selection_id] = (result, version, withdrawn)
         return list(found.values())
 
     async def _fetch(self, doing: str, query: str, *arguments: Any) -> list[Any]:
@@ -366,7 +379,8 @@ def _document(value: Any) -> Any:
 def _bet(row: Any) -> BetRow:
     fields = list(row)
     fields[5] = BetState(fields[5])
-    fields[9] = _legs.decode(fields[9])
+    fields[9] = _slip.decode(fields[9]) if fields[9] else None
+    fields[13] = _legs.decode(fields[13])
     return BetRow(*fields)
 
 

@@ -13,13 +13,15 @@ from __future__ import annotations
 import datetime as dt
 import functools
 from collections import defaultdict
+from collections.abc import Iterable
 from typing import Any, assert_never
 
 import msgspec
 
 from actors.base import Refused
-from actors.bet import BetPlaced, BetSettled, BetState, SettlementReversed
+from actors.bet import BetPlaced, BetSettled, BetState, Leg, SettlementReversed
 from actors.book import Line
+from actors.cashout import CashedOut
 from actors.entries import AnyEvent, Entry, Opened, answer_of, decode_entries
 from actors.fixture import FixtureCreated, FixtureEvent, PhaseChanged
 from actors.market import (
@@ -32,8 +34,10 @@ from actors.market import (
     SettlementCompleted,
     StatusChanged,
 )
+from actors.multiple import Exposed, LegSettled, SlipPlaced
 from actors.player import EmailClaimed, LoggedIn, LoginFailed, PlayerRegistered
 from actors.results import VOID, Result
+from actors.slips.slip import Slip
 from actors.wallet import (
     DepositCompleted,
     DepositFailed,
@@ -106,9 +110,9 @@ class Batch:
                     self.accounts.add((transfer.credit, transfer.currency))
 
     def _touch(self, event: AnyEvent) -> None:
-        if type(event) is BetPlaced:
+        if type(event) is BetPlaced or type(event) is SlipPlaced:
             pass  # it begins the bet: there is nothing of it yet
-        elif type(event) is BetSettled or type(event) is SettlementReversed:
+        elif isinstance(event, BetSettled | SettlementReversed | LegSettled | CashedOut):
             self.touched["bet"].add(event.bet_id)
         elif isinstance(event, PaymentEvent):
             self.payments.add((event.player_id, event.payment_id))
@@ -141,6 +145,21 @@ class BetRow(msgspec.Struct):
     payout_minor: int = 0
     result_version: int = 0
     settled_at_ms: int | None = None
+    slip: str | None = None
+    """Of a bet of several lines, what is left of it, as JSON."""
+    most_minor: int = 0
+    bought_minor: int = 0
+    cashed_out_minor: int = 0
+
+
+class LegChange(msgspec.Struct):
+    """How a leg of a slip came out."""
+
+    bet_id: str
+    market_id: str
+    selection_id: str
+    outcome: str
+    result_version: int
 
 
 class PaymentRow(msgspec.Struct):
@@ -228,9 +247,14 @@ _WORDS: dict[type[msgspec.Struct], str] = {
     BetPlaced: "stake",
     BetSettled: "payout",
     SettlementReversed: "reversal",
+    SlipPlaced: "stake",
+    LegSettled: "payout",
+    CashedOut: "cash_out",
 }
 
-_BET_EVENTS = frozenset({BetPlaced, BetSettled, SettlementReversed})
+_BET_EVENTS = frozenset(
+    {BetPlaced, BetSettled, SettlementReversed, SlipPlaced, LegSettled, CashedOut}
+)
 
 _encoder = msgspec.msgpack.Encoder()
 
@@ -248,6 +272,7 @@ class Tables:
         self.markets: dict[str, MarketRow] = {}
 
         self.new_bets: list[BetRow] = []
+        self.leg_changes: dict[tuple[str, str, str], LegChange] = {}
         self.new_selections: dict[tuple[str, str], SelectionRow] = {}
         self.selection_changes: dict[tuple[str, str], SelectionChange] = {}
         self.exposure: defaultdict[tuple[str, str], Line] = defaultdict(Line)
@@ -297,8 +322,11 @@ class Tables:
     ) -> None:
         """Write a transfer, and what it leaves on its two accounts."""
         # A settlement gives the stake to the house before the house pays.
-        if kind == "payout" and transfer.debit.startswith(AccountKind.HELD):
-            kind = "settled_stake"
+        if kind in ("payout", "cash_out"):
+            if transfer.debit.startswith(AccountKind.HELD):
+                kind = "settled_stake"
+            elif transfer.credit.startswith((AccountKind.HELD, AccountKind.REVENUE)):
+                kind = "reversal"
         amount, currency = transfer.amount_minor, transfer.currency
         debit = self._account(transfer.debit, currency)
         credit = self._account(transfer.credit, currency)
@@ -376,6 +404,12 @@ class Tables:
                 bet.state = BetState.OPEN.value
                 bet.payout_minor = 0
                 self._line_of(bet).add(bet.stake_minor, self.legs[bet.bet_id][2])
+            case SlipPlaced():
+                self._slip_placed(event)
+            case LegSettled():
+                self._leg_settled(event)
+            case CashedOut():
+                self._cashed_out(event)
             case DepositRequested() | WithdrawalRequested():
                 self._payment_requested(event)
             case DepositCompleted() | WithdrawalCompleted():
@@ -475,10 +509,13 @@ class Tables:
         self.new_bets.append(bet)
         self.legs[bet.bet_id] = (leg.market_id, leg.selection_id, leg.odds)
         self._line_of(bet).add(bet.stake_minor, leg.odds)
+        self._add_leg(bet.bet_id, 0, leg)
+
+    def _add_leg(self, bet_id: str, number: int, leg: Leg) -> None:
         self.added["leg"].append(
             (
-                bet.bet_id,
-                0,
+                bet_id,
+                number,
                 leg.fixture_id,
                 leg.market_id,
                 leg.selection_id,
@@ -488,6 +525,8 @@ class Tables:
                 leg.market_name,
                 leg.selection_name,
                 leg.in_play,
+                None,
+                0,
             )
         )
 
@@ -499,6 +538,59 @@ class Tables:
         bet.payout_minor = event.payout_minor
         bet.result_version = event.version
         bet.settled_at_ms = event.at_ms
+
+    # Slips
+
+    def _slip_placed(self, event: SlipPlaced) -> None:
+        bet = BetRow(
+            event.bet_id,
+            event.player_id,
+            event.stake.currency,
+            event.slip.stake_minor,
+            event.at_ms,
+            slip=text_of(event.slip),
+            most_minor=event.most_minor,
+        )
+        self.bets[bet.bet_id] = bet
+        self.new_bets.append(bet)
+        first = event.legs[0]
+        self.legs[bet.bet_id] = (first.market_id, first.selection_id, first.odds)
+        for number, leg in enumerate(event.legs):
+            self._add_leg(bet.bet_id, number, leg)
+        self._expose(event.exposed)
+
+    def _leg_settled(self, event: LegSettled) -> None:
+        bet = self.bets[event.bet_id]
+        bet.state = event.state.value
+        bet.payout_minor = event.payout_minor
+        bet.most_minor = event.most_minor
+        bet.settled_at_ms = None if event.state is BetState.OPEN else event.at_ms
+        assert event.known.result is not None
+        outcome = event.known.result.outcome.value
+        leg = (event.bet_id, event.market_id, event.selection_id)
+        self.leg_changes[leg] = LegChange(*leg, outcome, event.version)
+        self._expose(event.exposed)
+
+    def _cashed_out(self, event: CashedOut) -> None:
+        bet = self.bets[event.bet_id]
+        bet.stake_minor -= event.bought_minor
+        bet.bought_minor += event.bought_minor
+        bet.cashed_out_minor += event.closed_minor
+        bet.payout_minor = event.payout_minor
+        if bet.slip is not None:
+            bet.most_minor = event.most_minor
+            bet.slip = text_of(event.rest) if event.rest else bet.slip
+        if event.rest is None:
+            bet.state = BetState.CASHED_OUT.value
+            bet.settled_at_ms = event.at_ms
+        self._expose(event.exposed)
+
+    def _expose(self, changes: Iterable[Exposed]) -> None:
+        for change in changes:
+            line = self.exposure[change.market_id, change.selection_id]
+            line.bets += change.bets
+            line.stakes_minor += change.stakes_minor
+            line.liability_minor += change.liability_minor
 
     def _line_of(self, bet: BetRow) -> Line:
         market_id, selection_id, _ = self.legs[bet.bet_id]
@@ -577,6 +669,11 @@ def _reference_of(event: Any) -> str:
     """The bet or the payment that the money was for."""
     reference: str = event.bet_id if type(event) in _BET_EVENTS else event.payment_id
     return reference
+
+
+def text_of(slip: Slip) -> str:
+    """A slip as the ledger keeps it."""
+    return msgspec.json.encode(slip).decode()
 
 
 @functools.cache

@@ -21,17 +21,20 @@ from typing import Any
 import asyncpg
 import msgspec
 
-from actors.bet import Bet, BetState
+from actors.bet import Bet, BetState, Fact
 from actors.book import Line
 from actors.entries import KINDS, Entry, answer_of, decode_entries
 from actors.fixture import Fixture
 from actors.market import Market, PricesChanged
+from actors.multiple import carried, known_of
 from actors.player import Player
+from actors.slips.settling import settle
 from actors.wallet import Wallet
 from ledger.blocks import EMPTY, Block, BrokenChain, Head, check
 from ledger.database import CONNECT_TIMEOUT_S, WrongDatabase
 from ledger.queries import Queries
 from ledger.report import Check, LedgerBusy, Report
+from ledger.tables import text_of
 
 _sql = Queries("verify")
 
@@ -250,7 +253,10 @@ class _Verifier:
 
     async def _bets(self, bets: dict[str, Bet]) -> None:
         for bet in bets.values():
-            if bet.state is BetState.OPEN and bet.legs:
+            if bet.state is BetState.OPEN and bet.slip is not None:
+                for selection, cost in carried(bet.slip, known_of(bet.legs, bet.facts)).items():
+                    self._exposure[selection].add(0, 0, cost)
+            elif bet.state is BetState.OPEN and bet.legs:
                 leg = bet.legs[0]
                 self._exposure[leg.market_id, leg.selection_id].add(bet.stake_minor, leg.odds)
         await self._compare(
@@ -268,15 +274,14 @@ class _Verifier:
                     bet.payout_minor,
                     bet.result_version,
                     bet.settled_at_ms,
+                    text_of(bet.slip) if bet.slip else None,
+                    _most(bet),
+                    bet.bought_minor,
+                    bet.cashed_out_minor,
                 )
             ],
         )
-        await self._compare(
-            "legs",
-            _sql.legs,
-            bets,
-            lambda bet: [(bet.bet_id, *msgspec.structs.astuple(leg)) for leg in bet.legs],
-        )
+        await self._compare("legs", _sql.legs, bets, _legs_of)
 
     async def _fixtures(self, fixtures: dict[str, Fixture]) -> None:
         await self._compare(
@@ -388,6 +393,26 @@ def _compare_rows(
 
 def _as_they_are(rows: list[tuple[Any, ...]]) -> list[tuple[Any, ...]]:
     return rows
+
+
+def _most(bet: Bet) -> int:
+    """What a slip can pay at most by what is known of it."""
+    if bet.slip is None or bet.state is BetState.CASHED_OUT:
+        return 0
+    return settle(bet.slip, known_of(bet.legs, bet.facts)).most_minor
+
+
+def _legs_of(bet: Bet) -> list[tuple[Any, ...]]:
+    facts = bet.facts or (Fact(),) * len(bet.legs)
+    return [
+        (
+            bet.bet_id,
+            *msgspec.structs.astuple(leg),
+            fact.known.result and fact.known.result.outcome,
+            fact.version,
+        )
+        for leg, fact in zip(bet.legs, facts, strict=True)
+    ]
 
 
 def _selections_of(market: Market) -> list[tuple[Any, ...]]:

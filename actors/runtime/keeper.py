@@ -136,6 +136,8 @@ class Keeper:
         now_ms = self.clock.now_ms()
         heads: dict[str, int] = {}
         lines: dict[str, dict[str, Line]] = {market.market_id: {} for market in markets}
+        for market in markets:
+            market.book.outdated = False  # whoever says so from here on means something later
         for ledger in self.ledgers.values():
             positions, totals = await self._totals(partition, ledger, list(lines))
             heads |= positions
@@ -172,6 +174,6 @@ def _wants_totals(market: Market, partition: Partition, now_ms: int) -> bool:
     book = market.book
     if not market.market_id or (market.may_rest() and not book.holds):
         return False
-    if not book.known or len(book.confirmed) > MAX_CONFIRMED:
+    if not book.known or book.outdated or len(book.confirmed) > MAX_CONFIRMED:
         return True
     return not book.whole and now_ms > _whole_from_ms(market, partition)

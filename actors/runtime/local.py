@@ -8,14 +8,16 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+from collections import defaultdict
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from actors.bet import BetPlaced, BetSettled, SettlementReversed
+from actors.bet import Bet, BetEvent, BetState
 from actors.book import Line
 from actors.entries import decode_entries
 from actors.errors import NoAnswer
 from actors.market import ResultDeclared, SelectionWithdrawn, SettlementCompleted
+from actors.multiple import carried, known_of
 from actors.results import VOID
 from actors.runtime.addresses import BOOK, partitions_of
 from actors.runtime.clock import Clock, WallClock
@@ -24,23 +26,11 @@ from actors.runtime.keeper import Keeper
 from actors.runtime.router import Router, ShardUnreachable, View
 from actors.runtime.shard import Announcer, Shard, Silent
 from actors.settlement import settle
+from actors.wallet import Wallet
 from ledger.journal import Journal
-from ledger.reads import Declared
+from ledger.reads import BetToSettle, Declared
 
 PERIOD_S = 0.05
-
-
-class FoldedBet:
-    """A bet as the journal has it now."""
-
-    def __init__(self, placed: BetPlaced) -> None:
-        self.bet_id = placed.bet_id
-        self.player_id = placed.player_id
-        self.market_id = placed.legs[0].market_id
-        self.selection_id = placed.legs[0].selection_id
-        self.odds = placed.legs[0].odds
-        self.stake_minor = placed.stake.minor
-        self.result_version = 0
 
 
 class FoldedLedger:
@@ -56,43 +46,53 @@ class FoldedLedger:
     async def positions(self) -> dict[str, int]:
         return await self.heads()
 
-    async def _bets(self) -> tuple[dict[str, int], dict[str, FoldedBet]]:
-        bets: dict[str, FoldedBet] = {}
+    async def _bets(self) -> tuple[dict[str, int], list[Bet]]:
+        """How far the journal is, and every bet as it has it now."""
+        wallets: defaultdict[str, Wallet] = defaultdict(Wallet)
+        bets: defaultdict[str, Bet] = defaultdict(Bet)
         positions: dict[str, int] = {}
         for name in self.partitions:
             for block in await self.journal.blocks(name, 0, 1_000_000):
                 positions[name] = block.seq
                 for entry in decode_entries(block.body):
                     for event in entry.events:
-                        if isinstance(event, BetPlaced):
-                            bets[event.bet_id] = FoldedBet(event)
-                        elif isinstance(event, BetSettled):
-                            bets[event.bet_id].result_version = event.version
-                        elif isinstance(event, SettlementReversed):
-                            bets[event.bet_id].result_version = 0
-        return positions, bets
+                        if isinstance(event, BetEvent):
+                            event.apply(wallets[event.player_id], bets[event.bet_id])
+        return positions, list(bets.values())
 
     async def bets_to_settle(
         self, market_id: str, first: str, last: str, after: tuple[str, str], limit: int
-    ) -> list[FoldedBet]:
+    ) -> list[BetToSettle]:
         _, bets = await self._bets()
-        found = {
-            (bet.selection_id, bet.bet_id): bet
-            for bet in bets.values()
-            if bet.market_id == market_id and first <= bet.selection_id <= last
-        }
-        return [found[place] for place in sorted(found) if place > after][:limit]
+        found = [
+            BetToSettle(leg.selection_id, bet.bet_id, bet.player_id, version, bet.slip is not None)
+            for bet in bets
+            for leg, version in zip(bet.legs, _versions(bet), strict=True)
+            if leg.market_id == market_id and first <= leg.selection_id <= last
+        ]
+        found.sort(key=lambda bet: (bet.selection_id, bet.bet_id))
+        return [bet for bet in found if (bet.selection_id, bet.bet_id) > after][:limit]
 
     async def liabilities(
         self, market_ids: list[str]
     ) -> tuple[dict[str, int], dict[str, dict[str, Line]]]:
         positions, bets = await self._bets()
         lines: dict[str, dict[str, Line]] = {}
-        for bet in bets.values():
-            if bet.market_id in market_ids and not bet.result_version:
-                line = lines.setdefault(bet.market_id, {}).setdefault(bet.selection_id, Line())
-                line.add(bet.stake_minor, bet.odds)
+        for bet in bets:
+            if bet.state is not BetState.OPEN:
+                continue
+            costs = carried(bet.slip, known_of(bet.legs, bet.facts)) if bet.slip else {}
+            for leg in bet.legs:
+                cost = costs.get((leg.market_id, leg.selection_id), 0)
+                if leg.market_id in market_ids and (cost or not bet.slip):
+                    line = lines.setdefault(leg.market_id, {}).setdefault(leg.selection_id, Line())
+                    line.add(bet.stake_minor, leg.odds, cost)
         return positions, lines
+
+
+def _versions(bet: Bet) -> list[int]:
+    """Of each leg the version of the result that it was settled by."""
+    return [fact.version for fact in bet.facts] if bet.slip else [bet.result_version]
 
 
 class LocalTransport:
@@ -217,7 +217,8 @@ def _declare(found: dict[str, Declared], event: ResultDeclared | SelectionWithdr
     declared = found.setdefault(event.market_id, Declared(event.fixture_id, event.market_id, 0, {}))
     results = event.results if isinstance(event, ResultDeclared) else {event.selection_id: VOID}
     known = declared.results | {
-        selection_id: (result, event.version) for selection_id, result in results.items()
+        selection_id: (result, event.version, isinstance(event, SelectionWithdrawn))
+        for selection_id, result in results.items()
     }
     found[event.market_id] = Declared(event.fixture_id, event.market_id, event.version, known)
 
@@ -225,9 +226,9 @@ def _declare(found: dict[str, Declared], event: ResultDeclared | SelectionWithdr
 def _settled(found: dict[str, Declared], event: SettlementCompleted) -> None:
     declared = found.pop(event.market_id)
     left = {
-        selection_id: pair
-        for selection_id, pair in declared.results.items()
-        if pair[1] > event.version
+        selection_id: known
+        for selection_id, known in declared.results.items()
+        if known[1] > event.version
     }
     if left or declared.version > event.version:
         found[event.market_id] = Declared(

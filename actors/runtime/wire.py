@@ -6,7 +6,7 @@ import enum
 
 import msgspec
 
-from actors import bet, fixture, market, player, wallet
+from actors import bet, cashout, fixture, market, multiple, player, wallet
 from actors.entries import AnyEvent
 
 AnyCommand = (
@@ -22,6 +22,9 @@ AnyCommand = (
     | wallet.DeclinePayment
     | bet.PlaceBet
     | bet.SettleBet
+    | multiple.PlaceSlip
+    | multiple.SettleLeg
+    | cashout.CashOut
     | fixture.CreateFixture
     | fixture.ChangePhase
     | market.OpenMarket
@@ -44,6 +47,7 @@ AnyQuestion = (
     | market.LookAgain
     | market.ReleaseHold
     | market.ConfirmHold
+    | market.ReadAgain
     | market.CountHolds
     | market.GetMarket
     | market.GetExposure
@@ -65,7 +69,7 @@ AnyView = (
     | market.Exposure
 )
 
-AnyMessage = AnyCommand | AnyQuestion | bet.SettleBets
+AnyMessage = AnyCommand | AnyQuestion | bet.SettleBets | multiple.SettleSlips
 AnyReply = AnyEvent | AnyView
 
 

@@ -18,8 +18,8 @@ from collections.abc import Mapping, Sequence
 import msgspec
 from msgspec.structs import replace
 
+from actors.base import Reason, Refused
 from actors.odds import MAX_ODDS, MIN_ODDS, ONE
-from actors.slips.reasons import Refusal, SlipReason
 from actors.slips.settling import (
     Factor,
     Known,
@@ -78,7 +78,7 @@ def offer(
     stake_minor: int,
     rules: CashOutRules,
     now_ms: int,
-) -> Offer | Refusal:
+) -> Offer | Refused:
     """Offer to buy back that much of the stake.
 
     `prices` has for each leg the odds now, 0 where it is suspended or has no price; of a same-game
@@ -86,23 +86,23 @@ def offer(
     part is valued at the place terms of the price now.
     """
     if not 0 < stake_minor <= slip.stake_minor:
-        return Refusal(SlipReason.OUT_OF_BOUNDS, {"max_stake_minor": slip.stake_minor})
+        return Refused(Reason.OUT_OF_BOUNDS, facts={"max_stake_minor": slip.stake_minor})
     standing = settle(slip, known)
     if not standing.lines_open:
-        return Refusal(SlipReason.NOTHING_OPEN)
+        return Refused(Reason.NOTHING_OPEN)
     view = look(slip, known, MAX_ODDS)
     asked = []
     for number, price in enumerate(prices):
         is_open = any(side.results[number] is None for side in view.sides)
         if is_open and not (MIN_ODDS <= price <= MAX_ODDS and _has_price(slip, known, number)):
-            return Refusal(SlipReason.CASH_OUT_SUSPENDED, {"leg": number})
+            return Refused(Reason.CASH_OUT_SUSPENDED, facts={"leg": number})
         asked.append(price if is_open else 0)
     value = amount(view, _at(slip, asked)) - amount(view, as_lost)
     share = value * (ONE - rules.margin) * stake_minor / (ONE * slip.stake_minor)
     most = (standing.most_minor - standing.paid_minor) * stake_minor // slip.stake_minor
     offered = min(rounded(share), most)
     if offered <= 0:
-        return Refusal(SlipReason.CASH_OUT_TOO_SMALL)
+        return Refused(Reason.CASH_OUT_TOO_SMALL)
     return Offer(
         stake_minor,
         offered,
@@ -120,7 +120,7 @@ def accept(
     taken: Offer,
     rules: CashOutRules,
     now_ms: int,
-) -> CashedOut | Refusal:
+) -> CashedOut | Refused:
     """Take an offer, by the prices of this moment; in play, after the bet delay.
 
     The slip has to stand as it stood then. Where prices have moved so that it is worth more, the
@@ -128,17 +128,17 @@ def accept(
     would be paid now.
     """
     if now_ms > taken.expires_at_ms:
-        return Refusal(SlipReason.OFFER_EXPIRED)
+        return Refused(Reason.OFFER_EXPIRED)
     standing = settle(slip, known)
     if (slip.stake_minor, standing.paid_minor) != (taken.of_stake_minor, taken.paid_minor):
-        return Refusal(SlipReason.OFFER_OUTDATED)
+        return Refused(Reason.OFFER_OUTDATED)
     fresh = offer(slip, known, prices, taken.stake_minor, rules, now_ms)
-    if isinstance(fresh, Refusal):
+    if isinstance(fresh, Refused):
         return fresh
     if [bool(price) for price in fresh.prices] != [bool(price) for price in taken.prices]:
-        return Refusal(SlipReason.OFFER_OUTDATED)
+        return Refused(Reason.OFFER_OUTDATED)
     if fresh.amount_minor < taken.amount_minor:
-        return Refusal(SlipReason.PRICE_CHANGED, {"amount_minor": fresh.amount_minor})
+        return Refused(Reason.PRICE_CHANGED, facts={"amount_minor": fresh.amount_minor})
     # From here the part is bought back.
     left = slip.stake_minor - fresh.stake_minor
     if not left:

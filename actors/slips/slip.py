@@ -10,9 +10,9 @@ from collections.abc import Collection, Sequence
 
 import msgspec
 
+from actors.base import Reason, Refused
 from actors.odds import MAX_ODDS, MIN_ODDS, ONE
 from actors.slips.kinds import Kind, folds_of, lines_of
-from actors.slips.reasons import Refusal, SlipReason
 from ledger.money import MAX_MINOR
 
 MAX_LEGS = 63
@@ -98,45 +98,45 @@ def price_of_legs(legs: Sequence[Leg]) -> tuple[int, int]:
     return num, den
 
 
-def refuse(slip: Slip, correlated: Collection[frozenset[str]] = ()) -> Refusal | None:
+def refuse(slip: Slip, correlated: Collection[frozenset[str]] = ()) -> Refused | None:
     """Why the slip can't be a bet, whatever its prices are now. The ladder is the precedence.
 
     Two legs on one fixture never share a line, and neither do two legs of one of the `correlated`
     groups: sets of ids of fixtures and markets, such as a tournament's outright and its final.
     """
     if len(slip.legs) > MAX_LEGS:
-        return Refusal(SlipReason.TOO_MANY_LEGS, {"max_legs": MAX_LEGS})
+        return Refused(Reason.TOO_MANY_LEGS, facts={"max_legs": MAX_LEGS})
     selections = [selection for leg in slip.legs for selection in leg.selections]
     if len(selections) > MAX_LEGS or any(len(leg.selections) > MAX_JOINED for leg in slip.legs):
-        return Refusal(SlipReason.TOO_MANY_LEGS, {"max_selections": MAX_LEGS})
+        return Refused(Reason.TOO_MANY_LEGS, facts={"max_selections": MAX_LEGS})
     for number, leg in enumerate(slip.legs):
         if not _priced(leg):
-            return Refusal(SlipReason.OUT_OF_BOUNDS, {"leg": number})
+            return Refused(Reason.OUT_OF_BOUNDS, facts={"leg": number})
     free = sum(not leg.banker for leg in slip.legs)
     folds = folds_in(slip)
     if not folds or (slip.kind is Kind.ACCUMULATOR and len(slip.legs) < 2):
-        return Refusal(SlipReason.WRONG_LEG_COUNT, {"legs": free})
+        return Refused(Reason.WRONG_LEG_COUNT, facts={"legs": free})
     if free > MAX_SYSTEM_LEGS and folds not in ((1,), (free,)):
-        return Refusal(SlipReason.TOO_MANY_LEGS, {"max_legs": MAX_SYSTEM_LEGS})
+        return Refused(Reason.TOO_MANY_LEGS, facts={"max_legs": MAX_SYSTEM_LEGS})
     if len(set(selections)) < len(selections):
-        return Refusal(SlipReason.DUPLICATE_LEG)
+        return Refused(Reason.DUPLICATE_LEG)
     for group in _groups(slip.legs, correlated):
         if _meet(group, folds):
-            return Refusal(SlipReason.CORRELATED_LEGS, {"legs": len(group)})
+            return Refused(Reason.CORRELATED_LEGS, facts={"legs": len(group)})
     if slip.each_way and not all(leg.each_way for leg in slip.legs):
-        return Refusal(SlipReason.EACH_WAY_UNAVAILABLE)
+        return Refused(Reason.EACH_WAY_UNAVAILABLE)
     if not _boostable(slip, lines_in(slip)):
-        return Refusal(SlipReason.BOOST_UNAVAILABLE)
+        return Refused(Reason.BOOST_UNAVAILABLE)
     if not 0 < slip.stake_minor <= MAX_MINOR:
-        return Refusal(SlipReason.OUT_OF_BOUNDS, {"max_stake_minor": MAX_MINOR})
+        return Refused(Reason.OUT_OF_BOUNDS, facts={"max_stake_minor": MAX_MINOR})
     if not (0 < slip.payout_cap_minor <= MAX_MINOR and 0 <= slip.boost_cap_minor <= MAX_MINOR):
-        return Refusal(SlipReason.OUT_OF_BOUNDS, {"max_cap_minor": MAX_MINOR})
+        return Refused(Reason.OUT_OF_BOUNDS, facts={"max_cap_minor": MAX_MINOR})
     # A refund never meets the cap.
     if slip.stake_minor > slip.payout_cap_minor:
-        return Refusal(SlipReason.STAKE_ABOVE_LIMIT, {"max_stake_minor": slip.payout_cap_minor})
+        return Refused(Reason.STAKE_ABOVE_LIMIT, facts={"max_stake_minor": slip.payout_cap_minor})
     lines = lines_in(slip)
     if slip.stake_minor % lines:
-        return Refusal(SlipReason.UNEVEN_STAKE, {"lines": lines})
+        return Refused(Reason.UNEVEN_STAKE, facts={"lines": lines})
     return None
 
 

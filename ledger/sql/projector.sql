@@ -96,6 +96,10 @@ select
     bet.payout_minor,
     bet.result_version,
     bet.settled_at_ms,
+    bet.slip,
+    bet.most_minor,
+    bet.bought_minor,
+    bet.cashed_out_minor,
     leg.market_id,
     leg.selection_id,
     leg.odds
@@ -112,6 +116,29 @@ update bet set
 from unnest($1::text[], $2::text[], $3::bigint[], $4::bigint[], $5::bigint[])
     as changed (bet_id, state, payout_minor, result_version, settled_at_ms)
 where bet.bet_id = changed.bet_id
+
+-- name: change_slips
+-- What only slips have, and bets of which a part was bought back.
+update bet set
+    stake_minor = changed.stake_minor,
+    slip = changed.slip,
+    most_minor = changed.most_minor,
+    bought_minor = changed.bought_minor,
+    cashed_out_minor = changed.cashed_out_minor
+from unnest($1::text[], $2::bigint[], $3::text[], $4::bigint[], $5::bigint[], $6::bigint[])
+    as changed (bet_id, stake_minor, slip, most_minor, bought_minor, cashed_out_minor)
+where bet.bet_id = changed.bet_id
+
+-- name: change_legs
+update leg set
+    outcome = changed.outcome,
+    result_version = changed.result_version
+from unnest($1::text[], $2::text[], $3::text[], $4::text[], $5::bigint[])
+    as changed (bet_id, market_id, selection_id, outcome, result_version)
+where
+    leg.bet_id = changed.bet_id
+    and leg.market_id = changed.market_id
+    and leg.selection_id = changed.selection_id
 
 -- name: payments
 select

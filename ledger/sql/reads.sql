@@ -82,6 +82,10 @@ select
     bet.payout_minor,
     bet.result_version,
     bet.settled_at_ms,
+    bet.slip,
+    bet.most_minor,
+    bet.bought_minor,
+    bet.cashed_out_minor,
     (select json_agg(leg order by leg.number)::text from leg where leg.bet_id = bet.bet_id)
 from page
 inner join bet using (bet_id)
@@ -98,6 +102,10 @@ select
     payout_minor,
     result_version,
     settled_at_ms,
+    slip,
+    most_minor,
+    bought_minor,
+    cashed_out_minor,
     (select json_agg(leg order by leg.number)::text from leg where leg.bet_id = bet.bet_id)
 from bet
 where player_id = $1 and bet_id = $2
@@ -192,9 +200,14 @@ limit $4
 
 -- name: bets_to_settle
 -- The page is cut from the index of legs, and then each bet is looked up in its own.
-select page.selection_id, page.bet_id, bet.player_id, bet.result_version
+select
+    page.selection_id,
+    page.bet_id,
+    bet.player_id,
+    case when bet.of_lines then page.result_version else bet.result_version end as result_version,
+    bet.of_lines
 from (
-    select selection_id, bet_id
+    select selection_id, bet_id, result_version
     from leg
     where
         market_id = $1
@@ -204,7 +217,7 @@ from (
     limit $6
 ) as page
 cross join lateral (
-    select player_id, result_version
+    select player_id, result_version, slip is not null as of_lines
     from bet
     where bet.bet_id = page.bet_id
     limit 1
@@ -286,6 +299,7 @@ select
     selection.outcome,
     selection.tied,
     selection.places,
+    selection.withdrawn,
     selection.result_version as version
 from market
 left join selection

@@ -151,13 +151,14 @@ group by player_id
 
 -- name: bets
 select bet_id, player_id, currency, stake_minor, placed_at_ms, state, payout_minor,
-    result_version, coalesce(settled_at_ms, 0) as settled_at_ms
+    result_version, coalesce(settled_at_ms, 0) as settled_at_ms, slip, most_minor, bought_minor,
+    cashed_out_minor
 from bet
 where bet_id = any($1::text[])
 
 -- name: legs
 select bet_id, fixture_id, market_id, selection_id, odds, odds_version, fixture_name, market_name,
-    selection_name, in_play
+    selection_name, in_play, outcome, result_version
 from leg
 where bet_id = any($1::text[])
 order by bet_id, number

@@ -17,6 +17,7 @@ from actors.settlement import PAGE, PAGES_UNDER_WAY, settle
 from ledger.money import Money
 
 MARKET = "f:m"
+ONE_WON = {"s00000": (WON, 1, False)}
 
 
 class OnSelection(NamedTuple):
@@ -24,10 +25,11 @@ class OnSelection(NamedTuple):
     bet_id: str
     player_id: str
     result_version: int = 0
+    of_lines: bool = False
 
 
 class Declared(NamedTuple):
-    results: dict[str, tuple[Result, int]]
+    results: dict[str, tuple[Result, int, bool]]
     version: int = 1
     fixture_id: str = "f"
     market_id: str = MARKET
@@ -110,7 +112,7 @@ def bets(count: int, selections: int) -> list[OnSelection]:
 
 async def test_every_bet_is_sent_once_with_the_result_of_its_selection():
     router, on = Router(), bets(1_730, 3)
-    results = {"s00000": (WON, 1), "s00001": (LOST, 1), "s00002": (LOST, 1)}
+    results = {"s00000": (WON, 1, False), "s00001": (LOST, 1, False), "s00002": (LOST, 1, False)}
     done = await settle(router, Clock(), {"gb": Ledger(on)}, Declared(results))
     assert (done.bets, done.payout_minor) == (1_730, 17_300)
     sent = Counter(
@@ -127,7 +129,7 @@ async def test_every_bet_is_sent_once_with_the_result_of_its_selection():
 
 async def test_who_travels_together_are_neighbours():
     router = Router()
-    await settle(router, Clock(), {"gb": Ledger(bets(600, 1))}, Declared({"s00000": (WON, 1)}))
+    await settle(router, Clock(), {"gb": Ledger(bets(600, 1))}, Declared(ONE_WON))
     for message in router.sent:
         assert len({player_id for player_id, _, _ in message.bets}) == 1
     assert len(router.sent) == 2 * 7  # two pages
@@ -139,14 +141,14 @@ async def test_so_many_bets_are_under_way_at_once_and_no_more():
         router,
         Clock(),
         {"gb": Ledger(bets(9_000, 2))},
-        Declared({"s00000": (WON, 1), "s00001": (LOST, 1)}),
+        Declared({"s00000": (WON, 1, False), "s00001": (LOST, 1, False)}),
     )
     assert PAGE < router.most <= PAGES_UNDER_WAY * PAGE
 
 
 async def test_thousands_of_selections_take_no_more_reads_than_one():
     ledger = Ledger(bets(3_000, 2_000))
-    results = {bet.selection_id: (LOST, 1) for bet in ledger.bets}
+    results = {bet.selection_id: (LOST, 1, False) for bet in ledger.bets}
     done = await settle(Router(), Clock(), {"gb": ledger}, Declared(results))
     assert done.bets == 3_000
     assert ledger.reads == 3_000 // PAGE + 1
@@ -160,7 +162,7 @@ async def test_a_correction_leaves_the_bets_on_other_selections_alone():
         OnSelection("c", "bet-3", "player-1", 1),
         OnSelection("c", "bet-4", "player-1", 2),  # settled by this version before it was cut off
     ]
-    declared = Declared({"a": (LOST, 2), "c": (WON, 2)}, version=2)
+    declared = Declared({"a": (LOST, 2, False), "c": (WON, 2, False)}, version=2)
     await settle(router, Clock(), {"gb": Ledger(on)}, declared)
     assert sorted(bet_id for message in router.sent for _, bet_id, _ in message.bets) == [
         "bet-1",
@@ -177,7 +179,7 @@ async def test_a_version_that_changed_no_result_is_complete_at_once():
 
 async def test_a_full_queue_is_tried_again():
     router, clock = Router(turn_away=3), Clock()
-    done = await settle(router, clock, {"gb": Ledger(bets(20, 1))}, Declared({"s00000": (WON, 1)}))
+    done = await settle(router, clock, {"gb": Ledger(bets(20, 1))}, Declared(ONE_WON))
     assert done.bets == 20
     assert clock.slept == 3
 
@@ -185,14 +187,14 @@ async def test_a_full_queue_is_tried_again():
 async def test_a_queue_that_stays_full_leaves_the_market_unsettled():
     router = Router(turn_away=1_000_000)
     with pytest.raises(Overloaded):
-        await settle(router, Clock(), {"gb": Ledger(bets(2, 1))}, Declared({"s00000": (WON, 1)}))
+        await settle(router, Clock(), {"gb": Ledger(bets(2, 1))}, Declared(ONE_WON))
     assert not router.completed
 
 
 async def test_a_bet_that_refuses_as_none_should_leaves_the_market_unsettled():
     router = Router(wrong=("bet-00003",))
     with pytest.raises(AssertionError, match="bet-00003"):
-        await settle(router, Clock(), {"gb": Ledger(bets(9, 1))}, Declared({"s00000": (WON, 1)}))
+        await settle(router, Clock(), {"gb": Ledger(bets(9, 1))}, Declared(ONE_WON))
     assert not router.completed
 
 

@@ -7,10 +7,9 @@ import pytest
 from hypothesis import given
 from msgspec.structs import replace
 
-from actors.base import Reason
+from actors.base import Reason, Refused
 from actors.odds import MAX_ODDS
 from actors.slips.kinds import Kind
-from actors.slips.reasons import Refusal, SlipReason
 from actors.slips.slip import (
     MAX_JOINED,
     MAX_LEGS,
@@ -49,36 +48,36 @@ GROUPS = (frozenset({"a", "b:m"}),)
     ("slip", "reason"),
     [
         # each line breaks its own rule, and most break some of the rules below it
-        (Slip((*many(MAX_LEGS), BAD), Kind.TRIXIE, 0), SlipReason.TOO_MANY_LEGS),
-        (Slip((), Kind.SINGLE, 0), SlipReason.WRONG_LEG_COUNT),
-        (Slip((A, A, BAD), Kind.DOUBLE, 0), SlipReason.OUT_OF_BOUNDS),
-        (Slip((A, A), Kind.TRIXIE, 0), SlipReason.WRONG_LEG_COUNT),
-        (Slip((A,), Kind.ACCUMULATOR, 0), SlipReason.WRONG_LEG_COUNT),
-        (Slip((leg("a", banker=True),), Kind.SINGLE, 0), SlipReason.WRONG_LEG_COUNT),
-        (Slip((A, B, leg("c", banker=True)), Kind.TRIXIE, 4), SlipReason.WRONG_LEG_COUNT),
-        (Slip((A, A), Kind.SYSTEM, 0, (3,)), SlipReason.WRONG_LEG_COUNT),
+        (Slip((*many(MAX_LEGS), BAD), Kind.TRIXIE, 0), Reason.TOO_MANY_LEGS),
+        (Slip((), Kind.SINGLE, 0), Reason.WRONG_LEG_COUNT),
+        (Slip((A, A, BAD), Kind.DOUBLE, 0), Reason.OUT_OF_BOUNDS),
+        (Slip((A, A), Kind.TRIXIE, 0), Reason.WRONG_LEG_COUNT),
+        (Slip((A,), Kind.ACCUMULATOR, 0), Reason.WRONG_LEG_COUNT),
+        (Slip((leg("a", banker=True),), Kind.SINGLE, 0), Reason.WRONG_LEG_COUNT),
+        (Slip((A, B, leg("c", banker=True)), Kind.TRIXIE, 4), Reason.WRONG_LEG_COUNT),
+        (Slip((A, A), Kind.SYSTEM, 0, (3,)), Reason.WRONG_LEG_COUNT),
         (
             Slip((*many(MAX_SYSTEM_LEGS), *many(1)), Kind.DOUBLE, 0),
-            SlipReason.TOO_MANY_LEGS,
+            Reason.TOO_MANY_LEGS,
         ),
-        (Slip((A, A), Kind.SINGLE, 0), SlipReason.DUPLICATE_LEG),
-        (Slip((A, A2), Kind.DOUBLE, 0, each_way=True), SlipReason.CORRELATED_LEGS),
-        (Slip((A, B), Kind.DOUBLE, 0, each_way=True), SlipReason.EACH_WAY_UNAVAILABLE),
-        (Slip((A, B), Kind.SINGLE, 0, boosted_odds=50_000), SlipReason.BOOST_UNAVAILABLE),
-        (Slip((A, B), Kind.DOUBLE, 0, boosted_odds=39_999), SlipReason.BOOST_UNAVAILABLE),
+        (Slip((A, A), Kind.SINGLE, 0), Reason.DUPLICATE_LEG),
+        (Slip((A, A2), Kind.DOUBLE, 0, each_way=True), Reason.CORRELATED_LEGS),
+        (Slip((A, B), Kind.DOUBLE, 0, each_way=True), Reason.EACH_WAY_UNAVAILABLE),
+        (Slip((A, B), Kind.SINGLE, 0, boosted_odds=50_000), Reason.BOOST_UNAVAILABLE),
+        (Slip((A, B), Kind.DOUBLE, 0, boosted_odds=39_999), Reason.BOOST_UNAVAILABLE),
         (
             Slip((leg("a", odds=0),), Kind.SINGLE, 0, boosted_odds=30_000),
-            SlipReason.BOOST_UNAVAILABLE,
+            Reason.BOOST_UNAVAILABLE,
         ),
-        (Slip((A, B), Kind.DOUBLE, 0), SlipReason.OUT_OF_BOUNDS),
-        (Slip((A, B), Kind.DOUBLE, MAX_MINOR + 1), SlipReason.OUT_OF_BOUNDS),
-        (Slip((A, B), Kind.DOUBLE, 1, payout_cap_minor=0), SlipReason.OUT_OF_BOUNDS),
-        (Slip((A, B), Kind.DOUBLE, 1, boost_cap_minor=-1), SlipReason.OUT_OF_BOUNDS),
-        (Slip((A, B), Kind.SINGLE, 3, payout_cap_minor=2), SlipReason.STAKE_ABOVE_LIMIT),
-        (Slip((A, B), Kind.SINGLE, 3), SlipReason.UNEVEN_STAKE),
+        (Slip((A, B), Kind.DOUBLE, 0), Reason.OUT_OF_BOUNDS),
+        (Slip((A, B), Kind.DOUBLE, MAX_MINOR + 1), Reason.OUT_OF_BOUNDS),
+        (Slip((A, B), Kind.DOUBLE, 1, payout_cap_minor=0), Reason.OUT_OF_BOUNDS),
+        (Slip((A, B), Kind.DOUBLE, 1, boost_cap_minor=-1), Reason.OUT_OF_BOUNDS),
+        (Slip((A, B), Kind.SINGLE, 3, payout_cap_minor=2), Reason.STAKE_ABOVE_LIMIT),
+        (Slip((A, B), Kind.SINGLE, 3), Reason.UNEVEN_STAKE),
     ],
 )
-def test_a_slip_is_refused(slip: Slip, reason: SlipReason) -> None:
+def test_a_slip_is_refused(slip: Slip, reason: Reason) -> None:
     refused = refuse(slip)
     assert refused is not None
     assert refused.reason is reason
@@ -102,7 +101,7 @@ def test_a_slip_is_refused(slip: Slip, reason: SlipReason) -> None:
 )
 def test_a_leg_that_makes_no_sense_is_refused_by_its_number(broken: Leg) -> None:
     slip = Slip((B, broken), Kind.SINGLE, 2)
-    assert refuse(slip) == Refusal(SlipReason.OUT_OF_BOUNDS, {"leg": 1})
+    assert refuse(slip) == Refused(Reason.OUT_OF_BOUNDS, facts={"leg": 1})
 
 
 @pytest.mark.parametrize(
@@ -126,7 +125,7 @@ def test_a_leg_that_makes_no_sense_is_refused_by_its_number(broken: Leg) -> None
 )
 def test_correlated_legs_share_no_line(slip: Slip, correlated: bool) -> None:
     refused = refuse(slip, GROUPS)
-    assert (refused is not None and refused.reason is SlipReason.CORRELATED_LEGS) is correlated
+    assert (refused is not None and refused.reason is Reason.CORRELATED_LEGS) is correlated
     assert correlated or refused is None
 
 
@@ -136,11 +135,11 @@ def test_the_selections_of_joint_prices_count_too() -> None:
         for number in range(4)
     ]
     refused = refuse(Slip(tuple(wide), Kind.ACCUMULATOR, 1))
-    assert refused == Refusal(SlipReason.TOO_MANY_LEGS, {"max_selections": MAX_LEGS})
+    assert refused == Refused(Reason.TOO_MANY_LEGS, facts={"max_selections": MAX_LEGS})
     wider = leg("f", joined=tuple((f"f:{more}", "x") for more in range(MAX_JOINED)))
     refused = refuse(Slip((wider,), Kind.SINGLE, 1))
     assert refused is not None
-    assert refused.reason is SlipReason.TOO_MANY_LEGS
+    assert refused.reason is Reason.TOO_MANY_LEGS
 
 
 def test_the_widest_slips_are_taken() -> None:
@@ -157,5 +156,5 @@ def test_a_slip_travels_as_it_is(slip: Slip) -> None:
 
 
 def test_codes_that_actors_have_too_are_theirs() -> None:
-    shared = (SlipReason.OUT_OF_BOUNDS, SlipReason.STAKE_ABOVE_LIMIT, SlipReason.PRICE_CHANGED)
+    shared = (Reason.OUT_OF_BOUNDS, Reason.STAKE_ABOVE_LIMIT, Reason.PRICE_CHANGED)
     assert [Reason(code.value).name for code in shared] == [code.name for code in shared]

@@ -9,11 +9,11 @@ from hypothesis import assume, given, reject, settings
 from hypothesis import strategies as st
 from msgspec.structs import replace
 
+from actors.base import Reason, Refused
 from actors.odds import MAX_ODDS, MIN_ODDS
 from actors.results import LOST, VOID, WON
 from actors.slips.cashout import CashedOut, CashOutRules, Offer, accept, offer
 from actors.slips.kinds import Kind
-from actors.slips.reasons import Refusal, SlipReason
 from actors.slips.settling import Known, settle
 from actors.slips.slip import EachWay, Leg, Slip
 from ledger.money import MAX_MINOR
@@ -80,21 +80,21 @@ def test_an_offer(
     ("slip", "known", "prices", "stake", "reason"),
     [
         # each line breaks its own rule and, where that can be, those below it
-        (SINGLE, {B: Known(WON)}, (0,), 0, SlipReason.OUT_OF_BOUNDS),
-        (SINGLE, {B: Known(WON)}, (0,), 1_001, SlipReason.OUT_OF_BOUNDS),
-        (SINGLE, {B: Known(WON)}, (0,), 1_000, SlipReason.NOTHING_OPEN),
-        (DOUBLE, {A: Known(LOST)}, (0, 0), 1_000, SlipReason.NOTHING_OPEN),
-        (DOUBLE, {}, (0, MAX_ODDS), 1, SlipReason.CASH_OUT_SUSPENDED),
-        (DOUBLE, {}, (MAX_ODDS, MIN_ODDS - 1), 1, SlipReason.CASH_OUT_SUSPENDED),
-        (AT_START, {}, (15_000,), 1_000, SlipReason.CASH_OUT_SUSPENDED),
-        (DOUBLE, {}, (MAX_ODDS, MAX_ODDS), 1_000, SlipReason.CASH_OUT_TOO_SMALL),
+        (SINGLE, {B: Known(WON)}, (0,), 0, Reason.OUT_OF_BOUNDS),
+        (SINGLE, {B: Known(WON)}, (0,), 1_001, Reason.OUT_OF_BOUNDS),
+        (SINGLE, {B: Known(WON)}, (0,), 1_000, Reason.NOTHING_OPEN),
+        (DOUBLE, {A: Known(LOST)}, (0, 0), 1_000, Reason.NOTHING_OPEN),
+        (DOUBLE, {}, (0, MAX_ODDS), 1, Reason.CASH_OUT_SUSPENDED),
+        (DOUBLE, {}, (MAX_ODDS, MIN_ODDS - 1), 1, Reason.CASH_OUT_SUSPENDED),
+        (AT_START, {}, (15_000,), 1_000, Reason.CASH_OUT_SUSPENDED),
+        (DOUBLE, {}, (MAX_ODDS, MAX_ODDS), 1_000, Reason.CASH_OUT_TOO_SMALL),
     ],
 )
 def test_no_offer(
-    slip: Slip, known: Facts, prices: tuple[int, ...], stake: int, reason: SlipReason
+    slip: Slip, known: Facts, prices: tuple[int, ...], stake: int, reason: Reason
 ) -> None:
     refused = offer(slip, known, prices, stake, RULES, NOW)
-    assert isinstance(refused, Refusal)
+    assert isinstance(refused, Refused)
     assert refused.reason is reason
 
 
@@ -112,27 +112,27 @@ assert isinstance(OFFERED, Offer)
             {},
             (17_000, 24_000),
             5_000,
-            Refusal(SlipReason.PRICE_CHANGED, {"amount_minor": 699}),
+            Refused(Reason.PRICE_CHANGED, facts={"amount_minor": 699}),
         ),
-        (DOUBLE, {}, (15_000, 24_000), 5_001, Refusal(SlipReason.OFFER_EXPIRED)),
+        (DOUBLE, {}, (15_000, 24_000), 5_001, Refused(Reason.OFFER_EXPIRED)),
         (
             replace(DOUBLE, stake_minor=900),
             {},
             (15_000, 24_000),
             0,
-            Refusal(SlipReason.OFFER_OUTDATED),
+            Refused(Reason.OFFER_OUTDATED),
         ),
-        (DOUBLE, {A: Known(WON)}, (0, 24_000), 0, Refusal(SlipReason.OFFER_OUTDATED)),
-        (DOUBLE, {}, (15_000, 0), 0, Refusal(SlipReason.CASH_OUT_SUSPENDED, {"leg": 1})),
-        (DOUBLE, {A: Known(LOST)}, (0, 24_000), 0, Refusal(SlipReason.NOTHING_OPEN)),
+        (DOUBLE, {A: Known(WON)}, (0, 24_000), 0, Refused(Reason.OFFER_OUTDATED)),
+        (DOUBLE, {}, (15_000, 0), 0, Refused(Reason.CASH_OUT_SUSPENDED, facts={"leg": 1})),
+        (DOUBLE, {A: Known(LOST)}, (0, 24_000), 0, Refused(Reason.NOTHING_OPEN)),
     ],
 )
 def test_taking_an_offer(
-    slip: Slip, known: Facts, prices: tuple[int, ...], now: int, answer: int | Refusal
+    slip: Slip, known: Facts, prices: tuple[int, ...], now: int, answer: int | Refused
 ) -> None:
     assert isinstance(OFFERED, Offer)
     taken = accept(slip, known, prices, OFFERED, RULES, NOW + now)
-    if isinstance(answer, Refusal):
+    if isinstance(answer, Refused):
         assert taken == answer
     else:
         rest = replace(DOUBLE, stake_minor=500, payout_cap_minor=MAX_MINOR // 2,
@@ -145,7 +145,7 @@ def test_an_offer_is_outdated_when_decided_lines_pay_something_else() -> None:
     offered = offer(PATENT, known, (0, 20_000, 20_000), 700, RULES, NOW)
     assert isinstance(offered, Offer)
     corrected = accept(PATENT, {A: Known(VOID)}, (0, 20_000, 20_000), offered, RULES, NOW)
-    assert corrected == Refusal(SlipReason.OFFER_OUTDATED)
+    assert corrected == Refused(Reason.OFFER_OUTDATED)
 
 
 def test_the_whole_slip_leaves_nothing_and_a_part_leaves_the_rest() -> None:
@@ -173,7 +173,7 @@ def taken_of(
 ) -> CashedOut:
     """An offer for that, taken at once; where there is none the example is no example."""
     offered = offer(slip, known, prices, stake, rules, NOW)
-    if isinstance(offered, Refusal):
+    if isinstance(offered, Refused):
         reject()
     taken = accept(slip, known, prices, offered, rules, NOW)
     assert isinstance(taken, CashedOut)
@@ -212,12 +212,12 @@ def test_an_offer_is_for_the_lines_that_are_open(slip: Slip, data: st.DataObject
     most = (standing.most_minor - standing.paid_minor) * stake // slip.stake_minor
     if isinstance(offered, Offer):
         assert offered.amount_minor == min(amount, most) > 0
-    elif offered.reason is SlipReason.CASH_OUT_TOO_SMALL:
+    elif offered.reason is Reason.CASH_OUT_TOO_SMALL:
         assert min(amount, most) == 0
-    elif offered.reason is SlipReason.NOTHING_OPEN:
+    elif offered.reason is Reason.NOTHING_OPEN:
         assert "open" not in slip_lines.states(slip, known)
     else:
-        assert offered.reason is SlipReason.CASH_OUT_SUSPENDED
+        assert offered.reason is Reason.CASH_OUT_SUSPENDED
         assert any(leg.at_starting_price for leg in slip.legs)
 
 
@@ -256,7 +256,7 @@ def test_cashing_out_never_pays_more_than_the_cap(slip: Slip, data: st.DataObjec
         stake = data.draw(st.integers(1, rest.stake_minor))
         prices = data.draw(prices_of(slip))
         offered = offer(rest, known, prices, stake, FAIR, NOW)
-        if isinstance(offered, Refusal):
+        if isinstance(offered, Refused):
             break
         taken = accept(rest, known, prices, offered, FAIR, NOW)
         assert isinstance(taken, CashedOut)

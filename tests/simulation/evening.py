@@ -31,6 +31,7 @@ from actors.market import (
     OpenMarket,
     WithdrawSelection,
 )
+from actors.multiple import SlipPlaced
 from actors.placement import BetRequest
 from actors.player import RegisterPlayer
 from actors.results import LOST, VOID, WON, Outcome, Result
@@ -40,6 +41,9 @@ from actors.runtime.simulated.database import DatabaseFaults, SimulatedReads
 from actors.runtime.simulated.loop import START_MS, NeverEnds, Process
 from actors.runtime.simulated.network import DIRECTORY, NetworkFaults, Server
 from actors.runtime.simulated.simulation import Simulation
+from actors.slip_placement import SlipRequest
+from actors.slips import slip as slips
+from actors.slips.kinds import Kind
 from actors.wallet import GetWallet
 from ledger.money import Money
 from tests.simulation.gateways import AGAIN, ANSWER, REUSED, Bank, Gateway, name_ids_by_process
@@ -168,7 +172,7 @@ class Evening:
         self.bank = Bank(self.simulation)
         self.clients = Process("clients")
         self.players = [f"p{n}" for n in range(chance.choice((2, 3, 5)))]
-        fixtures = [f"match{n}" for n in range(chance.choice((1, 1, 2)))]
+        fixtures = [f"match{n}" for n in range(chance.choice((1, 2, 2)))]
         self.markets = {
             f"{fixture}:m{n}": ["a", "b", "c"][: chance.choice((2, 3))]
             for fixture in fixtures
@@ -342,6 +346,13 @@ class Evening:
     def bet(self, player: str, request: BetRequest, key: str = "") -> Op:
         return self.op("place", (player, request), key, f"wallet/{player}", LICENCE, player)
 
+    def slip(self, player: str, request: SlipRequest) -> Op:
+        return self.op("place_slip", (player, request), "", f"wallet/{player}", LICENCE, player)
+
+    def buy_back(self, player: str, bet_id: str, part: int) -> Op:
+        arguments = (player, bet_id, part)
+        return self.op("buy_back", arguments, "", f"wallet/{player}", LICENCE, player)
+
     async def pursue(self, op: Op, attempts: int) -> None:
         """Ask, and ask again with the same key, through whichever gateway."""
         for attempt in range(attempts):
@@ -390,7 +401,11 @@ class Evening:
         draw = chance.random()
         attempts = chance.choice((1, 2, 30))
         player = chance.choice(self.players)
-        if draw < 0.50:
+        if draw < 0.12:
+            await self.pursue(self._some_slip(player), attempts)
+        elif draw < 0.16:
+            await self._buy_back(attempts)
+        elif draw < 0.50:
             await self._crowd(chance.choice((1, 1, 2, 5)), attempts)
         elif draw < 0.58:
             direction = chance.choice(("deposit", "withdrawal"))
@@ -430,9 +445,46 @@ class Evening:
         fixture = fixture_of(market)
         return self.bet(player, BetRequest(fixture, market, selection, stake, odds, policy))
 
+    def _some_slip(self, player: str) -> Op:
+        """Legs on different fixtures where there are some, else singles on one slip."""
+        chance = self.chance
+        by_fixture: dict[str, list[str]] = {}
+        for market in self.markets:
+            by_fixture.setdefault(fixture_of(market), []).append(market)
+        on = [chance.choice(markets) for markets in by_fixture.values()]
+        kind = Kind.DOUBLE
+        if len(on) < 2 or chance.random() < 0.2:
+            kind, on = Kind.SINGLE, chance.sample(sorted(self.markets), min(2, len(self.markets)))
+        elif chance.random() < 0.3:
+            kind = Kind.SYSTEM
+        legs = []
+        for market in on:
+            selection = chance.choice(self.markets[market])
+            on_board = self.prices.get((market, selection), 0)
+            odds = on_board if on_board and chance.random() < 0.9 else 25_000
+            legs.append(slips.Leg(fixture_of(market), market, selection, odds))
+        folds = tuple(range(1, len(legs) + 1)) if kind is Kind.SYSTEM else ()
+        slip = slips.Slip(tuple(legs), kind, 1, folds)
+        stake = chance.choice((30, 333, 1_000)) * slips.lines_in(slip)
+        policy = chance.choice((PriceChange.ANY, PriceChange.BETTER, PriceChange.NONE))
+        slip = msgspec.structs.replace(slip, stake_minor=stake)
+        return self.slip(player, SlipRequest(slip, "GBP", policy))
+
+    async def _buy_back(self, attempts: int) -> None:
+        placed = [
+            answer
+            for op in self.ops[-40:]
+            for answer in op.answers
+            if isinstance(answer, BetPlaced | SlipPlaced)
+        ]
+        if placed:
+            bet = self.chance.choice(placed)
+            part = self.chance.choice((1, 100, 10**9))
+            await self.pursue(self.buy_back(bet.player_id, bet.bet_id, part), attempts)
+
     async def _reuse(self, old: Op, attempts: int) -> None:
         """The same key for something else."""
-        if old.method in ("place", "pay"):
+        if old.method in ("place", "place_slip", "pay"):
             player = old.routing_id
             other = self._some_bet(player) if self.chance.random() < 0.5 else None
             if other is None:
@@ -447,7 +499,7 @@ class Evening:
             answer
             for op in self.ops[-20:]
             for answer in op.answers
-            if isinstance(answer, BetPlaced)
+            if isinstance(answer, BetPlaced | SlipPlaced)
         ]
         question: Any = GetWallet(player)
         scope, routing_id = LICENCE, player

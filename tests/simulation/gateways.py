@@ -12,6 +12,8 @@ from types import SimpleNamespace
 from typing import Any
 
 from actors.base import Command, Question
+from actors.bet import BetState, BetView, GetBet
+from actors.cashout import known_about, slip_of
 from actors.errors import Faulty, KeyReused, NoAnswer
 from actors.placement import BetRequest, LiabilityNotKnown, place
 from actors.runtime.addresses import BOOK
@@ -21,6 +23,8 @@ from actors.runtime.simulated.database import SimulatedReads
 from actors.runtime.simulated.loop import SimulatedClock, current
 from actors.runtime.simulated.network import Network, Transport
 from actors.runtime.simulated.simulation import Simulation
+from actors.slip_placement import SlipRequest, cash_out, place_slip, prices_now
+from actors.slips.cashout import CashOutRules, Offer, offer
 from gateway import api, cashier
 from gateway.payments.processor import Approved, Declined, Order
 from gateway.payments.processor import NoAnswer as ProcessorNoAnswer
@@ -29,6 +33,7 @@ from gateway.problems import Problem
 ANSWER, REUSED, AGAIN = "answer", "key reused", "try again"
 SWEEP_S = 2.0
 STUCK_MS = 3_000
+RULES = CashOutRules()
 
 
 class Bank:
@@ -95,6 +100,50 @@ class Gateway:
                 key=key,
                 fingerprint=fingerprint("bet", repr(request)),
             )
+        )
+
+    async def place_slip(self, player_id: str, request: SlipRequest, key: str) -> tuple[str, Any]:
+        return await _told(
+            place_slip(
+                self.router,
+                self.clock,
+                request,
+                bet_id=self.new_id(),
+                licence=self.licence,
+                player_id=player_id,
+                key=key,
+                fingerprint=fingerprint("slip", repr(request)),
+            )
+        )
+
+    async def buy_back(self, player_id: str, bet_id: str, part: int, key: str) -> tuple[str, Any]:
+        """What is offered at this moment is taken at once."""
+        return await _told(self._buy_back(player_id, bet_id, part, key))
+
+    async def _buy_back(self, player_id: str, bet_id: str, part: int, key: str) -> Any:
+        # The offer is not the client's request: whatever it says, the request is the same.
+        asked = fingerprint("buy_back", (bet_id, part))
+        bet = (await self.router.ask(self.licence, player_id, GetBet(player_id, bet_id))).reply
+        made: Any = None
+        if isinstance(bet, BetView) and bet.state is BetState.OPEN:
+            stake = min(bet.stake_minor, part)
+            odds, _ = await prices_now(self.router, bet.legs)
+            known = known_about(bet)
+            made = offer(slip_of(bet), known, odds, stake, RULES, self.clock.now_ms())
+        if not isinstance(made, Offer):
+            made = Offer(1, 0, 0, 0, 0, ())  # for the answer that the key may have
+        legs = bet.legs if isinstance(bet, BetView) else ()
+        return await cash_out(
+            self.router,
+            self.clock,
+            licence=self.licence,
+            player_id=player_id,
+            bet_id=bet_id,
+            legs=legs,
+            offer=made,
+            rules=RULES,
+            key=key,
+            fingerprint=asked,
         )
 
     async def pay(

@@ -7,6 +7,7 @@ actors' own `apply` or `transfers` shows as a difference.
 from __future__ import annotations
 
 import hashlib
+import itertools
 import struct
 from collections import Counter
 from dataclasses import dataclass, field
@@ -25,16 +26,19 @@ def claim(true: bool, why: str) -> None:
         raise Wrong(why)
 
 
-def naive_payout(stake: int, odds: int, outcome: str, tied: int, places: int) -> int:
+def factor_of(odds: int, outcome: str, tied: int, places: int) -> Fraction:
     price = Fraction(odds, 10_000)
-    factor = {
+    return {
         "won": price * places / tied,
         "half_won": (price + 1) / 2,
         "void": Fraction(1),
         "half_lost": Fraction(1, 2),
         "lost": Fraction(0),
     }[outcome]
-    exact = stake * factor
+
+
+def naive_payout(stake: int, odds: int, outcome: str, tied: int, places: int) -> int:
+    exact = stake * factor_of(odds, outcome, tied, places)
     return int(exact + Fraction(1, 2))  # both are positive: int() rounds down
 
 
@@ -67,6 +71,8 @@ class Slip:
     """The version of the result by which it is settled; 0 while open."""
     highest: int = 0
     payout: int = 0
+    closed: int = 0
+    """Paid for what was bought back."""
     outcome: str = ""
     past: set[tuple[str, int, int]] = field(default_factory=lambda: {("open", 0, 0)})
     """Every state it was ever in between two commands: state, payout, version."""
@@ -75,6 +81,94 @@ class Slip:
     def risk(self) -> int:
         """What it costs the house beyond its stake, if it wins."""
         return -(-self.stake * (self.odds - 10_000) // 10_000)
+
+
+@dataclass
+class Carrier:
+    """What a bet weighs on one selection; the least it ever did, since a book may know later."""
+
+    market: str
+    selection: str
+    place: tuple[str, int]
+    risk: int
+    changed: bool = False
+
+    def now(self, risk: int) -> None:
+        self.changed |= risk != self.risk
+        self.risk = min(self.risk, risk)
+
+
+@dataclass
+class Multi:
+    """A bet of several lines, each line written out."""
+
+    player: str
+    legs: list[tuple[str, str, int, int]]
+    """Market, selection, odds and their version."""
+    folds: tuple[int, ...]
+    stake: int
+    place: tuple[str, int]
+    known: dict[int, tuple[list[Any], int]] = field(default_factory=dict)
+    """Result and version, by the number of the leg."""
+    paid: int = 0
+    closed: int = 0
+    bought: int = 0
+    state: str = "open"
+    past: set[tuple[str, int, int]] = field(default_factory=lambda: {("open", 0, 0)})
+
+    @property
+    def lines(self) -> list[tuple[int, ...]]:
+        numbers = range(len(self.legs))
+        return [line for fold in self.folds for line in itertools.combinations(numbers, fold)]
+
+    def worth(self, line: tuple[int, ...], open_wins: bool) -> Fraction:
+        """Of one unit."""
+        product = Fraction(1)
+        for number in line:
+            if number in self.known:
+                product *= factor_of(self.legs[number][2], *self.known[number][0])
+            else:
+                product *= Fraction(self.legs[number][2], 10_000) if open_wins else 0
+        return product
+
+    @property
+    def unit(self) -> Fraction:
+        return Fraction(self.stake, len(self.lines))
+
+    def pays(self, open_wins: bool = False) -> int:
+        exact = sum((self.worth(line, open_wins) for line in self.lines), Fraction(0)) * self.unit
+        return int(exact + Fraction(1, 2))
+
+    @property
+    def is_open(self) -> bool:
+        return self.state != "cashed_out" and any(
+            any(number not in self.known for number in line) and self.worth(line, True)
+            for line in self.lines
+        )
+
+    def risks(self) -> dict[tuple[str, str], int]:
+        """What each open leg carries: the lines it is in, if every open leg wins."""
+        if not self.is_open:
+            return {}
+        found = {}
+        for number, (market, selection, *_) in enumerate(self.legs):
+            if number in self.known:
+                continue
+            # A line with a lost leg is decided: its stake is the house's whatever happens.
+            alive = [line for line in self.lines if number in line and self.worth(line, True)]
+            won = sum((self.worth(line, True) for line in alive), Fraction(0))
+            exact = (won - len(alive)) * self.unit
+            found[market, selection] = max(1, -(-exact.numerator // exact.denominator))
+        return found
+
+    def final(self) -> str:
+        outcomes = [self.known[number][0][0] for number in range(len(self.legs))]
+        paying = [bool(self.worth(line, False)) for line in self.lines]
+        if not any(paying):
+            return "lost"
+        if all(outcome == "void" for outcome in outcomes):
+            return "void"
+        return "won" if all(paying) else "partly_won"
 
 
 @dataclass
@@ -105,6 +199,9 @@ class History:
         self.past: dict[tuple[str, int], tuple[int, int, int, int]] = {}
         """What each wallet was at each of its versions."""
         self.slips: dict[str, Slip] = {}
+        self.multis: dict[str, Multi] = {}
+        self.carriers: dict[str, Carrier] = {}
+        """By the name of the hold."""
         self.boards: dict[str, Board] = {}
         self.seqs: dict[str, int] = {}
         self.accounts: Counter[tuple[str, str]] = Counter()
@@ -291,6 +388,7 @@ class History:
         _, market, selection, odds, odds_version = legs[0][:5]
         slip = Slip(player, market, selection, odds, odds_version, stake[0], self._place)
         self.slips[bet] = slip
+        self.carriers[bet] = Carrier(market, selection, self._place, slip.risk)
         self._move(player, cash=-stake[0], held=stake[0])
         self._did(player)
         purse = self._purse(player)
@@ -351,6 +449,166 @@ class History:
         purse = self._purse(player)
         claim((purse.cash, purse.held) == (cash_after, held_after), f"{bet}: the wallet after")
         claim(owed == 0 or purse.cash == 0, f"{bet}: owed while there was cash")
+        self._did(player)
+
+    # Slips
+
+    def _weigh(self, bet: str, multi: Multi) -> None:
+        risks = multi.risks()
+        for number, (market, selection, *_) in enumerate(multi.legs):
+            name = f"{bet}/{number}" if number else bet
+            risk = risks.get((market, selection), 0)
+            if name in self.carriers:
+                self.carriers[name].now(risk)
+            else:
+                self.carriers[name] = Carrier(market, selection, multi.place, risk)
+
+    def _exposes(
+        self, bet: str, before: dict[Any, int], after: dict[Any, int], told: list[Any]
+    ) -> None:
+        made = {
+            place: (
+                (place in after) - (place in before),
+                after.get(place, 0) - before.get(place, 0),
+            )
+            for place in {*before, *after}
+        }
+        made = {place: change for place, change in made.items() if any(change)}
+        said = {(market, selection): (bets, risk) for _, market, selection, bets, risk, _ in told}
+        claim(made == said, f"{bet} changes the exposure by {said}, not {made}")
+
+    def _SlipPlaced(
+        self,
+        _p: str,
+        _at: int,
+        player: str,
+        bet: str,
+        stake: Any,
+        slip: list[Any],
+        legs: list[Any],
+        most: int,
+        exposed: list[Any],
+        cash_after: int,
+        held_after: int,
+        version: int,
+    ) -> None:
+        claim(bet not in self.slips and bet not in self.multis, f"slip {bet} is placed twice")
+        folds = {"double": (2,), "single": (1,), "system": tuple(slip[3])}[slip[1]]
+        on = [(leg[1], leg[2], leg[3], leg[4]) for leg in legs]
+        priced = [tuple(leg[1:4]) for leg in slip[0]]
+        claim(priced == [leg[:3] for leg in on], f"slip {bet} and its legs differ")
+        multi = self.multis[bet] = Multi(player, on, folds, slip[2], self._place)
+        claim(stake[0] == multi.stake, f"slip {bet} takes {stake[0]}, not {multi.stake}")
+        claim(most == multi.pays(open_wins=True), f"slip {bet} may pay {most}")
+        self._exposes(bet, {}, multi.risks(), exposed)
+        self._weigh(bet, multi)
+        self._move(player, cash=-stake[0], held=stake[0])
+        self._did(player)
+        purse = self._purse(player)
+        after = (purse.cash, purse.held, purse.version)
+        claim(after == (cash_after, held_after, version), f"slip {bet}: the wallet after")
+
+    def _LegSettled(
+        self,
+        p: str,
+        _at: int,
+        player: str,
+        bet: str,
+        _stake: Any,
+        market: str,
+        selection: str,
+        known: list[Any],
+        version: int,
+        state: str,
+        payout: int,
+        most: int,
+        given: int,
+        more: int,
+        repaid: int,
+        taken: int,
+        owed: int,
+        exposed: list[Any],
+        cash_after: int,
+        held_after: int,
+    ) -> None:
+        multi = self.multis[bet]
+        (number,) = [at for at, leg in enumerate(multi.legs) if leg[:2] == (market, selection)]
+        claim(version > multi.known.get(number, ([], 0))[1], f"{bet}: {market} by {version} again")
+        was_open, paid, before = multi.state == "open", multi.paid, multi.risks()
+        multi.known[number] = known[0], version
+        multi.paid, multi.state = payout, state
+        claim(payout == multi.pays(), f"{bet} pays {payout}, not {multi.pays()}")
+        claim(most == multi.pays(open_wins=True), f"{bet} may pay {most}")
+        is_open = multi.is_open
+        if len(multi.known) == len(multi.legs):
+            claim(state == multi.final(), f"{bet} is {state}, not {multi.final()}")
+        claim(is_open == (state == "open"), f"{bet} is {state}")
+        claim(given == multi.stake * (was_open - is_open), f"{bet} gives {given} of its stake")
+        claim(more - taken - owed == payout - paid, f"{bet}: {more}, {taken}, {owed}")
+        self._exposes(bet, before, multi.risks(), exposed)
+        self._weigh(bet, multi)
+        multi.past.add((state, payout, 0))
+        self._move(player, held=-given)
+        claim(self._income(player, more) == repaid, f"{bet}: the debt repaid")
+        self._move(player, cash=-taken, debt=owed)
+        self._moves[f"revenue/{p}"] += given - more + taken + owed
+        purse = self._purse(player)
+        claim((purse.cash, purse.held) == (cash_after, held_after), f"{bet}: the wallet after")
+        claim(owed == 0 or purse.cash == 0, f"{bet}: owed while there was cash")
+        self._did(player)
+
+    def _CashedOut(
+        self,
+        p: str,
+        _at: int,
+        player: str,
+        bet: str,
+        stake: Any,
+        bought: int,
+        amount: int,
+        repaid: int,
+        closed: int,
+        payout: int,
+        _most: int,
+        rest: Any,
+        exposed: list[Any],
+        cash_after: int,
+        held_after: int,
+    ) -> None:
+        claim(amount > 0 and bought == stake[0] > 0, f"{bet} is bought back for {amount}")
+        multi, single = self.multis.get(bet), self.slips.get(bet)
+        if multi is not None:
+            claim(multi.state == "open", f"{bet} is {multi.state} and is bought back")
+            before = multi.risks()
+            multi.stake -= bought
+            multi.bought += bought
+            multi.closed += closed
+            if rest is None:
+                multi.state = "cashed_out"
+            due = multi.pays() if multi.stake else 0
+            claim(payout == due, f"{bet} has paid {payout} after it, not {due}")
+            claim(closed == multi.paid - payout + amount, f"{bet} closes {closed}")
+            claim((multi.stake == 0) == (rest is None), f"{bet} has {multi.stake} left")
+            multi.paid = payout
+            multi.past.add((multi.state, payout, 0))
+            self._exposes(bet, before, multi.risks(), exposed)
+            self._weigh(bet, multi)
+        else:
+            assert single is not None
+            claim(not single.settled, f"{bet} is settled and is bought back")
+            single.stake -= bought
+            single.closed += closed
+            claim(closed == amount and payout == 0, f"{bet} closes {closed}")
+            claim((single.stake == 0) == (rest is None), f"{bet} has {single.stake} left")
+            if rest is None:
+                single.outcome = "cashed_out"
+                single.past.add(("cashed_out", 0, 0))
+            self.carriers[bet].now(single.risk)
+        self._move(player, held=-bought)
+        claim(self._income(player, amount) == repaid, f"{bet}: the debt repaid")
+        self._moves[f"revenue/{p}"] += bought - amount
+        purse = self._purse(player)
+        claim((purse.cash, purse.held) == (cash_after, held_after), f"{bet}: the wallet after")
         self._did(player)
 
     # Fixtures and markets

@@ -212,6 +212,8 @@ class Rows:
         self.accounts: dict[tuple[str, str], Any] = {}
         self.bets: dict[str, Any] = {}
         self.legs: dict[str, tuple[str, str, int]] = {}
+        self.versions: dict[tuple[str, str, str], int] = {}
+        """Of each leg, by market, selection and bet: what settled it, where its bet is a slip."""
         self.payments: dict[tuple[str, str], Any] = {}
         self.fixtures: dict[str, Any] = {}
         self.markets: dict[str, Any] = {}
@@ -234,6 +236,10 @@ class Rows:
         self.accounts |= tables.accounts
         self.bets |= tables.bets
         self.legs |= tables.legs
+        for bet_id, _, _, market_id, selection_id, *_ in tables.added["leg"]:
+            self.versions[market_id, selection_id, bet_id] = 0
+        for leg in tables.leg_changes.values():
+            self.versions[leg.market_id, leg.selection_id, leg.bet_id] = leg.result_version
         self.payments |= tables.payments
         self.fixtures |= tables.fixtures
         self.markets |= tables.markets
@@ -325,18 +331,20 @@ class SimulatedReads:
     ) -> list[BetToSettle]:
         def read() -> list[BetToSettle]:
             found = sorted(
-                (selection_id, bet_id)
-                for bet_id, (of, selection_id, _) in self._ledger.legs.items()
+                (selection_id, bet_id, version)
+                for (of, selection_id, bet_id), version in self._ledger.versions.items()
                 if of == market_id and first <= selection_id <= last
             )
-            page = [place for place in found if place > after][:limit]
-            bets = self._ledger.bets
-            return [
-                BetToSettle(*place, bets[place[1]].player_id, bets[place[1]].result_version)
-                for place in page
-            ]
+            page = [leg for leg in found if leg[:2] > after][:limit]
+            return [self._to_settle(*leg) for leg in page]
 
         return await self._database.do("bets to settle", read)
+
+    def _to_settle(self, selection_id: str, bet_id: str, version: int) -> BetToSettle:
+        bet = self._ledger.bets[bet_id]
+        of_lines = bet.slip is not None
+        settled_by = version if of_lines else bet.result_version
+        return BetToSettle(selection_id, bet_id, bet.player_id, settled_by, of_lines)
 
     async def liabilities(
         self, market_ids: list[str]
@@ -362,6 +370,7 @@ class SimulatedReads:
                 selection_id: (
                     Result(Outcome(row.outcome), row.tied, row.places),
                     row.result_version,
+                    row.withdrawn,
                 )
                 for (of, selection_id), row in self._ledger.selections.items()
                 if of == market_id and row.result_version > market.settled_version

@@ -1,0 +1,162 @@
+"""Bets of several lines, and buying bets back."""
+
+from __future__ import annotations
+
+import base64
+
+import msgspec
+
+from actors.base import Refused
+from actors.bet import BetState, BetView, GetBet
+from actors.cashout import CashedOut, known_about, slip_of
+from actors.multiple import SlipPlaced
+from actors.placement import LiabilityNotKnown
+from actors.runtime.addresses import fixture_of
+from actors.runtime.keys import fingerprint
+from actors.slip_placement import SlipRequest, cash_out, place_slip, prices_now
+from actors.slips.cashout import CashOutRules, Offer, offer
+from actors.slips.settling import settle
+from actors.slips.slip import Leg, Slip, lines_in, refuse
+from gateway import api, keys, problems
+from gateway.bets import leg_json, lines_json
+from gateway.http import granted
+from gateway.problems import Problem
+from gateway.services import Services
+
+RULES = CashOutRules()
+_offers = msgspec.msgpack.Decoder(Offer)
+
+
+def slip_asked(body: api.NewSlip) -> Slip:
+    """The slip of a request, at the odds that the player was shown."""
+    legs = [
+        Leg(fixture_of(leg.market_id), leg.market_id, leg.selection_id, leg.odds, leg.banker)
+        for leg in body.legs
+    ]
+    return Slip(tuple(legs), body.kind, body.stake_minor, tuple(body.folds))
+
+
+def quote(services: Services, body: api.NewSlip) -> api.SlipQuote:
+    """What the slip would be. Raises `Problem` for one that can't be a bet."""
+    slip = slip_asked(body)
+    wrong = refuse(slip)
+    if wrong:
+        raise problems.refused(wrong, services.clock.now_ms())
+    return api.SlipQuote(
+        lines_json(slip),
+        slip.stake_minor,
+        slip.stake_minor // lines_in(slip),
+        settle(slip, {}).most_minor,
+        body.currency,
+    )
+
+
+async def take_slip(services: Services, player_id: str, body: api.NewSlip, key: str) -> api.Bet:
+    """Take the stake and answer with the bet, durable. Raises `Problem`."""
+    services.pace.check(player_id, services.clock.now_ms())
+    slip = slip_asked(body)
+    try:
+        placed = await place_slip(
+            services.router,
+            services.clock,
+            SlipRequest(slip, body.currency, body.accept),
+            bet_id=keys.new_id(),
+            licence=services.licence.code,
+            player_id=player_id,
+            key=key,
+            fingerprint=fingerprint("slip", (slip, body.currency, body.accept)),
+        )
+    except LiabilityNotKnown:
+        services.metrics.bet("liability_unknown")
+        raise Problem("liability_unknown", retry_after_s=1) from None
+    if isinstance(placed, Refused):
+        services.metrics.bet(placed.reason)
+        raise problems.refused(placed, services.clock.now_ms())
+    services.metrics.bet("placed")
+    return slip_json(placed, [leg.odds for leg in slip.legs])
+
+
+def slip_json(placed: SlipPlaced, asked: list[int]) -> api.Bet:
+    legs = [
+        msgspec.structs.replace(leg_json(leg, odds), banker=of.banker or msgspec.UNSET)
+        for leg, odds, of in zip(placed.legs, asked, placed.slip.legs, strict=True)
+    ]
+    return api.Bet(
+        placed.bet_id,
+        BetState.OPEN,
+        placed.slip.stake_minor,
+        placed.stake.currency,
+        placed.most_minor,
+        0,
+        api.time_text(placed.at_ms),
+        legs,
+        lines=lines_json(placed.slip),
+        cash_after_minor=placed.cash_after_minor,
+    )
+
+
+# Cashing out
+
+
+async def offer_for(
+    services: Services, player_id: str, bet_id: str, stake_minor: int | None
+) -> api.CashOutOffer:
+    """What would be paid for the bet now, or for a part of it. Raises `Problem`."""
+    bet = await _bet(services, player_id, bet_id)
+    odds, _ = await prices_now(services.router, bet.legs)
+    now_ms = services.clock.now_ms()
+    part = stake_minor if stake_minor is not None else bet.stake_minor
+    made: Offer | Refused
+    if bet.state is BetState.OPEN:
+        made = offer(slip_of(bet), known_about(bet), odds, part, RULES, now_ms)
+    else:
+        raise Problem("nothing_open")
+    if isinstance(made, Refused):
+        raise problems.refused(made, now_ms)
+    return api.CashOutOffer(
+        bet_id,
+        made.stake_minor,
+        made.amount_minor,
+        bet.currency,
+        api.time_text(made.expires_at_ms),
+        base64.urlsafe_b64encode(msgspec.msgpack.encode(made)).decode(),
+    )
+
+
+async def take_offer(
+    services: Services, player_id: str, bet_id: str, taken: str, key: str
+) -> api.CashedOut:
+    """Buy the bet back at what was offered, or more. Raises `Problem`."""
+    try:
+        given = _offers.decode(base64.urlsafe_b64decode(taken))
+    except (ValueError, msgspec.MsgspecError):
+        raise Problem("invalid_request", "That is no offer - at `$.offer`.") from None
+    bet = await _bet(services, player_id, bet_id)
+    bought = await cash_out(
+        services.router,
+        services.clock,
+        licence=services.licence.code,
+        player_id=player_id,
+        bet_id=bet_id,
+        legs=bet.legs,
+        offer=given,
+        rules=RULES,
+        key=key,
+        fingerprint=fingerprint("cash_out", (bet_id, taken)),
+    )
+    if isinstance(bought, Refused):
+        raise problems.refused(bought, services.clock.now_ms())
+    assert isinstance(bought, CashedOut)
+    return api.CashedOut(
+        bet_id,
+        bought.bought_minor,
+        bought.amount_minor,
+        bought.stake.currency,
+        BetState.CASHED_OUT if bought.rest is None else BetState.OPEN,
+        bought.cash_after_minor,
+    )
+
+
+async def _bet(services: Services, player_id: str, bet_id: str) -> BetView:
+    answer = await services.router.ask(services.licence.code, player_id, GetBet(player_id, bet_id))
+    return granted(answer.reply, BetView, services)

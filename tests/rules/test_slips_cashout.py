@@ -165,6 +165,12 @@ def test_rules_that_cannot_be_are_errors(wrong: dict[str, int]) -> None:
         CashOutRules(**wrong)
 
 
+@pytest.mark.parametrize("prices", [(20_000,), (20_000, 20_000, 20_000)])
+def test_there_is_a_price_for_each_leg(prices: tuple[int, ...]) -> None:
+    with pytest.raises(ValueError, match="zip"):
+        offer(DOUBLE, {}, prices, 1_000, RULES, NOW)
+
+
 # Any slip
 
 

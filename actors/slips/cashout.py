@@ -155,7 +155,7 @@ def accept(
         boost_cap_minor=slip.boost_cap_minor * left // slip.stake_minor,
     )
     closed = standing.paid_minor - settle(rest, known).paid_minor + fresh.amount_minor
-    # What the two roundings may have gained must not come on top of the whole slip's cap.
+    # What the part gained where the rest's caps were rounded down must not come on top of the cap.
     cap = min(rest.payout_cap_minor, slip.payout_cap_minor - closed)
     rest = replace(rest, payout_cap_minor=cap)
     return CashedOut(fresh.stake_minor, fresh.amount_minor, closed, rest)

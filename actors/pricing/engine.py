@@ -44,7 +44,8 @@ class Publishing(msgspec.Struct, frozen=True, array_like=True):
     A market is published as a whole, all that differs in it, so that it always is the book of one
     moment. It is, when one of its prices has moved by `min_steps` of the ladder; with
     `shorten_at_once`, when one has got shorter at all, since only a price that is too long costs
-    the house; and whenever a price comes or goes.
+    the house; and whenever a price comes or goes. Rounded to the nearest step, a book may fall
+    a little short of its overround; rounded down it never does.
     """
 
     min_steps: int = 1
@@ -54,6 +55,10 @@ class Publishing(msgspec.Struct, frozen=True, array_like=True):
     def __post_init__(self) -> None:
         if not 1 <= self.min_steps <= 10:
             raise ValueError("a price waits for 1 to 10 steps")
+
+
+EVERY_CHANGE = Publishing()
+NO_CURVE = Curve()
 
 
 class Setup(msgspec.Struct, frozen=True, array_like=True):
@@ -107,8 +112,8 @@ class Engine:
         self,
         margins: Margins,
         blending: Blending,
-        publishing: Publishing = Publishing(),  # noqa: B008, it is a value
-        curve: Curve = Curve(),  # noqa: B008
+        publishing: Publishing = EVERY_CHANGE,
+        curve: Curve = NO_CURVE,
     ) -> None:
         self._margins = margins
         self._blending = blending

@@ -124,7 +124,7 @@ class Moment(msgspec.Struct, frozen=True, array_like=True):
             raise ValueError("no such score")
         if not all(0 <= reds <= MAX_REDS for reds in (self.home_reds, self.away_reds)):
             raise ValueError("no match with so few players")
-        if self.half not in (1, 2) or self.minute < HALF_MINUTES * (self.half - 1):
+        if self.half not in (1, 2) or not self.minute >= HALF_MINUTES * (self.half - 1):
             raise ValueError("no such minute in that half")
         if not 0 <= (self.added_minutes or 0) <= MAX_ADDED_MINUTES:
             raise ValueError("nobody adds that many minutes")
@@ -149,24 +149,16 @@ def still_expected(model: GoalModel, moment: Moment, tempo: Tempo) -> tuple[floa
 class Scores:
     """How likely every final score is. `more[i, j]`: with i and j goals more than there are now."""
 
-    __slots__ = ("_lead", "_total", "away_goals", "home_goals", "more")
+    __slots__ = ("away_goals", "home_goals", "lead", "more", "total")
 
     def __init__(self, home_goals: int, away_goals: int, more: Floats) -> None:
         self.home_goals = home_goals
         self.away_goals = away_goals
         self.more = more
         now = home_goals - away_goals
-        self._lead = _count(now - MAX_MORE, _LEADS, more)
-        self._total = _count(home_goals + away_goals, _SUMS, more)
-
-    @property
-    def lead(self) -> Count:
+        self.lead = _count(now - MAX_MORE, _LEADS, more)
         """Of home's goals over away's."""
-        return self._lead
-
-    @property
-    def total(self) -> Count:
-        return self._total
+        self.total = _count(home_goals + away_goals, _SUMS, more)
 
     def at(self, home: int, away: int) -> float:
         """Of one final score."""
@@ -178,7 +170,7 @@ class Scores:
 
     def match_result(self) -> tuple[float, float, float]:
         """Home, draw, away: the 1X2."""
-        return self._lead.above(0), self._lead.at(0), self._lead.below(0)
+        return self.lead.above(0), self.lead.at(0), self.lead.below(0)
 
     def double_chance(self) -> tuple[float, float, float]:
         """Home or draw, home or away, draw or away. Two of them win: they add up to 2."""
@@ -191,7 +183,7 @@ class Scores:
 
     def over_under(self, line_quarters: int) -> tuple[float, float]:
         """More goals and fewer, at any line."""
-        chances = over(self._total, line_quarters)
+        chances = over(self.total, line_quarters)
         return chances.fair, chances.reversed().fair
 
     def handicap(self, line_quarters: int, since: tuple[int, int] = (0, 0)) -> tuple[float, float]:
@@ -204,7 +196,7 @@ class Scores:
 
     def handicap_chances(self, line_quarters: int, since: tuple[int, int] = (0, 0)) -> Chances:
         """What home's side of a handicap does, half outcomes and all."""
-        return over(self._lead, 4 * (since[0] - since[1]) - line_quarters)
+        return over(self.lead, 4 * (since[0] - since[1]) - line_quarters)
 
     def both_score(self) -> tuple[float, float]:
         """Yes and no."""
@@ -215,8 +207,8 @@ class Scores:
 
     def odd_even(self) -> tuple[float, float]:
         """An odd number of goals, and an even one (none is even)."""
-        first = self._total.least % 2
-        even = float(self._total.mass[first::2].sum())
+        first = self.total.least % 2
+        even = float(self.total.mass[first::2].sum())
         return max(0.0, 1.0 - even), even
 
     def correct_score(self, up_to: int) -> dict[tuple[int, int] | None, float]:
@@ -319,7 +311,14 @@ class Fitted(NamedTuple):
 
 
 _FIT_STEPS = 60
-_FIT_ENOUGH = 1e-10
+_FIT_ENOUGH = 1e-9
+_FIT_GOOD = 1e-8
+_FIT_GAIN = 1e-4
+"""A step that takes no more than this share off what is missed is the last: it is the bottom."""
+_STRIDE = 0.4
+"""The longest step, so that none lands where every match is goals galore."""
+_FIT_STARTS = (0.0, -0.2, 0.2)
+"""Of rho."""
 _NUDGE = 1e-6
 
 
@@ -340,12 +339,28 @@ def fit(
     wanted = np.array([match_result[0], match_result[2], over_fair])
     if not np.all((wanted > 0.0) & (wanted < 1.0)) or abs(sum(match_result) - 1.0) > 1e-6:
         raise ValueError("fair probabilities are between 0 and 1, and add up")
-    at: Floats = np.array([0.3, 0.1, rho or 0.0])
-    free = 2 if rho is not None else 3
+    # First without looking for rho, which would run to its bounds from afar; then with it, and
+    # from other places where that did not find the prices.
+    level = _descended(np.array([0.3, 0.1, rho or 0.0]), wanted, line_quarters, 2)
+    if rho is not None:
+        return level
+    best = level
+    for start in _FIT_STARTS:
+        at = np.array([np.log(level.model.home), np.log(level.model.away), start])
+        found = _descended(at, wanted, line_quarters, 3)
+        best = min(best, found, key=lambda fitted: fitted.error)
+        if best.error < _FIT_GOOD:
+            break
+    return best
+
+
+def _descended(start: Floats, wanted: Floats, line_quarters: int, free: int) -> Fitted:
+    """Down from one place, with the first so many of its numbers free to move."""
+    at = start
     missed = _missed(at, wanted, line_quarters)
     damping = 1e-3
     for _ in range(_FIT_STEPS):
-        if np.abs(missed).max() < _FIT_ENOUGH or damping > 1e12:
+        if np.abs(missed).max() < _FIT_ENOUGH or damping > 1e9:
             break
         slopes = np.empty((3, free))
         for column in range(free):
@@ -353,17 +368,19 @@ def fit(
             nudged[column] += _NUDGE
             slopes[:, column] = (_missed(nudged, wanted, line_quarters) - missed) / _NUDGE
         square = slopes.T @ slopes
-        step = np.linalg.solve(
-            square + damping * np.diag(np.diag(square) + 1e-9), slopes.T @ missed
-        )
+        damped = square + damping * np.diag(np.diag(square) + 1e-9)
         tried = at.copy()
-        tried[:free] -= step
-        tried = _bounded(tried, rho)
+        tried[:free] -= np.clip(np.linalg.solve(damped, slopes.T @ missed), -_STRIDE, _STRIDE)
+        tried = _bounded(tried, at[2] if free == 2 else None)
         then = _missed(tried, wanted, line_quarters)
-        if then @ then < missed @ missed:
+        gained = missed @ missed - then @ then
+        little = 0.0 <= gained < _FIT_GAIN * (missed @ missed)
+        if gained > 0.0:
             at, missed, damping = tried, then, damping / 10.0
         else:
-            damping *= 4.0
+            damping *= 10.0
+        if little:
+            break
     return Fitted(_model(at), float(np.abs(missed).max()))
 
 
@@ -381,6 +398,6 @@ def _model(at: Floats) -> GoalModel:
 
 
 def _bounded(at: Floats, rho: float | None) -> Floats:
-    """The same place in bounds, with no step so long that it leaves the matches there are."""
+    """The nearest place to it at which there is a match, with rho as it is given."""
     model = _model(at)
     return np.array([np.log(model.home), np.log(model.away), model.rho if rho is None else rho])

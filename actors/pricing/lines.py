@@ -64,10 +64,6 @@ class Count:
         place = number - self.least
         return float(self.mass[place]) if 0 <= place < self.mass.size else 0.0
 
-    @property
-    def mean(self) -> float:
-        return float(self.mass @ np.arange(self.least, self.least + self.mass.size))
-
 
 def over(count: Count, line_quarters: int) -> Chances:
     """A bet that the number ends above the line. One on less has these, `reversed`.

@@ -8,7 +8,7 @@ told, in selections a second of this process' CPU:
     arithmetic   fair probabilities to odds: margin and ladder, on arrays, for each margin model
     engine       quotes of one source, and of three, as dicts into the engine, changed prices out:
                  margin off, blend, margin on, ladder, comparison
-    goals        a match in play: final scores, every market of it, and their prices
+    goals        matches in play, one or ten at a time: final scores, every market, their prices
     fit          the expectancies of a match from its 1X2 and total (matches a second)
 """
 
@@ -112,25 +112,28 @@ def _quoted(
     ]
 
 
-def matches_in_play(runs: int) -> float:
-    """One match after the other, each told to the engine and priced on its own, as goals fall."""
+def matches_in_play(at_once: int, runs: int) -> float:
+    """So many matches at a time: told to the engine as they stand, and priced together."""
     draw = random.Random(1)
     engine = Engine(Margins(), Blending({"model": Source(max_age_ms=1_000_000)}))
     model = GoalModel(1.5, 1.1, -0.08)
     markets = derived(final_scores(model))
-    for number, market in enumerate(markets):
-        engine.open(Setup(f"m{number}", "football", market.kind, market.selections, market.winners))
+    for match in range(at_once):
+        for number, market in enumerate(markets):
+            name = f"f{match}:m{number}"
+            engine.open(Setup(name, "football", market.kind, market.selections, market.winners))
     moments = [
         Moment(draw.randrange(3), draw.randrange(3), 2, 45.0 + draw.random() * 45.0)
         for _ in range(MATCHES)
     ]
 
     def story(run: int) -> None:
-        for at_ms, moment in enumerate(moments):
+        for turn, moment in enumerate(moments):
             for number, market in enumerate(derived(final_scores(model, moment))):
                 chances = dict(zip(market.selections, market.probabilities, strict=True))
-                engine.model(f"m{number}", "model", chances, run * MATCHES + at_ms)
-            engine.reprice(run * MATCHES + at_ms)
+                engine.model(f"f{turn % at_once}:m{number}", "model", chances, run)
+            if turn % at_once == at_once - 1:
+                engine.reprice(run)
 
     return per_second(MATCHES * sum(len(market.selections) for market in markets), runs, story)
 
@@ -159,7 +162,8 @@ def main() -> None:
     told = {f"arithmetic, {model}": arithmetic(model, asked.markets, asked.runs) for model in Model}
     told["engine, one source"] = through_the_engine(1, asked.markets, asked.runs)
     told["engine, three sources"] = through_the_engine(3, asked.markets, asked.runs)
-    told["goals, a match at a time"] = matches_in_play(asked.runs)
+    told["goals, a match at a time"] = matches_in_play(1, asked.runs)
+    told["goals, ten at a time"] = matches_in_play(10, asked.runs)
     for story, rate in told.items():
         print(f"{story:30} {rate:12,.0f} selections/s")
     print(f"{'fit':30} {fits(asked.runs):12,.0f} matches/s")

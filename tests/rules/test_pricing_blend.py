@@ -58,6 +58,9 @@ def heard(result: Blend) -> list[Heard]:
         ({"a": [0.5, NAN, NAN], "b": [0.5, 0.25, 0.3]}, {}, [Heard.PARTIAL, Heard.USED]),
         # two that contradict each other: nobody knows which is wrong
         ({"a": [0.7, 0.35], "b": [0.35, 0.7]}, {}, [Heard.CONTRADICTED] * 2),
+        # by more than 0.08 from each other, that is, not from the middle
+        ({"a": [0.55, 0.45], "b": [0.46, 0.54]}, {}, [Heard.CONTRADICTED] * 2),
+        ({"a": [0.53, 0.47], "b": [0.46, 0.54]}, {}, [Heard.USED] * 2),
         # of three the one far from the others
         (
             {"a": [0.55, 0.5], "b": [0.8, 0.25], "c": [0.54, 0.51]},

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -106,6 +108,13 @@ def test_what_was_overtaken_is_not_heard() -> None:
     assert engine.reprice(5)[0].odds["home"] == 19_000
 
 
+def test_of_one_moment_the_last_word_holds() -> None:
+    engine = engine_of()
+    say(engine, 0.2, 0.3, 0.5, at_ms=5)
+    say(engine, 0.5, 0.3, 0.2, at_ms=5)
+    assert engine.reprice(5)[0].odds["home"] == 19_000
+
+
 def test_sources_that_contradict_each_other_leave_no_price() -> None:
     engine = engine_of()
     engine.quote("f1:1x2", "feed", {"home": 19_000, "draw": 34_000, "away": 40_000}, 0)
@@ -187,6 +196,16 @@ def test_liability_shortens_one_price_and_lengthens_the_others() -> None:
     assert after["away"] > before["away"]
     engine.liability("f1:1x2", {})
     assert engine.reprice(3)[0].odds == before
+
+
+def test_a_move_by_hand() -> None:
+    engine = Engine(MARGINS, Blending(SOURCES), curve=Curve(((0.0, 0.0), (1.0, math.log(4)))))
+    engine.open(Setup("m", "tennis", "winner", ("one", "other")))
+    engine.model("m", "model", {"one": 0.5, "other": 0.5}, 0)
+    engine.liability("m", {"one": 1.0})
+    # Evens become 4 to 1 on. Both given back alike on the scale of log-odds, that is 2 to 1 on
+    # and 2 to 1 against: 2/3 and 1/3, with the margin 0.7 and 0.35.
+    assert engine.reprice(0)[0].odds == {"one": 14_200, "other": 28_400}
 
 
 @settings(max_examples=40, deadline=None)

@@ -8,6 +8,7 @@ Both are read by the same code, and what differs is where the lines come from:
 - `recording.py` files of lines, read from the first to the last,
 - `subscription.py` where we stand with the exchange: clocks, segments, what is out of step,
 - `guard.py` a board that suspends what it knows too little of, or knows too late,
+- `catalogue.py` what live markets are called,
 - `live.py` the connection.
 """
 

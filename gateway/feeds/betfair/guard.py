@@ -27,6 +27,7 @@ import structlog
 from actors.market import MarketStatus
 from gateway.feeds.betfair.board import Board, Card, Market, Summary
 from gateway.feeds.betfair.cache import MarketBook
+from gateway.feeds.betfair.catalogue import Catalogue
 from gateway.feeds.betfair.messages import MarketChange, bad_id
 from gateway.feeds.betfair.settings import LADDERS, AgeLimits, LiveSettings, Settings
 from gateway.feeds.betfair.subscription import Batch, OutOfStep, Standing
@@ -80,6 +81,7 @@ class GuardedBoard(Board):
         )
         self._ages = live.ages
         self._max_markets = live.max_markets
+        self._catalogue = Catalogue(live.catalogue)
         self._has_ladders = not set(LADDERS).isdisjoint(live.fields)
         self._watches: dict[str, _Watch] = {}
         self._left_out: set[str] = set()
@@ -162,6 +164,7 @@ class GuardedBoard(Board):
             self.summary.warn(f"there are more than {self._max_markets} markets: narrow the filter")
             return
         else:
+            self._catalogue.complete(change.id, definition)
             card.describe(definition)
             card.judge(self.summary)
         if card.skipped:

@@ -61,6 +61,8 @@ class LiveSettings(msgspec.Struct, frozen=True):
     conflate_ms: int = 0
     heartbeat_ms: int = 1_000
     ages: AgeLimits = AgeLimits()
+    catalogue: str = ""
+    """A file with what things are called: see `catalogue.py`."""
     retry_ms: int = 500
     """The first pause after a connection was lost. It doubles up to the longest."""
     longest_retry_ms: int = 60_000

@@ -255,6 +255,13 @@ async def unreadable(exchange: Exchange) -> None:
     exchange.send(b'{"op":"mcm","pt":"never"}\r\n')
 
 
+async def a_price_that_is_no_number(exchange: Exchange) -> None:
+    exchange.happen()
+    runner = exchange.state["1.197931750"]["definition"]["runners"][0]["id"]
+    change = {"id": "1.197931750", "rc": [{"id": runner, "atb": [["NaN", 5]]}]}
+    exchange.send(exchange.line({"mc": [change], "clk": "c0"}))
+
+
 async def nothing_wrong(exchange: Exchange) -> None:
     exchange.publish()
 
@@ -281,6 +288,7 @@ FAULTS = [
         (said_again_later, 1, 1, 0, 2),
         (in_another_order, 2, 2, 0, 0),
         (unreadable, 2, 2, 0, 0),
+        (a_price_that_is_no_number, 2, 2, 0, 0),
         (silent, 2, 1, 1, 0),
     ],
 )
@@ -396,6 +404,23 @@ async def test_what_the_exchange_says_is_late_is_suspended():
             await stage.suspended()
             assert stage.source.connections == 1
             exchange.late = False
+            await stage.opened()
+
+
+async def test_a_defect_of_ours_leaves_nothing_open():
+    async with Exchange(changes_of(*GREYHOUNDS)) as exchange:
+        exchange.happen(40)
+        async with staged(exchange) as stage:
+            await stage.in_step()
+            await stage.opened()
+            stage.source.board.take = lambda *_: 1 // 0
+            exchange.away = True
+            exchange.publish()
+            await stage.suspended()
+            assert not stage.pumping.done()
+            del stage.source.board.take
+            exchange.away = False
+            await stage.in_step()
             await stage.opened()
 
 

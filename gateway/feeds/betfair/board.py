@@ -328,7 +328,8 @@ class Board:
                     f"market {exchange_id}: runner {of} joined when the market was open already;"
                     " it is left out"
                 )
-            elif runner.status in GONE and of not in market.withdrawn:
+                continue
+            if runner.status in GONE and of not in market.withdrawn:
                 market.withdrawn.add(of)
                 market.odds.pop(of, None)
                 self.summary.removed_runners += 1
@@ -387,7 +388,7 @@ class Board:
             return
         market.results = results
         for of, result in results.items():
-            if result.outcome is Outcome.WON:
+            if result.outcome is Outcome.WON and len(self.summary.winners) < MAX_NOTES:
                 name = _runner_name(market.card, of, market.card.runners[of])
                 self.summary.winners.append(f"{market.card.market_id} {name}")
         yield DeclareResult(market.fixture_id, market.market_id, results, cancelled=not results)

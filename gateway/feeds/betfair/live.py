@@ -112,15 +112,15 @@ class Live:
         check_live(settings.live)
         self.settings = settings.live
         self.run = run
+        self._clock = clock or WallClock()
         # Never those of an earlier start: what is said now is something else.
-        self.keys = f"{self.name}/{run}/live-{start_ms}"
+        self.keys = f"{self.name}/{run}/live-{self._clock.now_ms()}"
         self.summary = Summary()
         self.subscription = Subscription(self.settings.heartbeat_ms, self.settings.conflate_ms)
         self.board = GuardedBoard(settings, self.settings, run, self.summary)
         self.connections = 0
         self.failure = ""
         """Why the source has come to its end, where nobody asked for it."""
-        self._clock = clock or WallClock()
         self._last_ms = start_ms
         self._reviewed_ms = 0
         self._ending = asyncio.Event()
@@ -151,6 +151,10 @@ class Live:
                 trouble = Trouble(str(contradiction), Remedy.IMAGE)
             except Trouble as known:
                 trouble = known
+            except Exception as defect:
+                # Ours. It is no reason to leave open what we have lost sight of.
+                log.exception("betfair_defect")
+                trouble = Trouble(f"a defect: {defect!r}", Remedy.IMAGE)
             finally:
                 if wire is not None:
                     wire.close()
@@ -177,10 +181,18 @@ class Live:
             pause_ms = min(2 * pause_ms, self.settings.longest_retry_ms)
 
     def _step(self, commands: Iterable[FeedCommand]) -> Iterator[Step]:
-        said = tuple(commands)
+        said: list[FeedCommand] = []
+        failed: Exception | None = None
+        try:
+            said.extend(commands)
+        except Exception as failure:
+            failed = failure
         if said:
             self._last_ms = max(self._last_ms, self._clock.now_ms())
-            yield Step(self._last_ms, said)
+            yield Step(self._last_ms, tuple(said))
+        if failed is not None:
+            # Not before: the board counts on it that what it has said is heard.
+            raise failed
 
     def _is_final(self, trouble: Trouble) -> bool:
         if trouble.remedy is Remedy.SESSION:
@@ -247,9 +259,8 @@ class Live:
             raise Trouble(f"there is no application key at {settings.app_key}", Remedy.NOTHING)
         if not session:
             raise Trouble(f"there is no session token at {settings.session}", Remedy.SESSION)
-        wire = await _Wire.open(
-            settings.host, settings.port, _tls(settings.tls, settings.ca_file), self._max_bytes
-        )
+        tls = _tls(settings.tls, settings.ca_file)
+        wire = await _Wire.open(settings.host, settings.port, tls, settings.max_line_bytes)
         self.connections += 1
         try:
             greeting = await self._answer(wire)
@@ -289,10 +300,6 @@ class Live:
         if message.op == "status":
             self._check_status(message)
         return message
-
-    @property
-    def _max_bytes(self) -> int:
-        return self.settings.max_line_bytes
 
 
 def _tls(wanted: bool, ca_file: str) -> ssl.SSLContext | None:

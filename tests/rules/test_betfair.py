@@ -14,14 +14,9 @@ from actors.fixture import CreateFixture, Phase
 from actors.market import MAX_BET_DELAY_MS, ChangePrices, ChangeStatus, MarketStatus, OpenMarket
 from actors.odds import ONE, down_to_ladder
 from actors.results import LOST, VOID, WON, Outcome, Result
-from gateway.feeds.betfair import (
-    Ladder,
-    Recording,
-    RecordingError,
-    Settings,
-    _RunnerChange,
-    our_odds,
-)
+from gateway.feeds.betfair import Recording, RecordingError, Settings, our_odds
+from gateway.feeds.betfair.cache import RunnerBook
+from gateway.feeds.betfair.messages import RunnerChange
 from tests.rehearsal import Rehearsal
 
 RECORDED = Path(__file__).parents[3] / "shared" / "data" / "feeds"
@@ -568,9 +563,9 @@ _size = st.sampled_from([Decimal(0), Decimal("0.01"), Decimal("2"), Decimal("130
 
 @given(st.lists(st.lists(st.tuples(_price, _size), max_size=5), min_size=1, max_size=20))
 def test_a_ladder_by_price_keeps_its_best(deltas):
-    ladder, naive = Ladder(), {}
+    ladder, naive = RunnerBook(), {}
     for delta in deltas:
-        ladder.hear(_RunnerChange(1, atb=delta, batb=[(Decimal(0), Decimal(999), Decimal(1))]))
+        ladder.hear(RunnerChange(1, atb=delta, batb=[(Decimal(0), Decimal(999), Decimal(1))]))
         naive.update(delta)
         best = [price for price, size in naive.items() if size]
         assert ladder.price() == max(best, default=0)
@@ -581,23 +576,23 @@ def test_a_ladder_by_price_keeps_its_best(deltas):
     st.sampled_from(["batb", "bdatb"]),
 )
 def test_a_ladder_by_level_keeps_its_first(deltas, field):
-    ladder, naive = Ladder(), {}
+    ladder, naive = RunnerBook(), {}
     for delta in deltas:
         levels = [(Decimal(level), price, size) for level, price, size in delta]
-        ladder.hear(_RunnerChange(1, ltp=Decimal(50), **{field: levels}))
+        ladder.hear(RunnerChange(1, ltp=Decimal(50), **{field: levels}))
         naive.update({level: (price, size) for level, price, size in delta})
         there = sorted(level for level, (_, size) in naive.items() if size)
         assert ladder.price() == (naive[there[0]][0] if there else 0)
 
 
 def test_last_traded_counts_only_where_there_is_no_ladder():
-    ladder = Ladder()
+    ladder = RunnerBook()
     assert ladder.price() == 0
-    ladder.hear(_RunnerChange(1, ltp=Decimal(5)))
+    ladder.hear(RunnerChange(1, ltp=Decimal(5)))
     assert ladder.price() == 5
-    ladder.hear(_RunnerChange(1, atb=[(Decimal(4), Decimal(1))]))
+    ladder.hear(RunnerChange(1, atb=[(Decimal(4), Decimal(1))]))
     assert ladder.price() == 4
-    ladder.hear(_RunnerChange(1, atb=[(Decimal(4), Decimal(0))]))
+    ladder.hear(RunnerChange(1, atb=[(Decimal(4), Decimal(0))]))
     assert ladder.price() == 0
 
 

@@ -24,7 +24,6 @@ from actors.market import CompleteSettlement, CountHolds, OpenHolds, ReadAgain
 from actors.multiple import SettleSlips
 from actors.placement import BOOK, Waiter
 from actors.placement import Router as PlacementRouter
-from actors.results import Result
 
 PAGE = 500
 """Bets that are read, and sent, at a time."""
@@ -45,9 +44,9 @@ class Router(PlacementRouter, Protocol):
 class Declared(Protocol):
     """Results of a market by which not every bet is known to be settled.
 
-    `version` is the market's result version; beside each result stands the version in which it
-    was last changed, by which its bets are settled, and whether the selection was withdrawn. A
-    correction of one selection so leaves the bets on the others alone.
+    `version` is the market's result version; with each result comes the version in which it was
+    last changed, by which its bets are settled. A correction of one selection so leaves the bets
+    on the others alone.
     """
 
     @property
@@ -57,7 +56,7 @@ class Declared(Protocol):
     @property
     def version(self) -> int: ...
     @property
-    def results(self) -> Mapping[str, tuple[Result, int, bool]]: ...
+    def results(self) -> Mapping[str, Settling]: ...
 
 
 class BetToSettle(Protocol):
@@ -160,7 +159,7 @@ async def _pages(ledger: Bets, declared: Declared) -> AsyncIterator[list[BetToSe
             bet
             for bet in page
             if bet.selection_id in declared.results
-            and bet.result_version < declared.results[bet.selection_id][1]
+            and bet.result_version < declared.results[bet.selection_id].version
         ]
         if open_:
             yield open_
@@ -195,7 +194,7 @@ async def _settle(
         (bet.player_id, bet.bet_id, numbers.setdefault(bet.selection_id, len(numbers)))
         for bet in bets
     ]
-    selections = tuple(Settling(name, *declared.results[name]) for name in numbers)
+    selections = tuple(declared.results[name] for name in numbers)
     message = kind(declared.market_id, selections, each)
     for _ in range(MAX_TURNED_AWAY):
         try:

@@ -14,7 +14,7 @@ from typing import cast
 import msgspec
 
 from actors.base import Reason, Refused
-from actors.bet import Leg, PriceChange
+from actors.bet import BetView, Leg, PriceChange, less
 from actors.book import Confirmed, hold_id
 from actors.cashout import CashedOut, CashOut
 from actors.errors import NothingDone
@@ -29,9 +29,10 @@ from actors.market import (
     ReadAgain,
     ReleaseHold,
 )
-from actors.multiple import PlaceSlip, SlipPlaced, carried, with_odds
+from actors.multiple import PlaceSlip, SlipPlaced, carried
 from actors.placement import BOOK, Answer, LiabilityNotKnown, Router, Waiter
 from actors.slips.cashout import CashOutRules, Offer
+from actors.slips.settling import Known
 from actors.slips.slip import Slip, refuse
 from actors.wallet import GetWallet, WalletView
 from ledger.money import Money
@@ -72,7 +73,8 @@ async def place_slip(
     The wallet is always asked, for the first answer to `key` is kept there. Raises
     `LiabilityNotKnown` where a market is not ready: nothing was done.
     """
-    slip = request.slip
+    slip = await on_terms(router, request.slip)
+    request = msgspec.structs.replace(request, slip=slip)
     asked = _selections(slip, bet_id)
     held: list[Held] | Refused = []
     if refuse(slip) is None:
@@ -112,6 +114,27 @@ async def place_slip(
         else:
             _release(router, asked)
     return placed
+
+
+async def on_terms(router: Router, slip: Slip) -> Slip:
+    """The slip, each-way on the terms of its markets, which are fixed and so can be asked first."""
+    if not slip.each_way:
+        return slip
+    views = await _markets(router, [(leg.fixture_id, leg.market_id) for leg in slip.legs])
+    legs = (
+        msgspec.structs.replace(leg, each_way=view.terms.each_way if view else None)
+        for leg, view in zip(slip.legs, views, strict=True)
+    )
+    return msgspec.structs.replace(slip, legs=tuple(legs))
+
+
+async def _markets(router: Router, markets: Sequence[tuple[str, str]]) -> list[MarketView | None]:
+    """Each market as it is now, by its fixture and itself; None where there is none."""
+    asking = [
+        router.ask(BOOK, fixture_id, GetMarket(fixture_id, name)) for fixture_id, name in markets
+    ]
+    replies = [answer.reply for answer in await asyncio.gather(*asking)]
+    return [reply if isinstance(reply, MarketView) else None for reply in replies]
 
 
 def _selections(slip: Slip, bet_id: str) -> list[_Asked]:
@@ -194,9 +217,14 @@ async def _ask_all(
 
 
 def _as_held(slip: Slip, asked: Sequence[_Asked], held: Sequence[Held]) -> Slip:
-    """At the prices that it got."""
-    odds = {one.leg: yes.odds for one, yes in zip(asked, held, strict=True)}
-    return with_odds(slip, [odds[number] for number in range(len(slip.legs))])
+    """At the prices that it got, and with what its markets say of those who do not run."""
+    got = {one.leg: (one, yes) for one, yes in zip(asked, held, strict=True)}
+    legs = []
+    for number, leg in enumerate(slip.legs):
+        one, yes = got[number]
+        odds = yes.odds if one.odds else 0
+        legs.append(msgspec.structs.replace(leg, odds=odds, ante_post=yes.ante_post))
+    return msgspec.structs.replace(slip, legs=tuple(legs))
 
 
 def _leg(one: _Asked, held: Held) -> Leg:
@@ -204,7 +232,7 @@ def _leg(one: _Asked, held: Held) -> Leg:
         one.fixture_id,
         one.market_id,
         one.selection_id,
-        held.odds,
+        held.odds if one.odds else 0,
         held.odds_version,
         held.fixture_name,
         held.market_name,
@@ -221,22 +249,37 @@ def _release(router: Router, asked: Sequence[_Asked]) -> None:
 # Cashing out
 
 
-async def prices_now(router: Router, legs: Sequence[Leg]) -> tuple[list[int], int]:
-    """Odds of each leg now, 0 where there are none, and the longest bet delay of their markets."""
-    asking = [
-        router.ask(BOOK, leg.fixture_id, GetMarket(leg.fixture_id, leg.market_id)) for leg in legs
-    ]
-    odds, delay_ms = [], 0
-    for leg, answer in zip(legs, await asyncio.gather(*asking), strict=True):
-        market = answer.reply
-        price = 0
-        if isinstance(market, MarketView) and market.status is MarketStatus.OPEN:
-            delay_ms = max(delay_ms, market.bet_delay_ms if market.in_play else 0)
-            for selection in market.selections:
-                if selection.selection_id == leg.selection_id and not selection.withdrawn:
-                    price = selection.odds
-        odds.append(price)
-    return odds, delay_ms
+class Now(msgspec.Struct, frozen=True):
+    """What the legs of a bet can be had at now."""
+
+    odds: tuple[int, ...]
+    """Of each leg of its slip; 0 where there are none."""
+    less: tuple[Known, ...]
+    """Of each selection, what withdrawals have taken off the price it was bet at."""
+    delay_ms: int
+    """The longest bet delay of their markets."""
+
+
+async def prices_now(router: Router, bet: BetView) -> Now:
+    views = await _markets(router, [(leg.fixture_id, leg.market_id) for leg in bet.legs])
+    odds = [_price(view, leg) for leg, view in zip(bet.legs, views, strict=True)]
+    delays = [view.bet_delay_ms for view in views if view and view.in_play]
+    less = [_less(view, leg) for leg, view in zip(bet.legs, views, strict=True)]
+    return Now(tuple(odds), tuple(less), max(delays, default=0))
+
+
+def _price(view: MarketView | None, leg: Leg) -> int:
+    if view is None or view.status is not MarketStatus.OPEN:
+        return 0
+    for selection in view.selections:
+        if selection.selection_id == leg.selection_id and not selection.withdrawn:
+            return selection.odds
+    return 0
+
+
+def _less(view: MarketView | None, leg: Leg) -> Known:
+    off = view.off if view else None
+    return less(leg, Known(), off) if off and leg.odds else Known()
 
 
 async def cash_out(
@@ -245,21 +288,21 @@ async def cash_out(
     *,
     licence: str,
     player_id: str,
-    bet_id: str,
-    legs: Sequence[Leg],
+    bet: BetView,
     offer: Offer,
     rules: CashOutRules,
     key: str,
     fingerprint: bytes,
 ) -> CashedOut | Refused:
     """Take an offer at the prices of now; in play, at those after the bet delay."""
-    odds, delay_ms = await prices_now(router, legs)
-    if delay_ms:
+    now = await prices_now(router, bet)
+    if now.delay_ms:
+        delay_ms = now.delay_ms
         await clock.sleep(delay_ms / 1000)
-        odds, _ = await prices_now(router, legs)
+        now = await prices_now(router, bet)
         # What was in time when it was asked for does not become late by our own waiting.
         offer = msgspec.structs.replace(offer, expires_at_ms=offer.expires_at_ms + delay_ms)
-    command = CashOut(player_id, bet_id, offer, tuple(odds), rules)
+    command = CashOut(player_id, bet.bet_id, offer, now.odds, rules, less=now.less)
     answer = await router.ask(licence, player_id, command, key=key, fingerprint=fingerprint)
     bought: CashedOut | Refused = answer.reply
     if isinstance(bought, CashedOut):

@@ -17,10 +17,10 @@ from msgspec import UNSET, Meta, UnsetType
 from actors.bet import BetState, PriceChange
 from actors.fixture import Phase
 from actors.market import MAX_BET_DELAY_MS, MAX_SELECTIONS, MarketStatus
-from actors.odds import MAX_ODDS, Odds
+from actors.odds import MAX_ODDS, ONE, Odds
 from actors.results import Outcome
 from actors.slips.kinds import Kind
-from actors.slips.slip import MAX_LEGS
+from actors.slips.slip import MAX_DIVISOR, MAX_LEGS
 from actors.wallet import Direction
 from ledger.money import MAX_MINOR
 
@@ -238,11 +238,51 @@ class Selection(Reply, frozen=True):
     odds: Price
     withdrawn: bool
     result: SelectionResult | UnsetType = UNSET
+    place: Annotated[
+        SelectionResult | UnsetType,
+        Meta(description="How the place part of each-way bets came out"),
+    ] = UNSET
+    starting_odds: Annotated[
+        int | UnsetType, Meta(description="The starting price, once it is known")
+    ] = UNSET
 
 
 class StakeLimits(Reply, frozen=True):
     min_stake_minor: Minor
     max_stake_minor: Minor
+
+
+class EachWayTerms(Body, frozen=True, forbid_unknown_fields=True):
+    """The place part pays for so many places, at 1 + (odds - 1) / divisor."""
+
+    places: Annotated[int, Meta(ge=1, le=MAX_SELECTIONS)]
+    divisor: Annotated[int, Meta(ge=1, le=MAX_DIVISOR)]
+
+
+class DeductionRule(Body, frozen=True, forbid_unknown_fields=True):
+    """Rule 4 by Tattersalls' table, and where operators differ."""
+
+    cap_pence: Annotated[
+        int, Meta(ge=1, le=99, description="The most in the pound that several take")
+    ] = 90
+    waive_5p: Annotated[bool, Meta(description="A total of 5p is not taken")] = False
+
+
+class Terms(Body, frozen=True, forbid_unknown_fields=True):
+    """What a market offers beside a win at the price shown. Fixed when it is opened."""
+
+    each_way: EachWayTerms | UnsetType = UNSET
+    starting_price: Annotated[
+        bool, Meta(description="Legs can be had at the price that is known at the off")
+    ] = False
+    ante_post: Annotated[bool, Meta(description="A withdrawn runner loses")] = False
+    rule_4: Annotated[
+        DeductionRule | UnsetType,
+        Meta(description="What a withdrawal takes off the winnings at prices from before it"),
+    ] = UNSET
+    reduction_factors: Annotated[
+        bool, Meta(description="A withdrawal takes its own factor off prices from before it")
+    ] = False
 
 
 class Market(Reply, frozen=True):
@@ -255,6 +295,7 @@ class Market(Reply, frozen=True):
     odds_version: int
     limits: StakeLimits
     selections: list[Selection]
+    terms: Terms | UnsetType = UNSET
 
 
 class Fixture(Reply, frozen=True):
@@ -320,6 +361,23 @@ class Leg(Reply, frozen=True):
     outcome: Annotated[
         Outcome | UnsetType, Meta(description="Of a slip's leg, once it is known")
     ] = UNSET
+    sp: Annotated[bool | UnsetType, Meta(description="At the starting price")] = UNSET
+    each_way: EachWayTerms | UnsetType = UNSET
+    ante_post: bool | UnsetType = UNSET
+    place: Annotated[
+        Outcome | UnsetType, Meta(description="Of an each-way leg's place part, once it is known")
+    ] = UNSET
+    starting_odds: Annotated[
+        int | UnsetType, Meta(description="Of a leg at the starting price, once it is known")
+    ] = UNSET
+    deduction: Annotated[
+        int | UnsetType,
+        Meta(description="Taken off the winnings by withdrawals, in ten-thousandths: 2500 is 25p"),
+    ] = UNSET
+    reductions: Annotated[
+        list[int] | UnsetType,
+        Meta(description="Taken off the price by withdrawals, one after the other"),
+    ] = UNSET
 
 
 class Lines(Reply, frozen=True):
@@ -328,6 +386,9 @@ class Lines(Reply, frozen=True):
     kind: Kind
     folds: Annotated[list[int], Meta(description="How many of the free legs are in a line")]
     lines: int
+    each_way: Annotated[
+        bool | UnsetType, Meta(description="Half of the lines are on the places")
+    ] = UNSET
 
 
 class Bet(Reply, frozen=True):
@@ -371,8 +432,11 @@ class BetPath(Query, frozen=True, forbid_unknown_fields=True):
 class NewLeg(Body, frozen=True, forbid_unknown_fields=True):
     market_id: MarketId
     selection_id: Id
-    odds: Annotated[Odds, Meta(description="The decimal odds times 10,000 that were shown")]
+    odds: Annotated[
+        Odds | UnsetType, Meta(description="The decimal odds times 10,000 that were shown")
+    ] = UNSET
     banker: Annotated[bool, Meta(description="In every line, beside the folds")] = False
+    sp: Annotated[bool, Meta(description="In place of odds: at the starting price")] = False
 
 
 class NewSlip(Body, frozen=True, forbid_unknown_fields=True):
@@ -389,6 +453,13 @@ class NewSlip(Body, frozen=True, forbid_unknown_fields=True):
     accept: Annotated[
         PriceChange, Meta(description="Which changes of prices to take without asking again")
     ] = PriceChange.NONE
+    each_way: Annotated[
+        bool,
+        Meta(
+            description="As many lines again, on the places, by the terms of the markets; half of "
+            "the stake is on those"
+        ),
+    ] = False
 
 
 class SlipQuote(Reply, frozen=True):
@@ -473,6 +544,7 @@ class NewMarket(Body, frozen=True, forbid_unknown_fields=True):
     selections: Annotated[list[NewSelection], Meta(min_length=1, max_length=MAX_SELECTIONS)]
     limits: NewLimits = NewLimits()
     status: Literal["open", "suspended"] = "open"
+    terms: Terms = Terms()
 
 
 class PriceList(Body, frozen=True, forbid_unknown_fields=True):
@@ -500,12 +572,33 @@ class StatusNow(Reply, frozen=True):
     bet_delay_ms: int
 
 
-class NewResult(Body, frozen=True, forbid_unknown_fields=True):
+class NewPlace(Body, frozen=True, forbid_unknown_fields=True):
     outcome: Outcome
     tied: Annotated[
         int, Meta(ge=1, le=1_000, description="Winners in a dead heat that share `places`")
     ] = 1
     places: Annotated[int, Meta(ge=1, le=1_000)] = 1
+
+
+class NewResult(Body, frozen=True, forbid_unknown_fields=True):
+    """An outcome, or a position in the finish from which the outcome and the place follow."""
+
+    outcome: Outcome | UnsetType = UNSET
+    tied: Annotated[
+        int, Meta(ge=1, le=1_000, description="Winners in a dead heat that share `places`")
+    ] = 1
+    places: Annotated[int, Meta(ge=1, le=1_000)] = 1
+    position: Annotated[
+        Annotated[int, Meta(ge=1, le=MAX_SELECTIONS)] | UnsetType,
+        Meta(description="In place of an outcome"),
+    ] = UNSET
+    place: Annotated[
+        NewPlace | UnsetType,
+        Meta(description="Beside an outcome: that of the place part, where the terms have one"),
+    ] = UNSET
+    starting_odds: Annotated[
+        Odds | UnsetType, Meta(description="Needed of what pays at it, where the terms offer it")
+    ] = UNSET
 
 
 class ResultList(Body, frozen=True, forbid_unknown_fields=True):
@@ -518,6 +611,8 @@ class ResultNow(Reply, frozen=True):
     version: Annotated[int, Meta(description="Of the result; every correction is one higher")]
     cancelled: bool
     results: dict[str, SelectionResult]
+    places: dict[str, SelectionResult] | UnsetType = UNSET
+    starting_odds: dict[str, int] | UnsetType = UNSET
 
 
 class Empty(Body, frozen=True, forbid_unknown_fields=True):
@@ -526,6 +621,13 @@ class Empty(Body, frozen=True, forbid_unknown_fields=True):
 
 class Withdrawal(Body, frozen=True, forbid_unknown_fields=True):
     selection_id: Id
+    odds: Annotated[
+        Odds | UnsetType,
+        Meta(description="By which others are reduced; the price on the board if left out"),
+    ] = UNSET
+    reduction: Annotated[
+        int, Meta(ge=0, lt=ONE, description="Its factor in ten-thousandths: 2530 is 25.3 per cent")
+    ] = 0
 
 
 class WithdrawnNow(Reply, frozen=True):
@@ -533,6 +635,9 @@ class WithdrawnNow(Reply, frozen=True):
     seq: int
     version: int
     selection_id: str
+    odds: Annotated[
+        int | UnsetType, Meta(description="By which prices from before it are reduced")
+    ] = UNSET
 
 
 class ExposureLine(Reply, frozen=True):

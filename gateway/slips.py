@@ -8,17 +8,17 @@ import msgspec
 
 from actors.base import Refused
 from actors.bet import BetState, BetView, GetBet
-from actors.cashout import CashedOut, known_about, slip_of
+from actors.cashout import CashedOut, slip_of, worth_by
 from actors.multiple import SlipPlaced
 from actors.placement import LiabilityNotKnown
 from actors.runtime.addresses import fixture_of
 from actors.runtime.keys import fingerprint
-from actors.slip_placement import SlipRequest, cash_out, place_slip, prices_now
+from actors.slip_placement import SlipRequest, cash_out, on_terms, place_slip, prices_now
 from actors.slips.cashout import CashOutRules, Offer, offer
 from actors.slips.settling import settle
 from actors.slips.slip import Leg, Slip, lines_in, refuse
 from gateway import api, keys, problems
-from gateway.bets import leg_json, lines_json
+from gateway.bets import leg_json, lines_json, slip_leg_json
 from gateway.http import granted
 from gateway.problems import Problem
 from gateway.services import Services
@@ -29,16 +29,20 @@ _offers = msgspec.msgpack.Decoder(Offer)
 
 def slip_asked(body: api.NewSlip) -> Slip:
     """The slip of a request, at the odds that the player was shown."""
-    legs = [
-        Leg(fixture_of(leg.market_id), leg.market_id, leg.selection_id, leg.odds, leg.banker)
-        for leg in body.legs
-    ]
-    return Slip(tuple(legs), body.kind, body.stake_minor, tuple(body.folds))
+    legs = tuple(_leg_asked(number, leg) for number, leg in enumerate(body.legs))
+    return Slip(legs, body.kind, body.stake_minor, tuple(body.folds), body.each_way)
 
 
-def quote(services: Services, body: api.NewSlip) -> api.SlipQuote:
+def _leg_asked(number: int, leg: api.NewLeg) -> Leg:
+    if bool(leg.odds) == leg.sp:
+        raise Problem("invalid_request", f"Either odds or sp - at `$.legs[{number}]`.")
+    odds = leg.odds or 0
+    return Leg(fixture_of(leg.market_id), leg.market_id, leg.selection_id, odds, leg.banker)
+
+
+async def quote(services: Services, body: api.NewSlip) -> api.SlipQuote:
     """What the slip would be. Raises `Problem` for one that can't be a bet."""
-    slip = slip_asked(body)
+    slip = await on_terms(services.router, slip_asked(body))
     wrong = refuse(slip)
     if wrong:
         raise problems.refused(wrong, services.clock.now_ms())
@@ -78,7 +82,7 @@ async def take_slip(services: Services, player_id: str, body: api.NewSlip, key: 
 
 def slip_json(placed: SlipPlaced, asked: list[int]) -> api.Bet:
     legs = [
-        msgspec.structs.replace(leg_json(leg, odds), banker=of.banker or msgspec.UNSET)
+        slip_leg_json(leg_json(leg, odds), of)
         for leg, odds, of in zip(placed.legs, asked, placed.slip.legs, strict=True)
     ]
     return api.Bet(
@@ -103,12 +107,13 @@ async def offer_for(
 ) -> api.CashOutOffer:
     """What would be paid for the bet now, or for a part of it. Raises `Problem`."""
     bet = await _bet(services, player_id, bet_id)
-    odds, _ = await prices_now(services.router, bet.legs)
+    now = await prices_now(services.router, bet)
     now_ms = services.clock.now_ms()
     part = stake_minor if stake_minor is not None else bet.stake_minor
     made: Offer | Refused
     if bet.state is BetState.OPEN:
-        made = offer(slip_of(bet), known_about(bet), odds, part, RULES, now_ms)
+        known = worth_by(bet, now.less)
+        made = offer(slip_of(bet), known, now.odds, part, RULES, now_ms)
     else:
         raise Problem("nothing_open")
     if isinstance(made, Refused):
@@ -137,8 +142,7 @@ async def take_offer(
         services.clock,
         licence=services.licence.code,
         player_id=player_id,
-        bet_id=bet_id,
-        legs=bet.legs,
+        bet=bet,
         offer=given,
         rules=RULES,
         key=key,

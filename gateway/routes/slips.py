@@ -14,7 +14,7 @@ async def place(call: Call) -> api.Bet:
 
 
 async def price(call: Call) -> api.SlipQuote:
-    return quote(call.services, call.body)
+    return await quote(call.services, call.body)
 
 
 async def cash_out_offer(call: Call) -> api.CashOutOffer:
@@ -34,6 +34,8 @@ _SLIP_CODES = (
     Reason.WRONG_LEG_COUNT,
     Reason.DUPLICATE_LEG,
     Reason.CORRELATED_LEGS,
+    Reason.EACH_WAY_UNAVAILABLE,
+    Reason.STARTING_PRICE_UNAVAILABLE,
     Reason.UNEVEN_STAKE,
     Reason.OUT_OF_BOUNDS,
 )

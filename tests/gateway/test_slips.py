@@ -89,8 +89,13 @@ async def test_placed_settled_and_settled_again(desk: Desk, kind: str) -> None:
     await declare(desk, on[0], "lost")
     alive = legs - 1
     state = "lost" if not first_lost else "partly_won"
-    bet = await pays(player, bet_id, state, first_lost)
-    assert [leg["outcome"] for leg in bet["legs"]] == ["lost"] + ["won"] * alive
+    await pays(player, bet_id, state, first_lost)
+
+    async def all_known() -> bool:
+        bet = await player.get(f"/v1/bets/{bet_id}")
+        return [leg.get("outcome") for leg in bet["legs"]] == ["lost"] + ["won"] * alive
+
+    await until(all_known, "every leg is known, also of a bet that is lost already")
     await declare(desk, on[0], "won")
     await pays(player, bet_id, "won", all_won)
     assert await player.cash() == 100_000 - 100 * lines + all_won

@@ -21,14 +21,12 @@ from actors.multiple import (
     SlipPlaced,
     carried,
     known_of,
-    with_odds,
 )
 from actors.odds import ONE
 from actors.results import LOST, VOID, WON, Outcome, Result
 from actors.slips import slip as slips
 from actors.slips.cashout import CashOutRules, Offer, offer
 from actors.slips.kinds import Kind
-from actors.slips.settling import settle
 from actors.slips.slip import Slip, folds_in, lines_in
 from actors.wallet import Wallet
 from ledger.accounts import Transfer
@@ -266,11 +264,6 @@ def test_a_given_stake_is_not_the_players() -> None:
     player.result(0, WON)
     player.result(1, WON)
     assert player.wallet.cash_minor == 500
-
-
-def test_at_other_prices_it_is_another_slip() -> None:
-    of = slip(Kind.DOUBLE, 20_000, 30_000, stake=100)
-    assert settle(with_odds(of, [15_000, 20_000]), {}).most_minor == 300
 
 
 def test_somebody_elses_bet_is_not_bought_back() -> None:

@@ -412,6 +412,7 @@ class History:
         repaid: int,
         cash_after: int,
         held_after: int,
+        *_: Any,
     ) -> None:
         slip = self.slips[bet]
         claim((slip.player, slip.stake) == (player, stake[0]), f"{bet} settles another bet")
@@ -637,6 +638,7 @@ class History:
         _selections: Any,
         limits: list[int],
         _status: str,
+        *_: Any,
     ) -> None:
         self._next(fixture, seq)
         claim(market not in self.boards, f"{market} is opened twice")
@@ -673,7 +675,15 @@ class History:
         return board
 
     def _SelectionWithdrawn(
-        self, _p: str, _at: int, fixture: str, market: str, seq: int, version: int, selection: str
+        self,
+        _p: str,
+        _at: int,
+        fixture: str,
+        market: str,
+        seq: int,
+        version: int,
+        selection: str,
+        *_: Any,
     ) -> None:
         board = self._next_result(fixture, market, seq, version)
         board.results[selection] = ["void", 1, 1]
@@ -689,6 +699,7 @@ class History:
         version: int,
         results: dict[str, Any],
         _cancelled: bool,
+        *_: Any,
     ) -> None:
         board = self._next_result(fixture, market, seq, version)
         board.results |= results  # those that changed

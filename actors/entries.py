@@ -59,6 +59,7 @@ AnyEvent = (
     | cashout.CashedOut
     | fixture.FixtureCreated
     | fixture.PhaseChanged
+    | fixture.ModelSet
     | market.MarketOpened
     | market.PricesChanged
     | market.StatusChanged

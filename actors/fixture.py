@@ -12,7 +12,9 @@ import enum
 import msgspec
 
 from actors.base import Actor, Command, Event, Question, Reason, Refused, ref
+from actors.odds import ONE
 
+MODEL_AGE_MS = 60_000
 MAX_MARKETS = 1_000
 """Markets that one fixture may have."""
 
@@ -32,6 +34,39 @@ _NEXT = {
 }
 
 
+class MatchModel(msgspec.Struct, frozen=True, array_like=True):
+    """What is expected of a football match, and where it stands (`actors.pricing.goals`)."""
+
+    home: int
+    """Goals expected of each side before the match, times 10,000."""
+    away: int
+    rho: int = 0
+    """Of Dixon and Coles, times 10,000."""
+    home_goals: int = 0
+    away_goals: int = 0
+    half: int = 1
+    minute: int = 0
+    home_reds: int = 0
+    away_reds: int = 0
+
+    @property
+    def possible(self) -> bool:
+        """Whether a match can be like that: every score has a probability, and reason ends."""
+        home, away, rho = self.home, self.away, self.rho
+        return (
+            100 <= min(home, away) <= max(home, away) <= 90_000
+            and -4_000 <= rho <= 4_000
+            and min(rho * home, rho * away) >= -ONE * ONE
+            and rho * home * away <= ONE**3
+            and min(self.home_goals, self.away_goals) >= 0
+            and max(self.home_goals, self.away_goals) <= 50
+            and self.half in (1, 2)
+            and 45 * (self.half - 1) <= self.minute <= 45 * self.half + 30
+            and min(self.home_reds, self.away_reds) >= 0
+            and max(self.home_reds, self.away_reds) <= 4
+        )
+
+
 class Fixture(Actor):
     fixture_id: str = ""
     sport: str = ""
@@ -43,6 +78,14 @@ class Fixture(Actor):
     """What a scoreboard would show now: "2-1 67'"; empty when nothing is known."""
     markets: list[str] = msgspec.field(default_factory=list)
     seq: int = 0
+    model: MatchModel | None = None
+    """What is known for prices of several selections together, until something happens."""
+    model_at_ms: int = 0
+
+    def model_now(self, now_ms: int) -> MatchModel | None:
+        """In play it is good for a minute: a match goes on also while nothing happens."""
+        old = self.phase is Phase.IN_PLAY and now_ms - self.model_at_ms > MODEL_AGE_MS
+        return None if old or self.over else self.model
 
     @property
     def over(self) -> bool:
@@ -65,6 +108,8 @@ class FixtureView(msgspec.Struct, frozen=True, array_like=True, tag=True):
     score: str
     markets: list[str]
     seq: int
+    model: MatchModel | None = None
+    """While it is good."""
 
 
 class GetFixture(Question, frozen=True, array_like=True, tag=True):
@@ -86,6 +131,7 @@ class GetFixture(Question, frozen=True, array_like=True, tag=True):
             fixture.score,
             list(fixture.markets),
             fixture.seq,
+            fixture.model_now(now_ms),
         )
 
 
@@ -131,6 +177,25 @@ class ChangePhase(Command, frozen=True, array_like=True, tag=True):
         return PhaseChanged(now_ms, self.fixture_id, fixture.seq + 1, self.phase, self.score)
 
 
+class SetModel(Command, frozen=True, array_like=True, tag=True):
+    """Say what to expect of the match now. It holds until the phase or the score changes."""
+
+    fixture_id: str
+    model: MatchModel
+
+    def cast(self) -> tuple[str, ...]:
+        return (ref("fixture", self.fixture_id),)
+
+    def decide(self, now_ms: int, fixture: Fixture) -> Event:
+        if not fixture.fixture_id:
+            return Refused(Reason.UNKNOWN_FIXTURE)
+        if fixture.over:
+            return Refused(Reason.WRONG_STATUS, facts={"phase": fixture.phase})
+        if not self.model.possible:
+            return Refused(Reason.OUT_OF_BOUNDS, "no match can be like that")
+        return ModelSet(now_ms, self.fixture_id, fixture.seq, self.model)
+
+
 # What can happen to it
 
 
@@ -167,3 +232,14 @@ class PhaseChanged(FixtureEvent, frozen=True, array_like=True, tag=True):
         fixture.seq = self.seq
         fixture.phase = self.phase
         fixture.score = self.score
+        fixture.model = None  # it was of the match as it stood
+
+
+class ModelSet(FixtureEvent, frozen=True, array_like=True, tag=True):
+    """The house's own: followers are not told, and `seq` stays."""
+
+    model: MatchModel
+
+    def apply(self, fixture: Fixture) -> None:
+        fixture.model = self.model
+        fixture.model_at_ms = self.at_ms

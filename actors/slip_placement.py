@@ -2,6 +2,8 @@
 
 As with a single (`actors.placement`) a market's yes is only a hold, and the bet is the wallet's
 decision alone. A slip has one hold for each of its selections; one no of a market releases all.
+Selections that are joined have one price, which is the house's own (`actors.same_game`): their
+markets only say that they can be had.
 """
 
 from __future__ import annotations
@@ -16,8 +18,9 @@ import msgspec
 from actors.base import Reason, Refused
 from actors.bet import BetView, Leg, PriceChange, less
 from actors.book import Confirmed, hold_id
-from actors.cashout import CashedOut, CashOut
+from actors.cashout import CashedOut, CashOut, known_about, slip_of
 from actors.errors import NothingDone
+from actors.fixture import FixtureView, GetFixture
 from actors.market import (
     ConfirmHold,
     GetMarket,
@@ -31,9 +34,10 @@ from actors.market import (
 )
 from actors.multiple import PlaceSlip, SlipPlaced, carried
 from actors.placement import BOOK, Answer, LiabilityNotKnown, Router, Waiter
+from actors.same_game import joint_odds, leg_of
 from actors.slips.cashout import CashOutRules, Offer
 from actors.slips.settling import Known
-from actors.slips.slip import Slip, refuse
+from actors.slips.slip import Selection, Slip, refuse
 from actors.wallet import GetWallet, WalletView
 from ledger.money import Money
 
@@ -54,7 +58,16 @@ class _Asked(msgspec.Struct, frozen=True):
     market_id: str
     selection_id: str
     odds: int
+    """0 at the starting price; where selections are joined, the price of all of them."""
     hold_id: str
+    joined: bool
+
+
+class _HeldSlip(msgspec.Struct, frozen=True):
+    """What all markets said yes to: the slip at the prices that it got."""
+
+    slip: Slip
+    yes: list[Held]
 
 
 async def place_slip(
@@ -74,21 +87,20 @@ async def place_slip(
     `LiabilityNotKnown` where a market is not ready: nothing was done.
     """
     slip = await on_terms(router, request.slip)
-    request = msgspec.structs.replace(request, slip=slip)
     asked = _selections(slip, bet_id)
-    held: list[Held] | Refused = []
+    held: _HeldSlip | Refused | None = None
     if refuse(slip) is None:
-        held = await _hold_all(router, clock, request, asked, licence, player_id)
+        held = await _hold_all(router, clock, request, slip, asked, licence, player_id)
     if isinstance(held, Refused):
         if held.reason is Reason.LIABILITY_UNKNOWN:
             raise LiabilityNotKnown(bet_id)
         command = PlaceSlip(player_id, bet_id, request.currency, slip, (), 0, held)
-    elif not held:  # the wallet says what is wrong with it
+    elif held is None:  # the wallet says what is wrong with it
         command = PlaceSlip(player_id, bet_id, request.currency, slip, (), 0)
     else:
-        slip = _as_held(slip, asked, held)
-        legs = tuple(_leg(one, yes) for one, yes in zip(asked, held, strict=True))
-        expires_at_ms = min(yes.expires_at_ms for yes in held)
+        slip = held.slip
+        legs = tuple(_leg(one, yes) for one, yes in zip(asked, held.yes, strict=True))
+        expires_at_ms = min(yes.expires_at_ms for yes in held.yes)
         command = PlaceSlip(player_id, bet_id, request.currency, slip, legs, expires_at_ms)
     try:
         answer = await router.ask(licence, player_id, command, key=key, fingerprint=fingerprint)
@@ -98,10 +110,10 @@ async def place_slip(
         raise
     # When there was no answer at all the holds stay: it is not known whether the bet was placed.
     placed: SlipPlaced | Refused = answer.reply
-    if command.legs:
+    if isinstance(held, _HeldSlip):
         if isinstance(placed, SlipPlaced) and placed.bet_id == bet_id:
             costs = carried(slip, {})
-            for one, yes in zip(asked, cast(list[Held], held), strict=True):
+            for one, yes in zip(asked, held.yes, strict=True):
                 bet = Confirmed(
                     answer.partition,
                     answer.block_seq,
@@ -143,7 +155,7 @@ def _selections(slip: Slip, bet_id: str) -> list[_Asked]:
         for number, leg in enumerate(slip.legs)
     )
     return [
-        _Asked(number, leg.fixture_id, *selection, leg.odds, hold_id(bet_id, at))
+        _Asked(number, leg.fixture_id, *selection, leg.odds, hold_id(bet_id, at), bool(leg.joined))
         for at, (number, leg, selection) in enumerate(pairs)
     ]
 
@@ -152,13 +164,16 @@ async def _hold_all(
     router: Router,
     clock: Waiter,
     request: SlipRequest,
+    slip: Slip,
     asked: Sequence[_Asked],
     licence: str,
     player_id: str,
-) -> list[Held] | Refused:
+) -> _HeldSlip | Refused:
     """A yes of every market, or the first no in the order of the legs; then nothing is held."""
-    slip = request.slip
-    costs = carried(slip, {})
+    priced = await _at_joint_prices(router, slip, request.policy)
+    if isinstance(priced, Refused):
+        return priced
+    costs = carried(priced, {})
     stake = Money(slip.stake_minor, request.currency)
     holds = [
         HoldStake(
@@ -170,7 +185,7 @@ async def _hold_all(
             player_id,
             stake,
             one.odds,
-            request.policy,
+            _policy(one, request.policy),
             costs[one.market_id, one.selection_id],
         )
         for one in asked
@@ -180,7 +195,7 @@ async def _hold_all(
         return answers
     delay_ms = max(held.bet_delay_ms for held in answers)
     if not delay_ms:
-        return answers
+        return _HeldSlip(_as_held(priced, asked, answers), answers)
     # Who can't pay must not keep others out of the markets for as long as the delay is.
     wallet = (await router.ask(licence, player_id, GetWallet(player_id))).reply
     if isinstance(wallet, WalletView) and wallet.cash_minor < slip.stake_minor:
@@ -188,10 +203,77 @@ async def _hold_all(
         return Refused(Reason.INSUFFICIENT_FUNDS, facts={"cash_minor": wallet.cash_minor})
     await clock.sleep(delay_ms / 1000)
     looks = [
-        LookAgain(one.fixture_id, one.market_id, one.hold_id, one.odds, request.policy)
+        LookAgain(
+            one.fixture_id,
+            one.market_id,
+            one.hold_id,
+            one.odds,
+            _policy(one, request.policy),
+        )
         for one in asked
     ]
-    return await _ask_all(router, asked, looks)
+    answers = await _ask_all(router, asked, looks)
+    if isinstance(answers, Refused):
+        return answers
+    again = await _at_joint_prices(router, slip, request.policy)
+    if isinstance(again, Refused):
+        _release(router, asked)
+        return again
+    # The room that is held was measured by the price of before: a better one is not given.
+    legs = (
+        msgspec.structs.replace(leg, odds=min(leg.odds, now.odds))
+        for leg, now in zip(priced.legs, again.legs, strict=True)
+    )
+    priced = msgspec.structs.replace(priced, legs=tuple(legs))
+    return _HeldSlip(_as_held(priced, asked, answers), answers)
+
+
+def _policy(one: _Asked, policy: PriceChange) -> PriceChange:
+    """What a market is told: of joined selections its own price is not the one that counts."""
+    return PriceChange.ANY if one.joined else policy
+
+
+# Several selections under one price
+
+
+async def _at_joint_prices(router: Router, slip: Slip, policy: PriceChange) -> Slip | Refused:
+    """The slip with what is joined at the house's price now, if the player takes that."""
+    now = await joined(router, slip)
+    if isinstance(now, Refused):
+        return now
+    for number, (leg, then) in enumerate(zip(slip.legs, now.legs, strict=True)):
+        better = then.odds > leg.odds and policy is PriceChange.BETTER
+        if then.odds != leg.odds and policy is not PriceChange.ANY and not better:
+            return Refused(Reason.PRICE_CHANGED, facts={"leg": number, "odds": then.odds})
+    return now
+
+
+async def joined(router: Router, slip: Slip) -> Slip | Refused:
+    """The slip with what is joined at the house's price now, whatever was asked for."""
+    legs = list(slip.legs)
+    for number, leg in enumerate(legs):
+        if leg.joined:
+            odds = await _price_together(router, leg.fixture_id, leg.selections)
+            if not odds:
+                why = "there is no price for them together"
+                return Refused(Reason.CORRELATED_LEGS, why, {"leg": number})
+            legs[number] = msgspec.structs.replace(leg, odds=odds)
+    return msgspec.structs.replace(slip, legs=tuple(legs))
+
+
+async def _price_together(router: Router, fixture_id: str, selections: Sequence[Selection]) -> int:
+    """What the house asks for those selections of a fixture together; 0 where it does not."""
+    fixture = (await router.ask(BOOK, fixture_id, GetFixture(fixture_id))).reply
+    if not isinstance(fixture, FixtureView) or fixture.model is None:
+        return 0
+    views = await _markets(router, [(fixture_id, market_id) for market_id, _ in selections])
+    legs = []
+    for view, (_, selection_id) in zip(views, selections, strict=True):
+        known = leg_of(view.kind, selection_id, view.terms.line_quarters) if view else None
+        if known is None:
+            return 0
+        legs.append(known)
+    return joint_odds(fixture.model, legs)
 
 
 async def _ask_all(
@@ -222,7 +304,7 @@ def _as_held(slip: Slip, asked: Sequence[_Asked], held: Sequence[Held]) -> Slip:
     legs = []
     for number, leg in enumerate(slip.legs):
         one, yes = got[number]
-        odds = yes.odds if one.odds else 0
+        odds = leg.odds if one.joined or not one.odds else yes.odds
         legs.append(msgspec.structs.replace(leg, odds=odds, ante_post=yes.ante_post))
     return msgspec.structs.replace(slip, legs=tuple(legs))
 
@@ -260,11 +342,24 @@ class Now(msgspec.Struct, frozen=True):
     """The longest bet delay of their markets."""
 
 
-async def prices_now(router: Router, bet: BetView) -> Now:
+async def prices_now(router: Router, bet: BetView | None) -> Now:
+    """Of a bet that there is not, nothing."""
+    if bet is None:
+        return Now((), (), 0)
     views = await _markets(router, [(leg.fixture_id, leg.market_id) for leg in bet.legs])
-    odds = [_price(view, leg) for leg, view in zip(bet.legs, views, strict=True)]
+    each = [_price(view, leg) for leg, view in zip(bet.legs, views, strict=True)]
     delays = [view.bet_delay_ms for view in views if view and view.in_play]
     less = [_less(view, leg) for leg, view in zip(bet.legs, views, strict=True)]
+    odds, known, prices = [], known_about(bet), iter(each)
+    for leg in slip_of(bet).legs:
+        of = dict(zip(leg.selections, prices, strict=False))
+        still = [selection for selection in leg.selections if selection not in known]
+        if len(still) < 2:
+            odds.append(of[still[0]] if still else 0)
+        elif all(of[selection] for selection in still):
+            odds.append(await _price_together(router, leg.fixture_id, still))
+        else:
+            odds.append(0)
     return Now(tuple(odds), tuple(less), max(delays, default=0))
 
 
@@ -288,7 +383,8 @@ async def cash_out(
     *,
     licence: str,
     player_id: str,
-    bet: BetView,
+    bet_id: str,
+    bet: BetView | None,
     offer: Offer,
     rules: CashOutRules,
     key: str,
@@ -302,7 +398,7 @@ async def cash_out(
         now = await prices_now(router, bet)
         # What was in time when it was asked for does not become late by our own waiting.
         offer = msgspec.structs.replace(offer, expires_at_ms=offer.expires_at_ms + delay_ms)
-    command = CashOut(player_id, bet.bet_id, offer, now.odds, rules, less=now.less)
+    command = CashOut(player_id, bet_id, offer, now.odds, rules, less=now.less)
     answer = await router.ask(licence, player_id, command, key=key, fingerprint=fingerprint)
     bought: CashedOut | Refused = answer.reply
     if isinstance(bought, CashedOut):

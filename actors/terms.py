@@ -32,6 +32,8 @@ class MarketTerms(msgspec.Struct, frozen=True, array_like=True):
     """By which rule a withdrawal takes off the winnings on the others; None: it does not."""
     reduction_factors: bool = False
     """Or by factors that come with the withdrawals."""
+    line_quarters: int | None = None
+    """The line of a total or a handicap, in quarters: 10 is 2.5."""
 
     @property
     def each_way(self) -> EachWay | None:

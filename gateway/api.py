@@ -20,7 +20,7 @@ from actors.market import MAX_BET_DELAY_MS, MAX_SELECTIONS, MarketStatus
 from actors.odds import MAX_ODDS, ONE, Odds
 from actors.results import Outcome
 from actors.slips.kinds import Kind
-from actors.slips.slip import MAX_DIVISOR, MAX_LEGS
+from actors.slips.slip import MAX_DIVISOR, MAX_JOINED, MAX_LEGS
 from actors.wallet import Direction
 from ledger.money import MAX_MINOR
 
@@ -283,6 +283,10 @@ class Terms(Body, frozen=True, forbid_unknown_fields=True):
     reduction_factors: Annotated[
         bool, Meta(description="A withdrawal takes its own factor off prices from before it")
     ] = False
+    line_quarters: Annotated[
+        Annotated[int, Meta(ge=-400, le=4_000)] | UnsetType,
+        Meta(description="The line of a total or a handicap, in quarters: 10 is 2.5"),
+    ] = UNSET
 
 
 class Market(Reply, frozen=True):
@@ -358,6 +362,13 @@ class Leg(Reply, frozen=True):
         int | UnsetType, Meta(description="The odds asked for, where the bet got others")
     ] = UNSET
     banker: Annotated[bool | UnsetType, Meta(description="In every line of a slip")] = UNSET
+    joint: Annotated[
+        int | UnsetType,
+        Meta(description="The one price for this selection and its neighbours of the same `leg`"),
+    ] = UNSET
+    leg: Annotated[
+        int | UnsetType, Meta(description="Where a leg of the slip has several selections: which")
+    ] = UNSET
     outcome: Annotated[
         Outcome | UnsetType, Meta(description="Of a slip's leg, once it is known")
     ] = UNSET
@@ -429,6 +440,11 @@ class BetPath(Query, frozen=True, forbid_unknown_fields=True):
 # Slips of several lines
 
 
+class JoinedSelection(Body, frozen=True, forbid_unknown_fields=True):
+    market_id: MarketId
+    selection_id: Id
+
+
 class NewLeg(Body, frozen=True, forbid_unknown_fields=True):
     market_id: MarketId
     selection_id: Id
@@ -437,6 +453,14 @@ class NewLeg(Body, frozen=True, forbid_unknown_fields=True):
     ] = UNSET
     banker: Annotated[bool, Meta(description="In every line, beside the folds")] = False
     sp: Annotated[bool, Meta(description="In place of odds: at the starting price")] = False
+    joined: Annotated[
+        list[JoinedSelection],
+        Meta(
+            max_length=MAX_JOINED - 1,
+            description="Other selections on the same fixture, under one price with this one that "
+            "a quote says. All of them have to win",
+        ),
+    ] = []
 
 
 class NewSlip(Body, frozen=True, forbid_unknown_fields=True):
@@ -470,6 +494,10 @@ class SlipQuote(Reply, frozen=True):
     line_stake_minor: Annotated[int, Meta(description="On each line")]
     potential_payout_minor: Minor
     currency: str
+    odds: Annotated[
+        list[int],
+        Meta(description="Of each leg: as asked, or the house's price now for what is joined"),
+    ]
 
 
 class CashOutQuery(Query, frozen=True, forbid_unknown_fields=True):
@@ -523,6 +551,33 @@ class PhaseNow(Reply, frozen=True):
     seq: int
     phase: Phase
     score: str
+
+
+Expected = Annotated[
+    int, Meta(ge=100, le=90_000, description="Goals expected before the match, times 10,000")
+]
+
+
+class NewModel(Body, frozen=True, forbid_unknown_fields=True):
+    """What to expect of a football match, and where it stands: prices selections together."""
+
+    home: Expected
+    away: Expected
+    rho: Annotated[
+        int, Meta(ge=-4_000, le=4_000, description="Dixon and Coles' rho, times 10,000")
+    ] = 0
+    home_goals: Annotated[int, Meta(ge=0, le=50)] = 0
+    away_goals: Annotated[int, Meta(ge=0, le=50)] = 0
+    half: Annotated[int, Meta(ge=1, le=2)] = 1
+    minute: Annotated[
+        int, Meta(ge=0, le=120, description="Counted on from 45 in the second half")
+    ] = 0
+    home_reds: Annotated[int, Meta(ge=0, le=4)] = 0
+    away_reds: Annotated[int, Meta(ge=0, le=4)] = 0
+
+
+class ModelNow(Reply, frozen=True):
+    fixture_id: str
 
 
 class NewSelection(Body, frozen=True, forbid_unknown_fields=True):

@@ -156,12 +156,11 @@ def _known(bet: BetView | BetRow) -> list[Known]:
 
 def _legs_of_slip(slip: Slip, legs: list[api.Leg], known: list[Known]) -> list[api.Leg]:
     """With what only legs of slips have."""
-    own = [leg for leg in slip.legs for _ in leg.selections]
     found = []
-    for leg, of, fact in zip(legs, own, known, strict=True):
+    for leg, (number, of), fact in zip(legs, selections_of(slip), known, strict=True):
         found.append(
             msgspec.structs.replace(
-                _reduced(slip_leg_json(leg, of), fact),
+                _reduced(slip_leg_json(leg, number, of), fact),
                 outcome=fact.result.outcome if fact.result else UNSET,
                 place=fact.place.outcome if fact.place and of.each_way else UNSET,
                 starting_odds=fact.starting_odds
@@ -172,12 +171,19 @@ def _legs_of_slip(slip: Slip, legs: list[api.Leg], known: list[Known]) -> list[a
     return found
 
 
-def slip_leg_json(leg: api.Leg, of: SlipLeg) -> api.Leg:
+def selections_of(slip: Slip) -> list[tuple[int, SlipLeg]]:
+    """For each selection the leg that it is of, and its number."""
+    return [(number, leg) for number, leg in enumerate(slip.legs) for _ in leg.selections]
+
+
+def slip_leg_json(leg: api.Leg, number: int, of: SlipLeg) -> api.Leg:
     """With what the slip says of it."""
     terms = of.each_way
     return msgspec.structs.replace(
         leg,
         banker=of.banker or UNSET,
+        joint=of.odds if of.joined else UNSET,
+        leg=number if of.joined else UNSET,
         sp=of.at_starting_price or UNSET,
         each_way=api.EachWayTerms(terms.places, terms.divisor) if terms else UNSET,
         ante_post=of.ante_post or UNSET,

@@ -204,6 +204,7 @@ def terms_json(terms: MarketTerms) -> api.Terms | UnsetType:
         terms.ante_post,
         api.DeductionRule(rule.cap_pence, rule.waive_5p) if rule else UNSET,
         terms.reduction_factors,
+        UNSET if terms.line_quarters is None else terms.line_quarters,
     )
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+from typing import cast
 
 import msgspec
 
@@ -13,12 +14,19 @@ from actors.multiple import SlipPlaced
 from actors.placement import LiabilityNotKnown
 from actors.runtime.addresses import fixture_of
 from actors.runtime.keys import fingerprint
-from actors.slip_placement import SlipRequest, cash_out, on_terms, place_slip, prices_now
+from actors.slip_placement import (
+    SlipRequest,
+    cash_out,
+    joined,
+    on_terms,
+    place_slip,
+    prices_now,
+)
 from actors.slips.cashout import CashOutRules, Offer, offer
 from actors.slips.settling import settle
 from actors.slips.slip import Leg, Slip, lines_in, refuse
 from gateway import api, keys, problems
-from gateway.bets import leg_json, lines_json, slip_leg_json
+from gateway.bets import leg_json, lines_json, selections_of, slip_leg_json
 from gateway.http import granted
 from gateway.problems import Problem
 from gateway.services import Services
@@ -27,31 +35,47 @@ RULES = CashOutRules()
 _offers = msgspec.msgpack.Decoder(Offer)
 
 
-def slip_asked(body: api.NewSlip) -> Slip:
-    """The slip of a request, at the odds that the player was shown."""
-    legs = tuple(_leg_asked(number, leg) for number, leg in enumerate(body.legs))
+def slip_asked(body: api.NewSlip, *, quoting: bool = False) -> Slip:
+    """The slip of a request, at the odds that the player was shown.
+
+    `quoting`: what is joined may have none yet. Raises `Problem`.
+    """
+    legs = tuple(_leg_asked(number, leg, quoting) for number, leg in enumerate(body.legs))
     return Slip(legs, body.kind, body.stake_minor, tuple(body.folds), body.each_way)
 
 
-def _leg_asked(number: int, leg: api.NewLeg) -> Leg:
-    if bool(leg.odds) == leg.sp:
+def _leg_asked(number: int, leg: api.NewLeg, quoting: bool) -> Leg:
+    to_be_priced = quoting and leg.joined and not leg.sp
+    if bool(leg.odds) == leg.sp and not to_be_priced:
         raise Problem("invalid_request", f"Either odds or sp - at `$.legs[{number}]`.")
-    odds = leg.odds or 0
-    return Leg(fixture_of(leg.market_id), leg.market_id, leg.selection_id, odds, leg.banker)
+    fixture_id = fixture_of(leg.market_id)
+    if any(fixture_of(other.market_id) != fixture_id for other in leg.joined):
+        raise Problem("invalid_request", f"On another fixture - at `$.legs[{number}].joined`.")
+    return Leg(
+        fixture_id,
+        leg.market_id,
+        leg.selection_id,
+        leg.odds or 0,
+        leg.banker,
+        joined=tuple((other.market_id, other.selection_id) for other in leg.joined),
+    )
 
 
 async def quote(services: Services, body: api.NewSlip) -> api.SlipQuote:
     """What the slip would be. Raises `Problem` for one that can't be a bet."""
-    slip = await on_terms(services.router, slip_asked(body))
-    wrong = refuse(slip)
+    slip = await on_terms(services.router, slip_asked(body, quoting=True))
+    priced = await joined(services.router, slip)
+    wrong = priced if isinstance(priced, Refused) else refuse(priced)
     if wrong:
         raise problems.refused(wrong, services.clock.now_ms())
+    slip = cast(Slip, priced)
     return api.SlipQuote(
         lines_json(slip),
         slip.stake_minor,
         slip.stake_minor // lines_in(slip),
         settle(slip, {}).most_minor,
         body.currency,
+        [leg.odds for leg in slip.legs],
     )
 
 
@@ -81,9 +105,10 @@ async def take_slip(services: Services, player_id: str, body: api.NewSlip, key: 
 
 
 def slip_json(placed: SlipPlaced, asked: list[int]) -> api.Bet:
+    own = selections_of(placed.slip)
     legs = [
-        slip_leg_json(leg_json(leg, odds), of)
-        for leg, odds, of in zip(placed.legs, asked, placed.slip.legs, strict=True)
+        slip_leg_json(leg_json(leg, None if of.joined else asked[number]), number, of)
+        for leg, (number, of) in zip(placed.legs, own, strict=True)
     ]
     return api.Bet(
         placed.bet_id,
@@ -142,6 +167,7 @@ async def take_offer(
         services.clock,
         licence=services.licence.code,
         player_id=player_id,
+        bet_id=bet_id,
         bet=bet,
         offer=given,
         rules=RULES,

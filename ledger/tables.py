@@ -23,7 +23,7 @@ from actors.bet import BetPlaced, BetSettled, BetState, Leg, SettlementReversed
 from actors.book import Line
 from actors.cashout import CashedOut
 from actors.entries import AnyEvent, Entry, Opened, answer_of, decode_entries
-from actors.fixture import FixtureCreated, FixtureEvent, PhaseChanged
+from actors.fixture import FixtureCreated, FixtureEvent, ModelSet, PhaseChanged
 from actors.market import (
     MarketEvent,
     MarketOpened,
@@ -525,7 +525,7 @@ class Tables:
                 complete = market.result_count == market.selection_count
                 if last and complete and market.status == MarketStatus.CLOSED:
                     market.status = MarketStatus.SETTLED.value
-            case EmailClaimed() | LoggedIn() | LoginFailed() | Refused() | Opened():
+            case EmailClaimed() | LoggedIn() | LoginFailed() | Refused() | Opened() | ModelSet():
                 pass  # in the audit only
             case _:
                 assert_never(event)

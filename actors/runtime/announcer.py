@@ -20,7 +20,7 @@ from redis.exceptions import RedisError
 from actors.base import Event
 from actors.bet import BetEvent
 from actors.entries import AnyEvent
-from actors.fixture import FixtureCreated, FixtureEvent, PhaseChanged
+from actors.fixture import FixtureCreated, FixtureEvent, ModelSet, PhaseChanged
 from actors.market import MarketEvent
 from actors.player import PlayerRegistered
 from actors.runtime.wire import News, Notice, encode_news, encode_notice
@@ -115,6 +115,8 @@ def _audience_of(kind: type[Event]) -> Audience:
     # Kept by type: what an event is a kind of takes longer to find out than to publish it.
     if issubclass(kind, FixtureCreated | PhaseChanged):
         return Audience.LOBBY
+    if issubclass(kind, ModelSet):
+        return Audience.NOBODY
     if issubclass(kind, FixtureEvent | MarketEvent):
         return Audience.FIXTURE
     if issubclass(kind, WalletEvent | BetEvent | PlayerRegistered):

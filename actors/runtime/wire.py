@@ -27,6 +27,7 @@ AnyCommand = (
     | cashout.CashOut
     | fixture.CreateFixture
     | fixture.ChangePhase
+    | fixture.SetModel
     | market.OpenMarket
     | market.ChangePrices
     | market.ChangeStatus

@@ -5,10 +5,20 @@ from __future__ import annotations
 import datetime as dt
 from typing import Any
 
+import msgspec
 from msgspec import UNSET
 
 from actors.base import Command, Reason
-from actors.fixture import ChangePhase, CreateFixture, Fixture, FixtureCreated, PhaseChanged
+from actors.fixture import (
+    ChangePhase,
+    CreateFixture,
+    Fixture,
+    FixtureCreated,
+    MatchModel,
+    ModelSet,
+    PhaseChanged,
+    SetModel,
+)
 from actors.market import (
     ChangePrices,
     ChangeStatus,
@@ -83,6 +93,14 @@ async def change_phase(call: Call) -> api.PhaseNow:
     return api.PhaseNow(changed.fixture_id, changed.seq, changed.phase, changed.score)
 
 
+async def set_model(call: Call) -> api.ModelNow:
+    path: api.FixturePath = call.path
+    given: api.NewModel = call.body
+    message = SetModel(path.fixture_id, MatchModel(*msgspec.structs.astuple(given)))
+    told = await command(call, path.fixture_id, message, ModelSet, message)
+    return api.ModelNow(told.fixture_id)
+
+
 # Markets
 
 
@@ -129,6 +147,7 @@ def _terms(given: api.Terms) -> MarketTerms:
         given.ante_post,
         Rule4(cap_pence=rule.cap_pence, waive_5p=rule.waive_5p) if rule else None,
         given.reduction_factors,
+        None if given.line_quarters is UNSET else given.line_quarters,
     )
 
 
@@ -297,6 +316,18 @@ ROUTES = [
         **_FIXTURE,
     ),
     _staff(
+        "fixtures/{fixture_id}/model",
+        set_model,
+        "setModel",
+        "Say what to expect of a match, for prices of several of its selections together",
+        api.NewModel,
+        api.ModelNow,
+        Reason.UNKNOWN_FIXTURE,
+        Reason.WRONG_STATUS,
+        Reason.OUT_OF_BOUNDS,
+        **_FIXTURE,
+    ),
+    _staff(
         "fixtures/{fixture_id}/markets",
         open_market,
         "openMarket",
@@ -308,6 +339,7 @@ ROUTES = [
         Reason.UNKNOWN_SELECTION,
         Reason.ALREADY_EXISTS,
         Reason.WRONG_STATUS,
+        Reason.OUT_OF_BOUNDS,
         status=201,
         **_FIXTURE,
     ),

@@ -3,10 +3,16 @@
 from __future__ import annotations
 
 import asyncio
-from typing import Any
+import contextlib
+from collections.abc import AsyncIterator
+from typing import Any, cast
 
 import pytest
 
+from actors.bet import Settling
+from actors.results import LOST, VOID, WON
+from actors.terms import Off
+from ledger.reads import LedgerReads
 from ledger.verify import verify
 from tests.gateway.backend import Backend, until
 from tests.gateway.desk import Answer, Desk
@@ -338,6 +344,54 @@ async def test_the_ledgers_agree(desk: Desk, backend: Backend) -> None:
         await until(caught_up, "the ledger has everything")
         report = await verify(backend.pools[scope], scope)
         assert report.ok, report
+
+
+async def test_the_settlement_reads_in_the_ledger_what_the_journal_says(
+    desk: Desk, backend: Backend
+) -> None:
+    """Settlement here goes by the journal; where there is a real one, by this."""
+    market, player = (
+        await race(desk, **EACH_WAY, rule_4={}, starting_price=True),
+        await desk.player(),
+    )
+    bet_id = await single(player, market, "a")
+    await withdraw(desk, market, "b")
+    await finish_at(desk, market)
+    await pays(player, bet_id, "won", 5_200)
+
+    async def projected() -> bool:
+        row = await backend.pools["book"].fetchrow(
+            "select settled_version, result_version from market where market_id = $1", market
+        )
+        return bool(row and row[0] == row[1] == 2)
+
+    await until(projected, "the ledger has the result")
+    async with backend.pools["book"].acquire() as connection:
+        transaction = connection.transaction()
+        await transaction.start()
+        await connection.execute(
+            "update market set settled_version = 0 where market_id = $1", market
+        )
+        reads = LedgerReads(cast(Any, Only(connection)))
+        declared = {one.market_id: one for one in await reads.unsettled()}[market]
+        await transaction.rollback()
+    off, places = Off(((2, 4_000),)), [WON, WON, WON, LOST]
+    assert (declared.version, set(declared.results)) == (2, set(PRICES))
+    assert declared.results["b"] == Settling("b", VOID, 1, True, VOID)
+    for of, result, place in zip("acde", [WON, LOST, LOST, LOST], places, strict=True):
+        expected = Settling(of, result, 2, False, place, 70_000, off)
+        assert declared.results[of] == expected
+
+
+class Only:
+    """A pool of one connection, so that reads see its transaction."""
+
+    def __init__(self, connection: Any) -> None:
+        self.connection = connection
+
+    @contextlib.asynccontextmanager
+    async def acquire(self, **_: Any) -> AsyncIterator[Any]:
+        yield self.connection
 
 
 async def finish_at(desk: Desk, market: str) -> None:

@@ -266,6 +266,24 @@ def test_a_given_stake_is_not_the_players() -> None:
     assert player.wallet.cash_minor == 500
 
 
+def test_a_boost_replaces_the_price_and_its_cap_holds() -> None:
+    """Prices above the market's are given by the house: no request has a field for them."""
+    of = slip(Kind.DOUBLE, 20_000, 30_000, stake=100)
+    boosted = msgspec.structs.replace(of, boosted_odds=80_000, boost_cap_minor=150)
+    player = Player(boosted)
+    player.result(0, WON)
+    assert player.result(1, WON).payout_minor == 750  # 600 and the cap, not 800
+    assert player.result(1, VOID).payout_minor == 200  # the price for both is gone with one
+    assert player.result(1, WON).payout_minor == 750
+    leg_of = msgspec.structs.replace(leg(0), boosted_odds=25_000)
+    player = Player(msgspec.structs.replace(of, legs=(leg_of, leg(1, 30_000))))
+    player.result(0, WON)
+    assert player.result(1, WON).payout_minor == 750
+    worse = msgspec.structs.replace(of, boosted_odds=59_999)
+    refused = place(worse).decide(NOW, Wallet("p", "GBP", 1_000, version=1))
+    assert refused == Refused(Reason.BOOST_UNAVAILABLE)
+
+
 def test_somebody_elses_bet_is_not_bought_back() -> None:
     player = Player(slip(Kind.DOUBLE, 20_000, 30_000, stake=100))
     offer_ = Offer(100, 1, NOW, 100, 0, (20_000, 20_000))

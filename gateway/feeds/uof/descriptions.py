@@ -220,6 +220,7 @@ def _card(fixture: Element) -> Card:
     competitors = [] if listed is None else list(listed.iterchildren("competitor"))
     names = {urn(one, "id"): required(one, "name") for one in competitors}
     sides = {one.get("qualifier"): names[one.get("id")] for one in competitors}
+    ordered: tuple[str, ...]
     if {"home", "away"} <= sides.keys():
         ordered = (sides["home"], sides["away"])
     else:

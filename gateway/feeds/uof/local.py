@@ -195,6 +195,7 @@ class Local:
                 self.session.failed(request)
             return
         self.session.accepted(request)
+        answers: Iterator[Sent]
         match request:
             case Recover():
                 self._lost[request.product] = False

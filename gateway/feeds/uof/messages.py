@@ -392,13 +392,16 @@ def _selection(element: Element) -> Selection:
         raise _wrong(element, "odds", odds, "decimal odds such as 1.85") from None
 
 
+_EVENT_STATUSES: dict[int | None, EventStatus] = {int(one): one for one in EventStatus}
+
+
 def _event_status(element: Element) -> SportEventStatus:
     status = integer_or_none(element, "status")
     clock = element.find("clock")
     periods = element.find("period_scores")
     game = (element.get("home_gamescore"), element.get("away_gamescore"))
     return SportEventStatus(
-        EventStatus(status) if status in EventStatus.__members__.values() else None,
+        _EVENT_STATUSES.get(status),
         integer_or_none(element, "match_status"),
         element.get("home_score") or "",
         element.get("away_score") or "",

@@ -14,7 +14,7 @@ descriptions the API has.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from datetime import UTC, datetime
 
 import msgspec
@@ -31,12 +31,13 @@ from actors.market import (
 )
 from actors.odds import text as odds_text
 from actors.results import VOID, Outcome, Result
-from gateway.feeds.feed import Step
+from gateway.feeds.feed import FeedCommand, Step
 from gateway.feeds.uof.identity import RoutingKey
 from gateway.feeds.uof.messages import MarketStatus as Status
 
 LIVE, PREMATCH = 1, 3
 ALIVE_MS = 10_000
+"""Between two alives of a producer."""
 WIN, PLACE = 900_001, 900_002
 """Markets of races, by numbers the real feed does not use."""
 
@@ -109,7 +110,7 @@ class Publisher:
         body = _xml("alive", product=product, timestamp=at_ms, subscribed=int(subscribed))
         return Sent(at_ms, str(RoutingKey.of("alive")), _bytes(body))
 
-    def _fixture(self, fixture_id: str, commands: list[object], at_ms: int) -> Iterator[Sent]:
+    def _fixture(self, fixture_id: str, commands: list[FeedCommand], at_ms: int) -> Iterator[Sent]:
         if isinstance(commands[0], CreateFixture):
             self._announce(commands[0])
             yield self._fixture_change(self.fixtures[fixture_id], at_ms)
@@ -421,7 +422,8 @@ def _set(element: etree._Element, **attributes: object) -> None:
 
 
 def _bytes(root: etree._Element) -> bytes:
-    return etree.tostring(root, encoding="UTF-8", xml_declaration=True, standalone=True)
+    body: bytes = etree.tostring(root, encoding="UTF-8", xml_declaration=True, standalone=True)
+    return body
 
 
 def _market(above: etree._Element, market: _Outgoing, **attributes: object) -> etree._Element:
@@ -476,15 +478,3 @@ def _event_status(fixture: _Fixture) -> etree._Element:
 
 def _iso(at_ms: int) -> str:
     return datetime.fromtimestamp(at_ms / 1_000, UTC).isoformat(timespec="milliseconds")
-
-
-def publish_all(publisher: Publisher, steps: Iterable[Step]) -> Iterator[Sent]:
-    """All messages of a run, with an alive of both producers every ten seconds."""
-    alive_ms: int | None = None
-    for step in steps:
-        alive_ms = step.at_ms if alive_ms is None else alive_ms
-        while alive_ms <= step.at_ms:
-            yield publisher.alive(alive_ms, LIVE)
-            yield publisher.alive(alive_ms, PREMATCH)
-            alive_ms += ALIVE_MS
-        yield from publisher.publish(step)

@@ -800,7 +800,7 @@ class Session:
         """The phase, and the score. The end is said when every result is there, or for good."""
         if event.phase in (Phase.ENDED, Phase.CANCELLED):
             return
-        phase = event.phase
+        phase: Phase = event.phase
         if event.status in _ON:
             phase = Phase.IN_PLAY
         elif event.status is EventStatus.CANCELLED:

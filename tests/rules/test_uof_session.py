@@ -104,6 +104,7 @@ class House:
         for product in products or (LIVE,):
             self.alive(product)
             self.complete(product)
+        self.wait(1)
         return self
 
     def odds(self, over: int = 19_000, status: Status = Status.ACTIVE, **more) -> None:
@@ -362,6 +363,7 @@ def test_a_market_opens_with_its_names_and_price():
 def test_nothing_opens_before_the_snapshot_is_complete():
     house = House()
     house.alive()
+    house.wait(1)
     house.odds()
     assert house.status is MarketStatus.SUSPENDED
     house.complete()
@@ -397,9 +399,6 @@ def test_silence_suspends_and_only_a_new_price_after_recovery_opens():
 def test_a_price_said_during_the_recovery_opens_with_its_end():
     house = House().up()
     house.odds()
-    house.alive(subscribed=False)
-    assert house.status is MarketStatus.OPEN  # it is the alive of this very moment's request
-    house.wait(1)
     house.alive(subscribed=False)
     assert house.status is MarketStatus.SUSPENDED
     house.wait(30 * S)
@@ -824,7 +823,7 @@ class StaleMachine(RuleBasedStateMachine):
         product=st.sampled_from([LIVE, PRE]),
         over=st.sampled_from([15_000, 19_000, 25_000]),
         status=st.sampled_from([Status.ACTIVE] * 4 + [Status.SUSPENDED, Status.HANDED_OVER]),
-        late=st.sampled_from([0, 0, 0, 1, 8, 30, -5]),
+        late=st.sampled_from([0, 0, 0, 1, 8, 30, -1, -5]),
         answer=st.booleans(),
     )
     def odds(self, product, over, status, late, answer):
@@ -882,10 +881,11 @@ class StaleMachine(RuleBasedStateMachine):
         """Why this producer can't be why the market is open with these prices; "" if it can."""
         now = self.house.now
         mine = [(n, at, m) for n, (at, m) in enumerate(self.heard) if m.product == product]
+        future = [(n, at) for n, (at, m) in enumerate(self.heard) if m.timestamp > at + 2 * S]
         alives = [(n, at, m) for n, at, m in mine if isinstance(m, uof.Alive)]
         if not alives or now - alives[-1][1] >= 20 * S:
             return "silent"
-        if now - max(min(m.timestamp, at) for _, at, m in mine) >= 20 * S:
+        if now - max(min(m.timestamp, at + 2 * S) for _, at, m in mine) >= 20 * S:
             return "delayed"
         asks = [a for a in self.asks if isinstance(a[2], Recover) and a[2].product == product]
         if not asks:
@@ -905,42 +905,46 @@ class StaleMachine(RuleBasedStateMachine):
         moments = [asked_ms, *(at for n, at, _ in alives if n >= index), now]
         if any(b - a >= 20 * S for a, b in itertools.pairwise(moments)):
             return "was silent"
-        known = max(min(m.timestamp, at) for n, at, m in mine if n < index)
+        known = max(
+            at if m.timestamp > at + 2 * S else m.timestamp for n, at, m in mine if n < index
+        )
         if any(not m.subscribed and m.timestamp > known for n, _, m in alives if n >= index):
             return "lost something"
         prices = [
-            (min(m.timestamp, at), n, at, m) for n, at, m in mine if isinstance(m, uof.OddsChange)
+            (m.timestamp, n, m)
+            for n, at, m in mine
+            if isinstance(m, uof.OddsChange) and m.timestamp <= at + 2 * S
         ]
         if not prices:
             return "no price"
         newest = max(price[0] for price in prices)
         last = [price for price in prices if price[0] == newest]
-        if any(m.markets != last[0][3].markets for *_, m in last):
-            pass  # which of them was heard as one of that moment depends on the owner then
-        odds_now = [m.markets[0] for *_, m in last]
-        if all(one.status is not Status.ACTIVE for one in odds_now):
+        said = [m.markets[0] for *_, m in last]
+        if all(one.status is not Status.ACTIVE for one in said):
             return "not active"
-        if shown not in [{s.outcome_id: s.odds for s in one.selections} for one in odds_now]:
+        if shown not in [{s.outcome_id: s.odds for s in one.selections} for one in said]:
             return "another price"
-        confirmed = [
-            n
-            for at, n, _, m in last
-            if n >= index and (at >= known or m.request_id == request.request_id)
-        ]
-        if not confirmed:
+        if not any(
+            n >= index and (newest > known or m.request_id == request.request_id)
+            for _, n, m in last
+        ):
             return "from before the recovery"
-        stops = [min(m.timestamp, at) for _, at, m in mine if isinstance(m, uof.BetStop)]
-        if stops and max(stops) >= newest:
+        if any(
+            isinstance(m, uof.BetStop) and newest <= m.timestamp <= at + 2 * S for _, at, m in mine
+        ):
             return "stopped"
         asked = {r.request_id: ms for ms, _, r in self.asks if r.product == product}
-        born = max(max(at, asked.get(m.request_id, 0)) for at, _, _, m in last)
-        if now - born >= 90 * S:
+        first = min(n for _, n, _ in last)
+        fresh = [n for _, n, m in last if n == first or m.request_id in asked]
+        if any(newest <= at or max(fresh) < blind for blind, at in future):
+            return "blind"
+        if now - max(max(newest, asked.get(m.request_id, 0)) for *_, m in last) >= 90 * S:
             return "too old"
         if product == PRE:
             live = [
-                (min(m.timestamp, at), m.markets[0].status)
+                (m.timestamp, m.markets[0].status)
                 for at, m in self.heard
-                if isinstance(m, uof.OddsChange) and m.product == LIVE
+                if isinstance(m, uof.OddsChange) and m.product == LIVE and m.timestamp <= at + 2 * S
             ]
             if live and max(live)[0] > newest and max(live)[1] is not Status.HANDED_OVER:
                 return "live has it"

@@ -73,6 +73,8 @@ class Rules(msgspec.Struct, frozen=True):
 
     inactivity_ms: int = 20 * SECOND_MS
     max_lag_ms: int = 20 * SECOND_MS
+    max_ahead_ms: int = 2 * SECOND_MS
+    """How far the feed's clock may be ahead of ours."""
     between_requests_ms: int = 30 * SECOND_MS
     longest_recovery_ms: int = 1_200 * SECOND_MS
     answer_ms: int = 30 * SECOND_MS
@@ -130,16 +132,20 @@ class Producer:
     # What is heard
 
     def message(self, timestamp: int, now_ms: int) -> None:
-        """Any message of it has arrived. What is from the future is taken to be from now."""
-        self.newest = max(self.newest, min(timestamp, now_ms))
+        """Any message of it has arrived. One from the future tells nothing but that."""
+        self.newest = max(self.newest, now_ms if self.ahead(timestamp, now_ms) else timestamp)
+
+    def ahead(self, timestamp: int, now_ms: int) -> bool:
+        """Whether a timestamp is further ahead of our clock than clocks differ."""
+        return timestamp - now_ms > self.rules.max_ahead_ms
 
     def alive(self, timestamp: int, subscribed: bool, now_ms: int) -> None:
         self.tick(now_ms)
         self.message(timestamp, now_ms)
         self.alive_ms = now_ms
         if subscribed:
-            if self.state is State.UP:
-                self.good = max(self.good, min(timestamp, now_ms))
+            if self.state is State.UP and not self.ahead(timestamp, now_ms):
+                self.good = max(self.good, timestamp)
         elif timestamp > self.asked_at:
             # What was lost before the last request was asked for with it.
             self.state = State.DOWN

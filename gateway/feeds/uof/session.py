@@ -14,8 +14,9 @@ A market is open only while **all** of this holds, and suspended otherwise:
 - the event is on, its name is known, and the market has no result.
 
 *Order.* What is older than what a market was last told is left out. Two messages of one moment
-that differ are a contradiction: the market is suspended until something newer comes. A timestamp
-ahead of our clock is taken as now.
+that differ are a contradiction: the market is suspended until something newer comes. A message
+that can't be read, or is from the future, may have been a bet stop: all of its event is suspended
+until newer odds come.
 
 *Two producers.* A market belongs to who priced it last. Live odds take it from any other producer;
 another takes it only after it was handed over (-2).
@@ -164,6 +165,10 @@ class _Market:
         """All outcomes ever heard of, as last said."""
         self.epoch = 0
         self.aged_from_ms = 0
+        self.heard_ms = 0
+        """When its last odds arrived, or were confirmed, by our clock."""
+        self.latest: dict[int, int] = {}
+        """The newest timestamp of odds by product, whether they counted or not."""
         self.doubtful = False
         self.settled: dict[str, _Settled] = {}
         self.unsettled_at = 0
@@ -338,8 +343,12 @@ class Session:
                 producer.snapshot_complete(message.request_id, now_ms)
             case said.EventMessage():
                 event = self._event(message.event_id, now_ms)
-                self._event_message(event, message, producer, now_ms)
-                self._tell_event(event)
+                if producer.ahead(message.timestamp, now_ms):
+                    self.tally["from_the_future"] += 1
+                    self._block(event, now_ms)
+                else:
+                    self._event_message(event, message, producer, now_ms)
+                    self._tell_event(event)
         self.tick(now_ms)
 
     def unreadable(self, routing_key: str, now_ms: int) -> None:
@@ -350,12 +359,7 @@ class Session:
         except ValueError:
             event_id = ""
         if event_id:
-            event = self._event(event_id, now_ms)
-            event.blocked_at = now_ms
-            for market in event.markets.values():
-                self._tell(event, market, now_ms)
-                if market.owner is not None:
-                    self._ask_event(event, market.owner, now_ms)
+            self._block(self._event(event_id, now_ms), now_ms)
         self.tick(now_ms)
 
     def answered(self, answer: Answer, now_ms: int) -> None:
@@ -421,6 +425,14 @@ class Session:
         self._nameless[event_id] = now_ms
         self._requests.append(AskFixture(event_id))
 
+    def _block(self, event: _Event, now_ms: int) -> None:
+        """Suspend an event of which something was said that nobody can make out."""
+        event.blocked_at = now_ms
+        for market in event.markets.values():
+            self._tell(event, market, now_ms)
+            if market.owner is not None:
+                self._ask_event(event, market.owner, now_ms)
+
     def _market(self, event: _Event, number: int, specifiers: str) -> _Market:
         market = event.markets.get((number, specifiers))
         if market is None:
@@ -432,7 +444,7 @@ class Session:
     def _event_message(
         self, event: _Event, message: said.EventMessage, producer: Producer, now_ms: int
     ) -> None:
-        at = min(message.timestamp, now_ms)
+        at = message.timestamp
         touched: Iterable[_Market]
         match message:
             case said.OddsChange():
@@ -510,7 +522,11 @@ class Session:
     ) -> _Market | None:
         """The market, if it may have to be told something."""
         market = self._market(event, odds.market_id, odds.specifiers)
-        owner = market.owner
+        owner, product = market.owner, producer.info.product
+        if at < market.latest.get(product, 0):
+            self.tally["late"] += 1
+            return None
+        market.latest[product] = at
         if owner is not None and owner is not producer:
             handed_over = market.status is said.MarketStatus.HANDED_OVER
             mine = producer.info.rank > owner.info.rank or handed_over
@@ -521,15 +537,13 @@ class Session:
             market.status = said.MarketStatus.SUSPENDED
             market.epoch = 0
             market.doubtful = False
-        elif at < market.odds_at:
-            self.tally["late"] += 1
-            return None
         elif at == market.odds_at and market.last != odds:
             self.tally["contradiction"] += 1
             market.doubtful = True
             return market
         elif at > market.odds_at:
             market.doubtful = False
+        confirmed = at == market.odds_at
         market.owner = producer
         market.odds_at = at
         market.last = odds
@@ -541,13 +555,16 @@ class Session:
         for selection in odds.selections:
             market.selections[selection.outcome_id] = selection
         recovered = message.request_id is not None and message.request_id == producer.request_id
-        if recovered or at >= producer.asked_at:
+        if recovered or at > producer.asked_at:
             market.epoch = producer.epoch
         asked_ms = self._asked_ms(event, producer, message.request_id)
         if asked_ms is not None:
             # The answer to a question is not older than the question.
             event.pause_ms = ASK_AGAIN_MS
-        market.aged_from_ms = max(market.aged_from_ms, at, asked_ms or 0)
+        if asked_ms is not None or not confirmed:
+            market.heard_ms = now_ms
+        born_ms = max(min(at, now_ms), asked_ms or 0)
+        market.aged_from_ms = max(market.aged_from_ms, born_ms) if confirmed else born_ms
         if not market.watched:
             self._watch_market(event, market, now_ms)
         return market
@@ -702,7 +719,7 @@ class Session:
             and market.epoch == owner.epoch
             and not market.doubtful
             and now_ms - market.aged_from_ms < self._limit_ms(event, market)
-            and market.odds_at > event.blocked_at
+            and min(market.odds_at, market.heard_ms) > event.blocked_at
             and not event.over
         ):
             return MarketStatus.OPEN

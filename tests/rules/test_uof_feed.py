@@ -240,7 +240,7 @@ def test_a_recording_says_what_was_said_live_in_each_of_its_forms(tmp_path, calm
 
 def test_recordings_of_producers_apart_are_merged(tmp_path, calm):
     _, local, _ = calm
-    halves = [[d for d in local.delivered if (b'product="1"' in d.body) is live] for live in (0, 1)]
+    halves = [[d for d in local.delivered if (b'product="1"' in d.body) == live] for live in (0, 1)]
     for n, half in enumerate(halves):
         write(tmp_path / f"{n}.jsonl", half)
     files = tuple(str(tmp_path / f"{n}.jsonl") for n in (0, 1))
@@ -274,7 +274,8 @@ def test_an_event_without_a_document_is_called_by_its_id(tmp_path):
     for _, commands in FEED.open(Settings((str(path),)), "t", 0).play():
         for one in commands:
             book.do(one)
-            opened |= book.markets["uof-sr_-match_-7-t:1"].status is MarketStatus.OPEN
+            statuses = {market.status for market in book.markets.values() if market.market_id}
+            opened |= MarketStatus.OPEN in statuses
     [fixture] = book.fixtures.values()
     assert (fixture.name, fixture.sport) == ("sr:match:7", "Tennis")
     assert opened

@@ -392,6 +392,7 @@ def test_silence_suspends_and_only_a_new_price_after_recovery_opens():
     assert house.last_recovery(LIVE).after_ms == T
     house.complete()
     assert house.status is MarketStatus.SUSPENDED  # the snapshot did not have it
+    house.wait(1)
     house.odds(22_000)
     assert (house.status, house.price) == (MarketStatus.OPEN, 22_000)
 
@@ -772,7 +773,7 @@ def test_bad_options_are_refused(more, why):
 
 # Nothing stale is ever open
 
-AGES = Ages(prematch_ms=90 * S, in_play_ms=90 * S)
+AGES = Ages(prematch_ms=90 * S, in_play_ms=45 * S)
 
 
 class StaleMachine(RuleBasedStateMachine):
@@ -825,12 +826,13 @@ class StaleMachine(RuleBasedStateMachine):
         status=st.sampled_from([Status.ACTIVE] * 4 + [Status.SUSPENDED, Status.HANDED_OVER]),
         late=st.sampled_from([0, 0, 0, 1, 8, 30, -1, -5]),
         answer=st.booleans(),
+        event=st.sampled_from([None, None, EventStatus.NOT_STARTED, EventStatus.LIVE]),
     )
-    def odds(self, product, over, status, late, answer):
+    def odds(self, product, over, status, late, answer, event):
         requests = [r for _, _, r in self.asks if r.product == product]
         request = requests[-1].request_id if answer and requests else None
         at = self.house.now - late * S
-        self._hear(odds(at, over, status, product=product, request=request))
+        self._hear(odds(at, over, status, product=product, request=request, event=event))
 
     @rule(product=st.sampled_from([LIVE, PRE]), late=st.sampled_from([0, 0, 1, 8]))
     def stop(self, product, late):
@@ -846,7 +848,7 @@ class StaleMachine(RuleBasedStateMachine):
     def everything_is_well(self, product):
         """What a good feed does: alive, the snapshot, and that it is complete."""
         self._hear(uof.Alive(product, self.house.now, True))
-        self.odds(product, 19_000, Status.ACTIVE, 0, True)
+        self.odds(product, 19_000, Status.ACTIVE, 0, True, None)
         self.snapshot(product, -1)
 
     @rule()
@@ -938,7 +940,14 @@ class StaleMachine(RuleBasedStateMachine):
         fresh = [n for _, n, m in last if n == first or m.request_id in asked]
         if any(newest <= at or max(fresh) < blind for blind, at in future):
             return "blind"
-        if now - max(max(newest, asked.get(m.request_id, 0)) for *_, m in last) >= 90 * S:
+        states = [
+            (m.timestamp, n, m.status.status)
+            for n, (at, m) in enumerate(self.heard)
+            if isinstance(m, uof.OddsChange) and m.status and m.timestamp <= at + 2 * S
+        ]
+        begun = states and max(states)[2] is EventStatus.LIVE
+        limit_ms = 45 * S if product == LIVE or begun else 90 * S
+        if now - max(max(newest, asked.get(m.request_id, 0)) for *_, m in last) >= limit_ms:
             return "too old"
         if product == PRE:
             live = [

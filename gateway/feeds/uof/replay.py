@@ -63,7 +63,8 @@ SPORTS = {
     "23": "Volleyball",
 }
 """By the number in a routing key, where no document says more."""
-_API_KEYS = ("", "api")
+_API = "api"
+"""In the place of a routing key, for what the API answered."""
 _FILE = re.compile(r"(\d{1,15})_(?:(\d+)_)?([^_].*|)\.xml")
 
 
@@ -92,7 +93,7 @@ def write(path: Path, deliveries: Iterable[Delivery]) -> None:
 def write_folder(folder: Path, deliveries: Iterable[Delivery]) -> None:
     """Record what was delivered, each message in a file of its own."""
     for n, delivery in enumerate(deliveries):
-        name = f"{delivery.at_ms}_{n:06}_{delivery.key or 'api'}.xml"
+        name = f"{delivery.at_ms}_{n:06}_{delivery.key or _API}.xml"
         (folder / name).write_bytes(delivery.body)
 
 
@@ -109,7 +110,7 @@ def _folder(path: Path) -> Iterator[Delivery]:
             raise RecordingError(f"{file}: not called <at>_<key>.xml")
         found.append((int(match[1]), int(match[2] or 0), match[3], file))
     for at_ms, _, key, file in sorted(found):
-        yield Delivery(at_ms, key, file.read_bytes())
+        yield Delivery(at_ms, "" if key == _API else key, file.read_bytes())
 
 
 def _file(path: Path) -> Iterator[Delivery]:
@@ -125,7 +126,8 @@ def _file(path: Path) -> Iterator[Delivery]:
                     raise RecordingError(f"{path}:{number}: {error}") from None
                 # Time never goes back, whatever a recorder wrote.
                 last_ms = max(last_ms, one.at)
-                yield Delivery(last_ms, one.key, one.xml.encode())
+                key = "" if one.key == _API else one.key
+                yield Delivery(last_ms, key, one.xml.encode())
     except (OSError, EOFError, zlib.error) as error:
         raise RecordingError(f"{path}: {error}") from None
 
@@ -170,7 +172,7 @@ class Replay:
                 session.tick(now_ms)
                 yield from self._take(now_ms)
             now_ms = delivery.at_ms
-            if delivery.key in _API_KEYS:
+            if not delivery.key:
                 continue
             try:
                 message = parse(delivery.body)
@@ -202,7 +204,7 @@ class Replay:
         return heapq.merge(*map(read, self._paths), key=lambda delivery: delivery.at_ms)
 
     def _survey(self, delivery: Delivery) -> None:
-        if delivery.key in _API_KEYS:
+        if not delivery.key:
             try:
                 answer = parse_answer(delivery.body)
             except UofError as error:

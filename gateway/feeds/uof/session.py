@@ -189,7 +189,10 @@ class _Market:
         self.partly: dict[str, Result] = {}
         self.withdrawn: set[str] = set()
         self.voided: set[Window] = set()
-        self.watched = False
+        self.watch_ms: int | None = None
+        """When it will be looked at again."""
+        self.limit_ms = 0
+        """The age limit by which that was planned."""
 
     def valid(self, window: Window) -> bool:
         return self.cancelled.get(window, 0) > self.uncancelled.get(window, 0)
@@ -322,10 +325,11 @@ class Session:
         if now_ms - self._swept_ms >= SWEEP_MS:
             self._sweep(now_ms)
         while self._watch and self._watch[0][0] <= now_ms:
-            _, event_id, name = heapq.heappop(self._watch)
+            at_ms, event_id, name = heapq.heappop(self._watch)
             event = self.events.get(event_id)
-            if event is not None and (market := event.markets.get(name)) is not None:
-                market.watched = False
+            market = event.markets.get(name) if event is not None else None
+            if event is not None and market is not None and market.watch_ms == at_ms:
+                market.watch_ms = None
                 self._look(event, market, now_ms)
 
     def hear(self, message: said.Message, now_ms: int) -> None:
@@ -458,6 +462,10 @@ class Session:
                 ]
                 if changed:
                     touched = event.markets.values()
+                    for market in touched:
+                        # Another phase has another age limit.
+                        if market.watch_ms is not None:
+                            self._watch_market(event, market, now_ms)
             case said.BetStop():
                 for group in message.groups:
                     stops = event.stops.setdefault(group, {})
@@ -565,7 +573,7 @@ class Session:
             market.heard_ms = now_ms
         born_ms = max(min(at, now_ms), asked_ms or 0)
         market.aged_from_ms = max(market.aged_from_ms, born_ms) if confirmed else born_ms
-        if not market.watched:
+        if market.watch_ms is None or market.limit_ms != self._limit_ms(event, market):
             self._watch_market(event, market, now_ms)
         return market
 
@@ -739,7 +747,8 @@ class Session:
 
     def _limit_ms(self, event: _Event, market: _Market) -> int:
         owner = market.owner
-        live = event.live or (owner is not None and owner.info.kind is Kind.LIVE)
+        live = event.live or event.status in _ON
+        live = live or (owner is not None and owner.info.kind is Kind.LIVE)
         return self.options.ages.in_play_ms if live else self.options.ages.prematch_ms
 
     def _tell_status(
@@ -860,8 +869,11 @@ class Session:
             market.aged_from_ms + limit_ms,
             now_ms + max(limit_ms, event.pause_ms),
         )
-        at_ms = next((moment for moment in moments if moment > now_ms), moments[-1])
-        market.watched = True
+        at_ms = next(moment for moment in moments if moment > now_ms)
+        market.limit_ms = limit_ms
+        if market.watch_ms is not None and market.watch_ms <= at_ms:
+            return
+        market.watch_ms = at_ms
         name = (market.number, market.specifiers)
         heapq.heappush(self._watch, (at_ms, event.event_id, name))
 

@@ -143,7 +143,6 @@ def check(options: Options) -> None:
 class _Settled(msgspec.Struct, frozen=True):
     """What a settlement said of one outcome."""
 
-    certainty: int
     timestamp: int
     result: Result
 
@@ -170,7 +169,8 @@ class _Market:
         self.latest: dict[int, int] = {}
         """The newest timestamp of odds by product, whether they counted or not."""
         self.doubtful = False
-        self.settled: dict[str, _Settled] = {}
+        self.settled: dict[str, dict[int, _Settled]] = {}
+        """By outcome and certainty, the latest of each: whichever a rollback leaves may count."""
         self.unsettled_at = 0
         """Of the last rollback of a settlement."""
         self.cancelled: dict[Window, int] = {}
@@ -203,11 +203,13 @@ class _Market:
 
     def results(self, certainty: int) -> dict[str, Result]:
         """By outcome, as far as they count now."""
-        return {
-            of: settled.result
-            for of, settled in self.settled.items()
-            if settled.timestamp > self.unsettled_at and settled.certainty >= certainty
-        }
+        found: dict[str, Result] = {}
+        for of, settled in self.settled.items():
+            for sure in sorted(settled, reverse=True):
+                if sure >= certainty and settled[sure].timestamp > self.unsettled_at:
+                    found[of] = settled[sure].result
+                    break
+        return found
 
     @property
     def decided(self) -> bool:
@@ -596,10 +598,10 @@ class Session:
                 continue
             if result is None:
                 continue
-            before = market.settled.get(outcome.outcome_id)
-            forgotten = before is None or before.timestamp <= market.unsettled_at
-            if forgotten or (before and (before.certainty, before.timestamp) <= (certainty, at)):
-                market.settled[outcome.outcome_id] = _Settled(certainty, at, result)
+            settled = market.settled.setdefault(outcome.outcome_id, {})
+            before = settled.get(certainty)
+            if before is None or before.timestamp <= at:
+                settled[certainty] = _Settled(at, result)
         return market
 
     # What the book is told

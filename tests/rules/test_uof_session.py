@@ -9,7 +9,7 @@ from random import Random
 import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
-from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
+from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 
 from actors.fixture import Phase
 from actors.market import ChangeStatus, DeclareResult, MarketStatus
@@ -333,6 +333,18 @@ def test_a_loss_during_a_recovery_makes_it_void_but_not_one_from_before():
     assert not one.believed(T + 6 * S)
 
 
+def test_nothing_is_asked_for_while_there_is_no_line():
+    one = producer()
+    one.alive(T, True, T)
+    one.ask(1, T)
+    one.snapshot_complete(1, T)
+    one.lost()
+    assert not one.believed(T + 1)
+    assert not one.wants(T + 40 * S)
+    one.alive(T + 50 * S, True, T + 50 * S)
+    assert one.wants(T + 50 * S)
+
+
 def test_delayed_messages_are_no_loss():
     one = producer()
     one.alive(T, True, T)
@@ -472,6 +484,15 @@ def test_a_bet_stop_of_a_group_holds_for_a_market_that_comes_later_from_before()
     house.hear(stop(house.now, ("score",)))
     house.hear(odds(house.now - 1))
     assert house.status is MarketStatus.SUSPENDED
+
+
+def test_a_price_that_comes_late_is_left_out():
+    house = House().up()
+    house.wait(5 * S)
+    house.odds(19_000)
+    house.hear(odds(house.now - S, 30_000))
+    house.hear(odds(house.now - 2 * S, 30_000, Status.SUSPENDED))
+    assert (house.status, house.price) == (MarketStatus.OPEN, 19_000)
 
 
 def test_repeated_messages_say_nothing():
@@ -813,10 +834,21 @@ class StaleMachine(RuleBasedStateMachine):
     def alive(self, product, late):
         self._hear(uof.Alive(product, self.house.now - late * S, True))
 
+    @initialize()
+    def a_good_beginning(self):
+        self.all_is_well()
+
     @rule()
-    def all_alive(self):
-        for product in (LIVE, PRE):
-            self._hear(uof.Alive(product, self.house.now, True))
+    def all_is_well(self):
+        for product in (PRE, LIVE):
+            self.everything_is_well(product)
+
+    @rule(times=st.integers(1, 10))
+    def all_go_on_living(self, times):
+        for _ in range(times):
+            self.time(9)
+            for product in (LIVE, PRE):
+                self._hear(uof.Alive(product, self.house.now, True))
 
     @rule(product=st.sampled_from([LIVE, PRE]), late=st.sampled_from([0, 0, 10]))
     def lost(self, product, late):

@@ -158,7 +158,9 @@ class Producer:
         self.good = max(self.good, self.asked_at)
 
     def lost(self) -> None:
-        """Messages of it were lost on our side."""
+        """The line was cut. No recovery is asked for before it is heard on a new one: what the
+        recovery brings would be lost too."""
+        self.alive_ms = None
         self.state = State.DOWN
 
     # What the API says

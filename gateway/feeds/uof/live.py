@@ -32,6 +32,7 @@ EXCHANGE = "unifiedfeed"
 MAX_WAITING = 10_000
 """Messages that have arrived and were not looked at yet. Beyond, the line waits: its messages
 become old, and markets are suspended for that."""
+PREFETCH = 1_000
 FIRST_PAUSE_S = 1.0
 LONGEST_PAUSE_S = 30.0
 API_TIMEOUT_S = 20.0
@@ -112,13 +113,15 @@ class AmqpLine:
         )
         async with connection:
             channel = await connection.channel()
-            await channel.set_qos(prefetch_count=MAX_WAITING)
+            # Acknowledged one by one, so that no more than these wait on our side.
+            await channel.set_qos(prefetch_count=PREFETCH)
             queue = await channel.declare_queue(exclusive=True, auto_delete=True)
             for key in bindings(settings.node_id):
                 await queue.bind(EXCHANGE, routing_key=key)
-            async with queue.iterator(no_ack=True) as arriving:
+            async with queue.iterator() as arriving:
                 async for message in arriving:
                     yield message.routing_key or "", message.body
+                    await message.ack()
         raise ConnectionError("the line was cut")
 
 

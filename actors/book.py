@@ -151,13 +151,19 @@ class Book:
     def hold(self, hold: Hold) -> None:
         """Take room for a bet; one that had room already, asked for twice, has it once."""
         self.release(hold.bet_id)
+        self.put_back(hold)
+
+    def put_back(self, hold: Hold) -> None:
+        """Give a bet the room again that was just released."""
         self.holds[hold.bet_id] = hold
         self.line(hold.selection_id).add(hold.stake_minor, hold.odds, hold.liability_minor)
 
-    def release(self, bet_id: str) -> None:
+    def release(self, bet_id: str) -> Hold | None:
+        """The hold that there was, if any."""
         hold = self.holds.pop(bet_id, None)
         if hold is not None:
             self.line(hold.selection_id).take(hold.stake_minor, hold.odds, hold.liability_minor)
+        return hold
 
     def confirm(self, bet_id: str, bet: Confirmed) -> None:
         """The bet is durable. Its hold may be forgotten here, but never the bet.

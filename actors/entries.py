@@ -54,6 +54,7 @@ AnyEvent = (
     | bet.BetPlaced
     | bet.BetSettled
     | bet.SettlementReversed
+    | bet.HoldResolved
     | multiple.SlipPlaced
     | multiple.LegSettled
     | cashout.CashedOut

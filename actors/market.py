@@ -161,7 +161,14 @@ class HoldStake(Question, frozen=True, array_like=True, tag=True):
 
     def answer(self, now_ms: int, market: Market, fixture: Fixture) -> Held | Refused:
         # Asked again, because the first answer was lost: what it has had does not count against it.
-        market.book.release(self.bet_id)
+        had = market.book.release(self.bet_id)
+        answer = self._answer(now_ms, market, fixture)
+        if had and isinstance(answer, Refused):
+            # The first answer may not have been lost: its bet may be on its way to the wallet.
+            market.book.put_back(had)
+        return answer
+
+    def _answer(self, now_ms: int, market: Market, fixture: Fixture) -> Held | Refused:
         refused = market.refuse_price(self.selection_id, self.odds, self.policy)
         if refused:
             return refused

@@ -36,6 +36,9 @@ from actors.slips.slip import Slip, refuse
 from actors.wallet import GetWallet, WalletView
 from ledger.money import Money
 
+MAX_ROUNDS = 3
+"""Times that markets are asked for room while prices rise."""
+
 
 class SlipRequest(msgspec.Struct, frozen=True):
     """A slip as the player asks for it; its odds are the prices that the player was shown."""
@@ -134,33 +137,15 @@ async def _hold_all(
     player_id: str,
 ) -> list[Held] | Refused:
     """A yes of every market, or the first no in the order of the legs; then nothing is held."""
-    slip = request.slip
-    costs = carried(slip, {})
-    stake = Money(slip.stake_minor, request.currency)
-    holds = [
-        HoldStake(
-            one.fixture_id,
-            one.market_id,
-            one.selection_id,
-            one.hold_id,
-            licence,
-            player_id,
-            stake,
-            one.odds,
-            request.policy,
-            costs[one.market_id, one.selection_id],
-        )
-        for one in asked
-    ]
-    answers = await _ask_all(router, asked, holds)
-    if isinstance(answers, Refused):
-        return answers
-    delay_ms = max(held.bet_delay_ms for held in answers)
+    held = await _hold_enough(router, request, asked, licence, player_id, request.slip)
+    if isinstance(held, Refused):
+        return held
+    delay_ms = max(yes.bet_delay_ms for yes in held)
     if not delay_ms:
-        return answers
+        return held
     # Who can't pay must not keep others out of the markets for as long as the delay is.
     wallet = (await router.ask(licence, player_id, GetWallet(player_id))).reply
-    if isinstance(wallet, WalletView) and wallet.cash_minor < slip.stake_minor:
+    if isinstance(wallet, WalletView) and wallet.cash_minor < request.slip.stake_minor:
         _release(router, asked)
         return Refused(Reason.INSUFFICIENT_FUNDS, facts={"cash_minor": wallet.cash_minor})
     await clock.sleep(delay_ms / 1000)
@@ -168,7 +153,60 @@ async def _hold_all(
         LookAgain(one.fixture_id, one.market_id, one.hold_id, one.odds, request.policy)
         for one in asked
     ]
-    return await _ask_all(router, asked, looks)
+    again = await _ask_all(router, asked, looks)
+    before = _as_held(request.slip, asked, held)
+    if isinstance(again, Refused) or _costs_no_more(before, _as_held(before, asked, again)):
+        return again
+    return await _hold_enough(router, request, asked, licence, player_id, before)
+
+
+async def _hold_enough(
+    router: Router,
+    request: SlipRequest,
+    asked: Sequence[_Asked],
+    licence: str,
+    player_id: str,
+    slip: Slip,
+) -> list[Held] | Refused:
+    """Room for what the slip costs at the prices that it gets.
+
+    Each market knows its own price alone. Where prices rise, the slip costs more on every leg than
+    was asked for at first: then all are asked again.
+    """
+    stake = Money(slip.stake_minor, request.currency)
+    for _ in range(MAX_ROUNDS):
+        costs = carried(slip, {})
+        holds = [
+            HoldStake(
+                one.fixture_id,
+                one.market_id,
+                one.selection_id,
+                one.hold_id,
+                licence,
+                player_id,
+                stake,
+                one.odds,
+                request.policy,
+                costs[one.market_id, one.selection_id],
+            )
+            for one in asked
+        ]
+        held = await _ask_all(router, asked, holds)
+        if isinstance(held, Refused):
+            return held
+        got = _as_held(slip, asked, held)
+        if _costs_no_more(slip, got):
+            return held
+        slip = got
+    _release(router, asked)
+    odds = slip.legs[asked[0].leg].odds
+    return Refused(Reason.PRICE_CHANGED, facts={"leg": asked[0].leg, "odds": odds})
+
+
+def _costs_no_more(asked: Slip, got: Slip) -> bool:
+    """Whether room for the one is room for the other."""
+    room = carried(asked, {})
+    return all(cost <= room[selection] for selection, cost in carried(got, {}).items())
 
 
 async def _ask_all(

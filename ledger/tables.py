@@ -19,7 +19,7 @@ from typing import Any, assert_never
 import msgspec
 
 from actors.base import Refused
-from actors.bet import BetPlaced, BetSettled, BetState, Leg, SettlementReversed
+from actors.bet import BetPlaced, BetSettled, BetState, HoldResolved, Leg, SettlementReversed
 from actors.book import Line
 from actors.cashout import CashedOut
 from actors.entries import AnyEvent, Entry, Opened, answer_of, decode_entries
@@ -491,7 +491,9 @@ class Tables:
                 complete = market.result_count == market.selection_count
                 if last and complete and market.status == MarketStatus.CLOSED:
                     market.status = MarketStatus.SETTLED.value
-            case EmailClaimed() | LoggedIn() | LoginFailed() | Refused() | Opened():
+            case (
+                EmailClaimed() | LoggedIn() | LoginFailed() | HoldResolved() | Refused() | Opened()
+            ):
                 pass  # in the audit only
             case _:
                 assert_never(event)

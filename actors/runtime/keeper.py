@@ -16,11 +16,11 @@ from typing import Protocol
 
 import structlog
 
-from actors.bet import HoldFate
+from actors.bet import HoldResolved
 from actors.book import HOLD_MS, Hold, Line
 from actors.errors import NoAnswer
 from actors.market import Market
-from actors.placement import fate_of_hold
+from actors.placement import resolve_hold
 from actors.runtime.clock import Clock
 from actors.runtime.partition import Partition
 from actors.runtime.router import Router
@@ -121,17 +121,19 @@ class Keeper:
         fates = await asyncio.gather(*(self._fate(hold) for _, hold in expired))
         placed = []
         for (market, hold), fate in zip(expired, fates, strict=True):
+            if fate is None:
+                continue
             if fate.placed:
                 placed.append((market, hold.bet_id))
-            elif fate.final:
+            else:
                 market.book.release(hold.bet_id)
         return placed
 
-    async def _fate(self, hold: Hold) -> HoldFate:
+    async def _fate(self, hold: Hold) -> HoldResolved | None:
         try:
-            return await fate_of_hold(self.router, hold)
+            return await resolve_hold(self.router, hold)
         except NoAnswer:
-            return HoldFate(placed=False, final=False)
+            return None
 
     async def _read(self, partition: Partition, markets: list[Market]) -> None:
         # Every licence's bets count: the liability of a market is the whole house's.

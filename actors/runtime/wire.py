@@ -22,6 +22,7 @@ AnyCommand = (
     | wallet.DeclinePayment
     | bet.PlaceBet
     | bet.SettleBet
+    | bet.ResolveHold
     | multiple.PlaceSlip
     | multiple.SettleLeg
     | cashout.CashOut
@@ -41,7 +42,6 @@ AnyQuestion = (
     | wallet.GetWallet
     | wallet.GetPayment
     | bet.GetBet
-    | bet.AskHoldFate
     | fixture.GetFixture
     | market.HoldStake
     | market.LookAgain
@@ -60,7 +60,6 @@ AnyView = (
     | wallet.PaymentView
     | bet.BetView
     | bet.SettledBets
-    | bet.HoldFate
     | fixture.FixtureView
     | market.Held
     | market.Done

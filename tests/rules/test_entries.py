@@ -72,6 +72,7 @@ SAMPLES: dict[str, Event] = {
         bet.BetPlaced(AT, "p", "b", TEN, (LEG,), 9_000, 1_000, 4),
         bet.BetSettled(AT, "p", "b", TEN, "f:m", "a", Result(Outcome.WON, 3, 2), 2, 1_667, 1, 2, 3),
         bet.SettlementReversed(AT, "p", "b", TEN, 1, 2_000, 500, 0, 1_000),
+        bet.HoldResolved(AT, "b", False),
         multiple.SlipPlaced(
             AT, "p", "b", TEN, SLIP, (LEG, LEG), 6_250, (EXPOSED,), 9_000, 1_000, 4
         ),

@@ -191,7 +191,6 @@ class _Market:
         self.voided: set[Window] = set()
         self.watch_ms: int | None = None
         """When it will be looked at again."""
-        self.limit_ms = 0
         """The age limit by which that was planned."""
 
     def valid(self, window: Window) -> bool:
@@ -575,8 +574,8 @@ class Session:
             market.heard_ms = now_ms
         born_ms = max(min(at, now_ms), asked_ms or 0)
         market.aged_from_ms = max(market.aged_from_ms, born_ms) if confirmed else born_ms
-        if market.watch_ms is None or market.limit_ms != self._limit_ms(event, market):
-            self._watch_market(event, market, now_ms)
+        # The look that is due may be one for a price that had grown old, and too late for this one.
+        self._watch_market(event, market, now_ms)
         return market
 
     def _asked_ms(self, event: _Event, producer: Producer, request_id: int | None) -> int | None:
@@ -872,7 +871,6 @@ class Session:
             now_ms + max(limit_ms, event.pause_ms),
         )
         at_ms = next(moment for moment in moments if moment > now_ms)
-        market.limit_ms = limit_ms
         if market.watch_ms is not None and market.watch_ms <= at_ms:
             return
         market.watch_ms = at_ms

@@ -156,6 +156,8 @@ class Book:
         self.whole = False
         self.outdated = False
         """Bets that are in it became known elsewhere, or were bought back: the ledger knows."""
+        self.read_at_ms = 0
+        """When the ledger was last read."""
         self.heads: dict[str, int] = {}
         self.confirmed: dict[str, Confirmed] = {}
         self.holds: dict[str, Hold] = {}

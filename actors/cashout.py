@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from actors.base import Command, Event, Reason, Refused, ref
-from actors.bet import Bet, BetEvent, BetState
+from actors.bet import Bet, BetEvent, BetState, BetView
 from actors.book import liability_of
 from actors.multiple import Exposed, carried, changes, known_of, stake_of
 from actors.slips import slip as slips
@@ -25,7 +25,7 @@ from ledger.accounts import AccountKind, Transfer, account_of
 from ledger.money import Money
 
 
-def slip_of(bet: Bet) -> Slip:
+def slip_of(bet: Bet | BetView) -> Slip:
     """A bet as a slip, whichever it is; that of a single has one leg."""
     if bet.slip is not None:
         return bet.slip
@@ -34,7 +34,7 @@ def slip_of(bet: Bet) -> Slip:
     return Slip((one,), Kind.SINGLE, bet.stake_minor)
 
 
-def known_about(bet: Bet) -> dict[Selection, Known]:
+def known_about(bet: Bet | BetView) -> dict[Selection, Known]:
     return known_of(bet.legs, bet.facts) if bet.slip is not None else {}
 
 

@@ -498,9 +498,8 @@ class ConfirmHold(Question, frozen=True, array_like=True, tag=True):
 
 
 class ReadAgain(Question, frozen=True, array_like=True, tag=True):
-    """Slips with a leg here cost less, since another leg is known or they were bought back.
-
-    It may be lost: the book then counts too much until it is read for another reason.
+    """Slips with a leg here cost something else, since another leg is known or they were bought
+    back. It may be lost: then the book is right when the keeper reads it for its age.
     """
 
     market_id: str
@@ -1091,6 +1090,7 @@ class MarketOpened(MarketEvent, frozen=True, array_like=True, tag=True):
         market.fit_book()
         fixture.beside[self.market_id] = market
         market.book.known = market.book.whole = True  # nobody can have bet on it yet
+        market.book.read_at_ms = self.at_ms
 
 
 class PricesChanged(MarketEvent, frozen=True, array_like=True, tag=True):

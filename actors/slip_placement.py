@@ -30,7 +30,7 @@ from actors.market import (
     ReleaseHold,
 )
 from actors.multiple import PlaceSlip, SlipPlaced, carried, with_odds
-from actors.placement import BOOK, LiabilityNotKnown, Router, Waiter
+from actors.placement import BOOK, Answer, LiabilityNotKnown, Router, Waiter
 from actors.slips.cashout import CashOutRules, Offer
 from actors.slips.slip import Slip, refuse
 from actors.wallet import GetWallet, WalletView
@@ -180,7 +180,7 @@ async def _ask_all(
     ]
     answers = await asyncio.gather(*asking, return_exceptions=True)
     failure = next((answer for answer in answers if isinstance(answer, BaseException)), None)
-    replies = [] if failure else [answer.reply for answer in cast(list, answers)]
+    replies = [] if failure else [answer.reply for answer in cast(list[Answer], answers)]
     no = next((number for number, reply in enumerate(replies) if not isinstance(reply, Held)), None)
     if failure is None and no is None:
         return replies

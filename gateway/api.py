@@ -276,8 +276,8 @@ class Fixtures(PageOf, frozen=True):
 
 
 class FixturesQuery(PageQuery, frozen=True, forbid_unknown_fields=True):
-    sport: Text | None = None
-    phase: Phase | None = None
+    sport: Text | UnsetType = UNSET
+    phase: Phase | UnsetType = UNSET
 
 
 class FixturePath(Query, frozen=True, forbid_unknown_fields=True):
@@ -358,7 +358,7 @@ class Bets(OwnPage, frozen=True):
 
 
 class BetsQuery(PageQuery, frozen=True, forbid_unknown_fields=True):
-    state: Literal["open", "settled"] | None = None
+    state: Literal["open", "settled"] | UnsetType = UNSET
 
 
 class BetPath(Query, frozen=True, forbid_unknown_fields=True):
@@ -403,8 +403,8 @@ class SlipQuote(Reply, frozen=True):
 
 class CashOutQuery(Query, frozen=True, forbid_unknown_fields=True):
     stake_minor: Annotated[
-        Amount | None, Meta(description="The part of the stake to buy back; all if left out")
-    ] = None
+        Amount | UnsetType, Meta(description="The part of the stake to buy back; all if left out")
+    ] = UNSET
 
 
 class CashOutOffer(Reply, frozen=True):

@@ -146,7 +146,8 @@ def _legs_of_slip(bet: BetView | BetRow, slip: Slip, legs: list[api.Leg]) -> lis
     if isinstance(bet, BetRow):
         outcomes = [leg.outcome for leg in bet.legs]
     else:
-        outcomes = [fact.known.result and fact.known.result.outcome for fact in bet.facts]
+        results = [fact.known.result for fact in bet.facts]
+        outcomes = [result.outcome if result else None for result in results]
     bankers = [leg.banker for leg in slip.legs for _ in leg.selections]
     return [
         msgspec.structs.replace(leg, outcome=outcome or UNSET, banker=banker or UNSET)

@@ -33,6 +33,8 @@ SLACK_MS = 7_000
 """Between the clocks of two machines, and for a former owner that has not noticed yet."""
 MAX_CONFIRMED = 2_000
 """Bets a book remembers one by one before it reads the ledger's totals again."""
+MAX_AGE_MS = 60_000
+"""After so long a book with bets in it is read again: it may have missed what changed them."""
 MAX_FATES = 500
 """Holds whose fate is asked for at a time."""
 MAX_MARKETS_READ = 500
@@ -150,6 +152,7 @@ class Keeper:
         if partition.failed is None:
             for market in markets:
                 market.book.rebase(heads, lines[market.market_id])
+                market.book.read_at_ms = now_ms
                 market.book.whole |= now_ms > _whole_from_ms(market, partition)
 
     async def _totals(
@@ -175,5 +178,7 @@ def _wants_totals(market: Market, partition: Partition, now_ms: int) -> bool:
     if not market.market_id or (market.may_rest() and not book.holds):
         return False
     if not book.known or book.outdated or len(book.confirmed) > MAX_CONFIRMED:
+        return True
+    if book.lines and now_ms > book.read_at_ms + MAX_AGE_MS:
         return True
     return not book.whole and now_ms > _whole_from_ms(market, partition)

@@ -14,6 +14,7 @@ back is final: later corrections settle the rest only.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from fractions import Fraction
 
 import msgspec
 from msgspec.structs import replace
@@ -24,15 +25,17 @@ from actors.slips.settling import (
     Factor,
     Known,
     OpenAs,
-    amount,
+    Side,
+    View,
     as_lost,
     look,
     place_price,
-    rounded,
     settle,
+    units,
 )
 from actors.slips.slip import Selection, Slip
 from actors.slips.sums import Ratio
+from ledger.money import divide_half_up
 
 
 class CashOutRules(msgspec.Struct, frozen=True, array_like=True):
@@ -83,7 +86,8 @@ def offer(
 
     `prices` has for each leg the odds now, 0 where it is suspended or has no price; of a same-game
     multiple the joint price of what is open in it. Those of known legs are not looked at. A place
-    part is valued at the place terms of the price now.
+    part is valued at the place terms of the price now. Raises ValueError for fewer or more prices
+    than legs.
     """
     if not 0 < stake_minor <= slip.stake_minor:
         return Refused(Reason.OUT_OF_BOUNDS, facts={"max_stake_minor": slip.stake_minor})
@@ -92,15 +96,15 @@ def offer(
         return Refused(Reason.NOTHING_OPEN)
     view = look(slip, known, MAX_ODDS)
     asked = []
-    for number, price in enumerate(prices):
+    for number, (price, _) in enumerate(zip(prices, slip.legs, strict=True)):
         is_open = any(side.results[number] is None for side in view.sides)
         if is_open and not (MIN_ODDS <= price <= MAX_ODDS and _has_price(slip, known, number)):
             return Refused(Reason.CASH_OUT_SUSPENDED, facts={"leg": number})
         asked.append(price if is_open else 0)
-    value = amount(view, _at(slip, asked)) - amount(view, as_lost)
+    value = _worth(view, _at(slip, asked)) - _worth(view, as_lost)
     share = value * (ONE - rules.margin) * stake_minor / (ONE * slip.stake_minor)
     most = (standing.most_minor - standing.paid_minor) * stake_minor // slip.stake_minor
-    offered = min(rounded(share), most)
+    offered = min(divide_half_up(share.numerator, share.denominator), most)
     if offered <= 0:
         return Refused(Reason.CASH_OUT_TOO_SMALL)
     return Offer(
@@ -151,7 +155,7 @@ def accept(
         boost_cap_minor=slip.boost_cap_minor * left // slip.stake_minor,
     )
     closed = standing.paid_minor - settle(rest, known).paid_minor + fresh.amount_minor
-    # What the two roundings may have gained must not come on top of the whole slip's cap.
+    # What the part gained where the rest's caps were rounded down must not come on top of the cap.
     cap = min(rest.payout_cap_minor, slip.payout_cap_minor - closed)
     rest = replace(rest, payout_cap_minor=cap)
     return CashedOut(fresh.stake_minor, fresh.amount_minor, closed, rest)
@@ -164,6 +168,19 @@ def _has_price(slip: Slip, known: Mapping[Selection, Known], number: int) -> boo
         return True
     fact = known.get((leg.market_id, leg.selection_id))
     return fact is not None and fact.starting_odds > 0
+
+
+def _worth(view: View, open_as: OpenAs) -> Fraction:
+    """What the slip pays with its open legs taken for that, in minor units, exactly."""
+
+    def exact(sides: list[Side]) -> Fraction:
+        num, den = units(view, sides, open_as)
+        return Fraction(view.slip.stake_minor * num, view.lines * den)
+
+    worth = exact(view.sides)
+    if view.unboosted:
+        worth = min(worth, exact(view.unboosted) + view.slip.boost_cap_minor)
+    return min(worth, Fraction(view.slip.payout_cap_minor))
 
 
 def _at(slip: Slip, prices: Sequence[int]) -> OpenAs:

@@ -19,7 +19,7 @@ from math import prod
 from actors.odds import MAX_ODDS
 from actors.results import Outcome
 from actors.slips.settling import Factor, Known, Side, View, apart, as_won, factors_of, look
-from actors.slips.slip import Selection, Slip, lines_in
+from actors.slips.slip import Selection, Slip
 from actors.slips.sums import Ratio, sum_over_lines, sums_by_leg
 
 
@@ -34,7 +34,6 @@ def liabilities(
     a leg that won, or is void, makes the others' share exact, and one that lost makes it less.
     """
     view = look(slip, known or {}, assumed_starting_odds)
-    lines = lines_in(slip)
     payouts = _payouts(view, view.sides)
     plain = _payouts(view, view.unboosted) if view.unboosted else payouts
     staked_lines = _lines_with(view)
@@ -44,10 +43,10 @@ def liabilities(
             continue
         # All in minor units over the lines, and the stake on the leg's own lines taken off.
         staked = 0 if slip.free_stake else slip.stake_minor * staked_lines[number]
-        costs = [_ceil(slip.payout_cap_minor * lines - staked, lines)]
+        costs = [_ceil(slip.payout_cap_minor * view.lines - staked, view.lines)]
         for (num, den), extra in ((payouts[number], 0), (plain[number], slip.boost_cap_minor)):
-            exact = slip.stake_minor * num + (extra * lines - staked) * den
-            costs.append(_ceil(exact, lines * den))
+            exact = slip.stake_minor * num + (extra * view.lines - staked) * den
+            costs.append(_ceil(exact, view.lines * den))
         found |= dict.fromkeys(leg.selections, max(0, min(costs)))
     return found
 
@@ -57,7 +56,7 @@ def _payouts(view: View, sides: list[Side]) -> list[Ratio]:
     totals = [(0, 1)] * len(view.slip.legs)
     for place, side in enumerate(sides):
         factors = factors_of(side, bool(place), as_won)
-        den = prod(factor.parts for factor in factors)
+        den = prod([factor.parts for factor in factors])
         paid = _by_leg(view, factors, 0)
         kept = _by_leg(view, factors, 1) if view.slip.free_stake else [0] * len(paid)
         for number, result in enumerate(side.results):
@@ -87,7 +86,7 @@ def _by_leg(view: View, factors: list[Factor], part: int) -> list[int]:
     """
     bankers, free = apart(view.slip, factors)
     ratios = [(factor[part], factor.parts) for factor in free]
-    sure = prod(factor[part] for factor in bankers)
+    sure = prod([factor[part] for factor in bankers])
     whole = sure * sum_over_lines(ratios, view.folds)
     each = iter(sums_by_leg(ratios, view.folds))
     return [whole if leg.banker else sure * next(each) for leg in view.slip.legs]

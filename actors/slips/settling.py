@@ -14,7 +14,6 @@ from __future__ import annotations
 
 import enum
 from collections.abc import Callable, Mapping
-from fractions import Fraction
 from math import comb, prod
 from typing import NamedTuple
 
@@ -91,16 +90,15 @@ def settle(
 ) -> Settlement:
     """Settle a slip by what is known so far. Refused slips (`slip.refuse`) must not come here."""
     view = look(slip, known, assumed_starting_odds)
-    paid = rounded(amount(view, as_lost))
-    most = rounded(amount(view, as_won))
     lines_paid = lines_open = 0
     for side in view.sides:
         decided, possible = _lines_alive(view, side)
         lines_paid += decided
         lines_open += possible - decided
-    lines = lines_in(slip)
-    state = State.OPEN if lines_open else _final(view, lines, lines_paid)
-    return Settlement(state, paid, most, lines, lines_paid, lines_open)
+    paid = _pays(view, as_lost) if lines_paid else 0
+    most = _pays(view, as_won) if lines_open else paid
+    state = State.OPEN if lines_open else _final(view, lines_paid)
+    return Settlement(state, paid, most, view.lines, lines_paid, lines_open)
 
 
 def potential_minor(slip: Slip, assumed_starting_odds: int = MAX_ODDS) -> int:
@@ -108,12 +106,22 @@ def potential_minor(slip: Slip, assumed_starting_odds: int = MAX_ODDS) -> int:
     return settle(slip, {}, assumed_starting_odds).most_minor
 
 
-def rounded(exact: Fraction) -> int:
+def _pays(view: View, open_as: OpenAs) -> int:
+    """What the slip pays with its open legs taken for that, in minor units."""
+    paid = _rounded(view, view.sides, open_as)
+    if view.unboosted:
+        # Whole caps: the least of the rounded is the least, rounded.
+        paid = min(paid, _rounded(view, view.unboosted, open_as) + view.slip.boost_cap_minor)
+    return min(paid, view.slip.payout_cap_minor)
+
+
+def _rounded(view: View, sides: list[Side], open_as: OpenAs) -> int:
     """The one rounding."""
-    return divide_half_up(exact.numerator, exact.denominator)
+    num, den = units(view, sides, open_as)
+    return divide_half_up(view.slip.stake_minor * num, view.lines * den)
 
 
-def _final(view: View, lines: int, lines_paid: int) -> State:
+def _final(view: View, lines_paid: int) -> State:
     results = [result for side in view.sides for result in side.results]
     if len(results) == 1 and results[0] is not None:
         return State(results[0].outcome)
@@ -121,7 +129,7 @@ def _final(view: View, lines: int, lines_paid: int) -> State:
         return State.LOST
     if all(result is not None and result.outcome is Outcome.VOID for result in results):
         return State.VOID
-    return State.WON if lines_paid == lines else State.PARTLY_WON
+    return State.WON if lines_paid == view.lines else State.PARTLY_WON
 
 
 def _lost(result: Result | None) -> bool:
@@ -171,8 +179,8 @@ class View(msgspec.Struct, frozen=True):
 
     slip: Slip
     folds: tuple[int, ...]
-    unit: Fraction
-    """The stake on one line, in minor units."""
+    lines: int
+    """Each-way counted as two."""
     sides: list[Side]
     unboosted: list[Side]
     """The same at the prices without boosts; empty where the slip has none."""
@@ -195,37 +203,29 @@ def look(slip: Slip, known: Mapping[Selection, Known], assumed_starting_odds: in
     return View(
         slip,
         folds_in(slip),
-        Fraction(slip.stake_minor, lines_in(slip)),
+        lines_in(slip),
         _sides(slip, known, assumed_starting_odds, boosted=True),
         _sides(slip, known, assumed_starting_odds, boosted=False) if boosts else [],
     )
 
 
-def amount(view: View, open_as: OpenAs) -> Fraction:
-    """What the slip pays in minor units, exactly, with its open legs taken for that."""
-    exact = _units(view, view.sides, open_as) * view.unit
-    if view.unboosted:
-        plain = _units(view, view.unboosted, open_as) * view.unit
-        exact = min(exact, plain + view.slip.boost_cap_minor)
-    return min(exact, Fraction(view.slip.payout_cap_minor))
-
-
-def _units(view: View, sides: list[Side], open_as: OpenAs) -> Fraction:
-    """What all lines pay, in unit stakes."""
-    total = Fraction(0)
+def units(view: View, sides: list[Side], open_as: OpenAs) -> Ratio:
+    """What all lines pay with the open legs taken for that, in stakes on one line, exactly."""
+    total, total_den = 0, 1
     for place, side in enumerate(sides):
         factors = factors_of(side, bool(place), open_as)
         bankers, free = apart(view.slip, factors)
-        paid = _sum(bankers, free, view.folds, 0)
+        num = _sum(bankers, free, view.folds, 0)
         if view.slip.free_stake:
-            paid -= _sum(bankers, free, view.folds, 1)
-        total += Fraction(paid, prod(factor.parts for factor in factors))
-    return total
+            num -= _sum(bankers, free, view.folds, 1)
+        den = prod([factor.parts for factor in factors])
+        total, total_den = total * den + num * total_den, total_den * den
+    return total, total_den
 
 
 def _sum(bankers: list[Factor], free: list[Factor], folds: tuple[int, ...], part: int) -> int:
     ratios = [(factor[part], factor.parts) for factor in free]
-    return prod(factor[part] for factor in bankers) * sum_over_lines(ratios, folds)
+    return prod([factor[part] for factor in bankers]) * sum_over_lines(ratios, folds)
 
 
 def factors_of(side: Side, place: bool, open_as: OpenAs) -> list[Factor]:

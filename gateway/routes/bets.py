@@ -16,7 +16,7 @@ async def bets(call: Call) -> api.Bets:
     query: api.BetsQuery = call.query
     up_to_date = await call.services.up_to_date(call.player_id)
     rows, next_cursor = await call.services.ledger.bets(
-        call.player_id, query.state, query.cursor, query.limit
+        call.player_id, query.state or None, query.cursor, query.limit
     )
     return api.Bets(next_cursor, up_to_date, [bet_json(row) for row in rows])
 

@@ -17,7 +17,7 @@ async def sports(call: Call) -> api.Sports:
 async def fixtures(call: Call) -> api.Fixtures:
     query: api.FixturesQuery = call.query
     rows, next_cursor = await call.services.book.fixtures(
-        query.sport, query.phase, query.cursor, query.limit
+        query.sport or None, query.phase or None, query.cursor, query.limit
     )
     return api.Fixtures(next_cursor, [fixture_of_row(row) for row in rows])
 

@@ -20,7 +20,7 @@ async def price(call: Call) -> api.SlipQuote:
 async def cash_out_offer(call: Call) -> api.CashOutOffer:
     path: api.BetPath = call.path
     query: api.CashOutQuery = call.query
-    return await offer_for(call.services, call.player_id, path.bet_id, query.stake_minor)
+    return await offer_for(call.services, call.player_id, path.bet_id, query.stake_minor or None)
 
 
 async def cash_out(call: Call) -> api.CashedOut:

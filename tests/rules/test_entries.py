@@ -15,7 +15,7 @@ from typing import Any
 import msgspec
 import pytest
 
-from actors import bet, fixture, market, player, wallet
+from actors import bet, cashout, fixture, market, multiple, player, wallet
 from actors.base import Command, Event, Message, Question, Reason, Refused, Several
 from actors.bet import Leg
 from actors.entries import AnyEvent, Entry, Opened, answer_of, decode_entries, encode_entries
@@ -38,6 +38,10 @@ from actors.runtime.wire import (
     encode_notice,
     encode_replies,
 )
+from actors.slips import slip as slips
+from actors.slips.kinds import Kind
+from actors.slips.settling import Known
+from actors.slips.slip import Slip
 from ledger.answers import keyed_entries
 from ledger.money import Money
 
@@ -45,6 +49,10 @@ AT = 1_800_000_000_000
 GOLDEN = Path(__file__).parent / "golden_entries.json"
 TEN = Money(1_000, "GBP")
 LEG = Leg("f", "f:m", "a", 25_000, 3, "A - B", "Winner", "A", True)
+SLIP = Slip(
+    (slips.Leg("f", "f:m", "a", 25_000), slips.Leg("g", "g:m", "a", 25_000)), Kind.DOUBLE, 1_000
+)
+EXPOSED = multiple.Exposed("f", "f:m", "a", 1, 5_250)
 
 SAMPLES: dict[str, Event] = {
     type(event).__name__: event
@@ -64,6 +72,33 @@ SAMPLES: dict[str, Event] = {
         bet.BetPlaced(AT, "p", "b", TEN, (LEG,), 9_000, 1_000, 4),
         bet.BetSettled(AT, "p", "b", TEN, "f:m", "a", Result(Outcome.WON, 3, 2), 2, 1_667, 1, 2, 3),
         bet.SettlementReversed(AT, "p", "b", TEN, 1, 2_000, 500, 0, 1_000),
+        multiple.SlipPlaced(
+            AT, "p", "b", TEN, SLIP, (LEG, LEG), 6_250, (EXPOSED,), 9_000, 1_000, 4
+        ),
+        multiple.LegSettled(
+            AT,
+            "p",
+            "b",
+            TEN,
+            "f:m",
+            "a",
+            Known(Result(Outcome.WON, 3, 2)),
+            2,
+            bet.BetState.OPEN,
+            0,
+            4_167,
+            0,
+            0,
+            0,
+            0,
+            0,
+            (EXPOSED,),
+            9_000,
+            1_000,
+        ),
+        cashout.CashedOut(
+            AT, "p", "b", TEN, 1_000, 900, 100, 900, 0, 6_250, SLIP, (EXPOSED,), 9_800, 0
+        ),
         fixture.FixtureCreated(AT, "f", 1, "soccer", "cup", "A - B", AT),
         fixture.PhaseChanged(AT, "f", 2, Phase.IN_PLAY, "1-0"),
         market.MarketOpened(

@@ -98,8 +98,7 @@ def test_no_offer(
     assert refused.reason is reason
 
 
-OFFERED = offer(DOUBLE, {}, (16_000, 24_000), 500, RULES, NOW)
-assert isinstance(OFFERED, Offer)
+OFFERED = Offer(500, 742, NOW + 5_000, 1_000, 0, (16_000, 24_000))
 
 
 @pytest.mark.parametrize(
@@ -130,7 +129,7 @@ assert isinstance(OFFERED, Offer)
 def test_taking_an_offer(
     slip: Slip, known: Facts, prices: tuple[int, ...], now: int, answer: int | Refused
 ) -> None:
-    assert isinstance(OFFERED, Offer)
+    assert offer(DOUBLE, {}, (16_000, 24_000), 500, RULES, NOW) == OFFERED
     taken = accept(slip, known, prices, OFFERED, RULES, NOW + now)
     if isinstance(answer, Refused):
         assert taken == answer
@@ -159,10 +158,27 @@ def test_the_whole_slip_leaves_nothing_and_a_part_leaves_the_rest() -> None:
     assert settlement.paid_minor == 1_450
 
 
+def test_the_rest_is_capped_by_what_the_part_had() -> None:
+    """The cap of 16 and the boost's of 1 are both rounded down for the rest: 1 would be gained."""
+    boosted = Leg("a", "a:m", "x", 17_497, boosted_odds=56_238)
+    legs = (boosted, Leg("b", "b:m", "x", MAX_ODDS))
+    slip = Slip(legs, Kind.SINGLE, 8, payout_cap_minor=16, boost_cap_minor=1)
+    part = taken_of(slip, {A: Known(WON)}, (0, MIN_ODDS), 3, FAIR)
+    assert (part.closed_minor, part.amount_minor) == (7, 3)
+    assert part.rest is not None
+    assert settle(part.rest, {A: Known(WON), B: Known(WON)}).paid_minor == 9
+
+
 @pytest.mark.parametrize("wrong", [{"margin": 10_000}, {"margin": -1}, {"valid_ms": -1}])
 def test_rules_that_cannot_be_are_errors(wrong: dict[str, int]) -> None:
     with pytest.raises(ValueError, match="margin"):
         CashOutRules(**wrong)
+
+
+@pytest.mark.parametrize("prices", [(20_000,), (20_000, 20_000, 20_000)])
+def test_there_is_a_price_for_each_leg(prices: tuple[int, ...]) -> None:
+    with pytest.raises(ValueError, match="zip"):
+        offer(DOUBLE, {}, prices, 1_000, RULES, NOW)
 
 
 # Any slip

@@ -796,12 +796,18 @@ class Evening:
             ends += [f"{one.market_id} is not settled" for one in reads._unsettled()]
         pending = [row for row in self.ledger.payments.values() if row.state == "pending"]
         ends += [f"payment {row.payment_id} is pending" for row in pending]
+        owners: set[str] = set()
         for server in self.network.servers.values():
             shard = getattr(server.host, "_shard", None)
             for partition in shard.partitions.values() if shard else ():
+                if partition.name in owners:  # a former owner answers until it looks again
+                    ends.append(f"{partition.name} is open twice")
+                owners.add(partition.name)
                 for market in partition.actors("market"):
                     if market.book.holds:
                         ends.append(f"{market.market_id} has holds")
+                    if market.book.outdated and not market.may_rest():
+                        ends.append(f"{market.market_id} has to read its book again")
                     if not market.book.whole and not market.may_rest():
                         ends.append(f"{market.market_id} may have forgotten holds")
         return ends

@@ -163,6 +163,8 @@ class Multi:
 
     def final(self) -> str:
         outcomes = [self.known[number][0][0] for number in range(len(self.legs))]
+        if len(outcomes) == 1:
+            return str(outcomes[0])
         paying = [bool(self.worth(line, False)) for line in self.lines]
         if not any(paying):
             return "lost"

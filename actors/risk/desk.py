@@ -27,8 +27,8 @@ from actors.market import (
 )
 from actors.odds import ONE, down_to_ladder
 
-_CERTAIN = 10**15
-"""Probabilities are whole parts of this."""
+_CERTAIN = 10**18
+"""Probabilities are whole parts of this. What is lost by it is far below a step of the ladder."""
 
 
 class Curve(msgspec.Struct, frozen=True):
@@ -131,9 +131,9 @@ def moved_prices(
     total, shifted = sum(before.values()), sum(after.values())
     moved = {}
     for name, price in odds.items():
-        # Rounded up, and so the price down.
-        part = -(-after[name] * total // shifted) if normal else after[name]
-        exact = _CERTAIN * ONE // part
+        exact = _CERTAIN * ONE // after[name]
+        if normal:
+            exact = _CERTAIN * ONE * shifted // (after[name] * total)
         rounded = down_to_ladder(exact)
         # A price that was not on the ladder and is not to be shorter stays as it was.
         moved[name] = price if rounded < price <= exact else rounded

@@ -18,6 +18,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from fractions import Fraction
+from math import ceil
 
 import msgspec
 
@@ -102,7 +103,19 @@ def _reach(
 ) -> tuple[LayOff, ...] | None:
     """Orders after which nothing loses more than the target, or None."""
     # Stakes are rounded up, and lost wherever another one wins; what a stake wins is rounded down.
-    aim = target_minor - len(quotes) - 1
+    for slack_minor in range(len(quotes) + 2):
+        orders = _aim(losses, quotes, target_minor - slack_minor)
+        if orders is None:
+            return None
+        if _worst(losses, orders) <= target_minor:
+            return tuple(orders)
+    return None
+
+
+def _aim(
+    losses: Mapping[str, int], quotes: Mapping[str, Quote], aim_minor: int
+) -> list[LayOff] | None:
+    """Orders after which, but for roundings, nothing loses more than is aimed at, or None."""
     pays = {
         name: 1 + Fraction((quote.odds - ONE) * (ONE - quote.commission), ONE**2)
         for name, quote in quotes.items()
@@ -110,25 +123,23 @@ def _reach(
     staked = Fraction(0)
     hedged: set[str] = set()
     while True:
-        needy = {name for name, loss in losses.items() if loss + staked > aim}
+        needy = {name for name, loss in losses.items() if loss + staked > aim_minor}
         if needy == hedged:
             break
         hedged = needy
-        if not hedged <= quotes.keys():
-            return None
-        rest = 1 - sum(1 / pays[name] for name in hedged)
-        if rest <= 0:
-            return None  # what the exchange pays on all of them does not cover the stakes
-        staked = sum(((losses[name] - aim) / pays[name] for name in hedged), Fraction(0)) / rest
+        rest = 1 - sum(1 / pays[name] for name in hedged & quotes.keys())
+        if rest <= 0 or not hedged <= quotes.keys():
+            return None  # there is no price, or what they pay together does not cover the stakes
+        needs = sum(((losses[name] - aim_minor) / pays[name] for name in hedged), Fraction(0))
+        staked = needs / rest
     orders = []
     for name in sorted(hedged):
         quote = quotes[name]
-        exact = (losses[name] + staked - aim) / pays[name]
-        stake_minor = -(-exact.numerator // exact.denominator)
+        stake_minor = ceil((losses[name] + staked - aim_minor) / pays[name])
         if stake_minor > quote.size_minor:
             return None
         orders.append(LayOff(name, stake_minor, quote.odds, quote.commission))
-    return tuple(orders) if _worst(losses, orders) <= target_minor else None
+    return orders
 
 
 def _worst(losses: Mapping[str, int], orders: Sequence[LayOff]) -> int:

@@ -275,21 +275,26 @@ async def test_unsettled_are_the_results_whose_bets_wait(ledgers):
 
     assert await unsettled() == []
     history.book(WithdrawSelection(fixture_id, market_id, "s2"))
-    assert await unsettled() == [Declared(fixture_id, market_id, 1, {"s2": (VOID, 1)})]
+    assert await unsettled() == [Declared(fixture_id, market_id, 1, {"s2": (VOID, 1, True)})]
     results = {"s0": WON, "s1": LOST}
     history.book(DeclareResult(fixture_id, market_id, results))
     assert await unsettled() == [
-        Declared(fixture_id, market_id, 2, {"s0": (WON, 2), "s1": (LOST, 2), "s2": (VOID, 1)})
+        Declared(
+            fixture_id,
+            market_id,
+            2,
+            {"s0": (WON, 2, False), "s1": (LOST, 2, False), "s2": (VOID, 1, True)},
+        )
     ]
     history.book(CompleteSettlement(fixture_id, market_id, 1))
     assert await unsettled() == [
-        Declared(fixture_id, market_id, 2, {"s0": (WON, 2), "s1": (LOST, 2)})
+        Declared(fixture_id, market_id, 2, {"s0": (WON, 2, False), "s1": (LOST, 2, False)})
     ]
     history.book(CompleteSettlement(fixture_id, market_id, 2))
     assert await unsettled() == []
     # A correction concerns the selections whose result is another one.
     history.book(DeclareResult(fixture_id, market_id, {"s0": WON, "s1": VOID}))
-    assert await unsettled() == [Declared(fixture_id, market_id, 3, {"s1": (VOID, 3)})]
+    assert await unsettled() == [Declared(fixture_id, market_id, 3, {"s1": (VOID, 3, False)})]
     history.book(CompleteSettlement(fixture_id, market_id, 3))
     assert await unsettled() == []
     assert (await verify(book.pool, BOOK)).ok

@@ -242,5 +242,6 @@ async def _nothing(*_: Any) -> None:
 VARIANTS: dict[str, Variant] = {
     name: variant
     for name, variant in list(globals().items())
-    if callable(variant) and getattr(variant, "__annotations__", {}).get("replace") == "Replace"
+    if not name.startswith("_")
+    and getattr(variant, "__annotations__", {}).get("replace") == "Replace"
 }

@@ -68,7 +68,8 @@ def propose(
         if quote.selection_id in losses and (known is None or quote.odds > known.odds):
             best[quote.selection_id] = quote
     # The lowest target that can be reached; before itself always can, with nothing to do.
-    low, high, orders = max(0, target_minor), before, ()
+    orders: tuple[LayOff, ...] = ()
+    low, high = max(0, target_minor), before
     while low < high:
         middle = (low + high) // 2
         found = _reach(losses, best, middle)

@@ -166,17 +166,18 @@ def test_no_smaller_stake_would_do(liability: int, kept: int, odds: int, target:
     stake = sum(order.stake_minor for order in proposal.orders)
 
     def worst(stake: int) -> int:
-        return max(0, liability - kept - wins_of(stake, odds, 0), stake - kept)
+        # If b wins the stakes on it go back, and the hedge is lost.
+        return max(0, liability - kept - wins_of(stake, odds, 0), stake)
 
     # Losing on a falls with the stake and losing on b rises: the best is where they meet.
     low, high = 0, liability
     while low < high:
         middle = (low + high) // 2
-        if liability - wins_of(middle, odds, 0) > middle:
+        if liability - kept - wins_of(middle, odds, 0) > middle:
             low = middle + 1
         else:
             high = middle
-    rounding = 2 + 30_000 // (odds - 10_000)  # how much stake it takes to win a unit more
+    rounding = 2 + 20_000 // (odds - 10_000)  # how much stake it takes to win a unit more
     assert proposal.after_minor == worst(stake) <= max(target, worst(low)) + rounding
     smaller = stake - rounding
     assert smaller <= 0 or worst(smaller) > proposal.after_minor - rounding

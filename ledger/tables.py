@@ -23,8 +23,10 @@ from actors.bet import BetPlaced, BetSettled, BetState, HoldResolved, Leg, Settl
 from actors.book import Line
 from actors.cashout import CashedOut
 from actors.entries import AnyEvent, Entry, Opened, answer_of, decode_entries
-from actors.fixture import FixtureCreated, FixtureEvent, PhaseChanged
+from actors.fixture import EventLimitsChanged, FixtureCreated, FixtureEvent, PhaseChanged
 from actors.market import (
+    HedgeRecorded,
+    LimitsChanged,
     MarketEvent,
     MarketOpened,
     MarketStatus,
@@ -37,6 +39,12 @@ from actors.market import (
 from actors.multiple import Exposed, LegSettled, SlipPlaced
 from actors.player import EmailClaimed, LoggedIn, LoginFailed, PlayerRegistered
 from actors.results import VOID, Result
+from actors.risk.referral import (
+    ReferralAccepted,
+    ReferralAsked,
+    ReferralRefused,
+    ReferralTaken,
+)
 from actors.slips.slip import Slip
 from actors.wallet import (
     DepositCompleted,
@@ -466,6 +474,11 @@ class Tables:
                 market.status = event.status.value
                 market.in_play = event.in_play
                 market.bet_delay_ms = event.bet_delay_ms
+            case LimitsChanged():
+                market = self._market(event)
+                market.min_stake_minor = event.limits.min_stake_minor
+                market.max_stake_minor = event.limits.max_stake_minor
+                market.max_liability_minor = event.limits.max_liability_minor
             case SelectionWithdrawn():
                 market = self._market(event)
                 market.result_version = event.version
@@ -495,6 +508,10 @@ class Tables:
                 EmailClaimed() | LoggedIn() | LoginFailed() | HoldResolved() | Refused() | Opened()
             ):
                 pass  # in the audit only
+            case EventLimitsChanged() | HedgeRecorded():
+                pass
+            case ReferralAsked() | ReferralAccepted() | ReferralRefused() | ReferralTaken():
+                pass
             case _:
                 assert_never(event)
 
@@ -646,7 +663,8 @@ class Tables:
         | StatusChanged
         | SelectionWithdrawn
         | ResultDeclared
-        | SettlementCompleted,
+        | SettlementCompleted
+        | LimitsChanged,
     ) -> MarketRow:
         self.fixtures[event.fixture_id].seq = event.seq
         return self.markets[event.market_id]

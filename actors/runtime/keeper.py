@@ -19,12 +19,14 @@ import structlog
 from actors.bet import HoldResolved
 from actors.book import HOLD_MS, Hold, Line
 from actors.errors import NoAnswer
-from actors.market import Market
+from actors.fixture import Fixture
+from actors.market import GetExposure, Market
 from actors.placement import resolve_hold
 from actors.runtime.clock import Clock
 from actors.runtime.partition import Partition
 from actors.runtime.router import Router
 from actors.runtime.shard import Shard
+from actors.runtime.wire import Item
 
 log = structlog.get_logger()
 
@@ -93,6 +95,7 @@ class Keeper:
 
     async def step(self, partition: Partition) -> None:
         """Resolve the holds that have run out, and read the totals that are wanted."""
+        await self._introduce(partition)
         markets: list[Market] = list(partition.actors("market"))
         placed = await self._fates(markets)
         now_ms = self.clock.now_ms()
@@ -108,6 +111,21 @@ class Keeper:
         # Their bets are in the totals now.
         for market, bet_id in placed:
             market.book.release(bet_id)
+
+    async def _introduce(self, partition: Partition) -> None:
+        """Wake the markets whose liability a limit of their fixture needs: nobody else may ask for
+        them."""
+        fixtures: list[Fixture] = list(partition.actors("fixture"))
+        items = [
+            Item(partition.name, GetExposure(market_id))
+            for fixture in fixtures
+            for market_id in fixture.strangers()
+        ][:MAX_MARKETS_READ]
+        if items:
+            await partition.bring(items)
+            now_ms = self.clock.now_ms()
+            for item in items:
+                partition.decide(item, now_ms)
 
     async def _fates(self, markets: list[Market]) -> list[tuple[Market, str]]:
         """Release the holds whose bets were never placed; return those that were."""

@@ -8,6 +8,7 @@ import msgspec
 
 from actors import bet, cashout, fixture, market, multiple, player, wallet
 from actors.entries import AnyEvent
+from actors.risk import referral
 
 AnyCommand = (
     player.ClaimEmail
@@ -28,12 +29,22 @@ AnyCommand = (
     | cashout.CashOut
     | fixture.CreateFixture
     | fixture.ChangePhase
+    | fixture.ChangeEventLimits
     | market.OpenMarket
     | market.ChangePrices
     | market.ChangeStatus
     | market.WithdrawSelection
     | market.DeclareResult
     | market.CompleteSettlement
+    | market.ChangeLimits
+    | market.MovePrices
+    | market.Suspend
+    | market.Resume
+    | market.RecordHedge
+    | referral.Refer
+    | referral.AcceptReferral
+    | referral.RefuseReferral
+    | referral.TakeReferral
 )
 
 AnyQuestion = (
@@ -51,6 +62,7 @@ AnyQuestion = (
     | market.CountHolds
     | market.GetMarket
     | market.GetExposure
+    | referral.GetReferral
 )
 
 AnyView = (
@@ -66,9 +78,11 @@ AnyView = (
     | market.OpenHolds
     | market.MarketView
     | market.Exposure
+    | market.SwitchedMarkets
+    | referral.ReferralView
 )
 
-AnyMessage = AnyCommand | AnyQuestion | bet.SettleBets | multiple.SettleSlips
+AnyMessage = AnyCommand | AnyQuestion | bet.SettleBets | multiple.SettleSlips | market.SwitchMarkets
 AnyReply = AnyEvent | AnyView
 
 

@@ -637,6 +637,7 @@ class History:
         _selections: Any,
         limits: list[int],
         _status: str,
+        *_: Any,
     ) -> None:
         self._next(fixture, seq)
         claim(market not in self.boards, f"{market} is opened twice")
@@ -652,6 +653,7 @@ class History:
         version: int,
         odds: dict[str, int],
         _sequence: int,
+        *_: Any,
     ) -> None:
         self._next(fixture, seq)
         board = self.boards[market]

@@ -268,7 +268,8 @@ async def prices_now(router: Router, legs: Sequence[Leg]) -> tuple[list[int], in
     for leg, answer in zip(legs, await asyncio.gather(*asking), strict=True):
         market = answer.reply
         price = 0
-        if isinstance(market, MarketView) and market.status is MarketStatus.OPEN:
+        open_ = isinstance(market, MarketView) and market.status is MarketStatus.OPEN
+        if open_ and not market.stale:
             delay_ms = max(delay_ms, market.bet_delay_ms if market.in_play else 0)
             for selection in market.selections:
                 if selection.selection_id == leg.selection_id and not selection.withdrawn:

@@ -59,6 +59,12 @@ class Reason(enum.StrEnum):
     LIABILITY_UNKNOWN = "liability_unknown"
     LIABILITY_LIMIT = "liability_limit"
     HOLD_EXPIRED = "hold_expired"
+    PRICE_STALE = "price_stale"
+    REOFFER_EXPIRED = "reoffer_expired"
+    REFERRAL_NEEDED = "referral_needed"
+    # referrals
+    UNKNOWN_REFERRAL = "unknown_referral"
+    REFERRAL_OVER = "referral_over"
     # slips of several legs
     TOO_MANY_LEGS = "too_many_legs"
     WRONG_LEG_COUNT = "wrong_leg_count"

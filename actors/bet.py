@@ -146,18 +146,12 @@ class GetBet(Question, frozen=True, array_like=True, tag=True):
         )
 
 
-class HoldFate(msgspec.Struct, frozen=True, array_like=True, tag=True):
-    """What became of a hold: its bet was placed, was not and can't be, or is not known yet."""
-
-    placed: bool
-    final: bool
-
-
-class AskHoldFate(Question, frozen=True, array_like=True, tag=True):
-    """Asked by a market about a hold that ran out unanswered.
+class ResolveHold(Command, frozen=True, array_like=True, tag=True):
+    """Asked by a market about a hold that ran out unanswered: was its bet placed?
 
     The wallet refuses a bet whose hold has run out by the clock of the wallet's own shard; so it
-    is that clock, and no other, that says when "not placed" is final.
+    is that clock, and no other, that says when "not placed" is final. What is final is written
+    down: a former owner of the partition, which does not know of the bet, can't write any more.
     """
 
     player_id: str
@@ -167,9 +161,11 @@ class AskHoldFate(Question, frozen=True, array_like=True, tag=True):
     def cast(self) -> tuple[str, ...]:
         return (ref("bet", self.bet_id),)
 
-    def answer(self, now_ms: int, bet: Bet) -> HoldFate:
+    def decide(self, now_ms: int, bet: Bet) -> Event:
         placed = bet.bet_id != ""
-        return HoldFate(placed, placed or now_ms > self.hold_expires_at_ms)
+        if not placed and now_ms <= self.hold_expires_at_ms:
+            return Refused(Reason.WRONG_STATUS, "its hold has not run out here")
+        return HoldResolved(now_ms, self.bet_id, placed)
 
 
 class PlaceBet(Command, frozen=True, array_like=True, tag=True):
@@ -370,6 +366,20 @@ class SettleBets(Several, frozen=True, array_like=True, tag=True):
 
 
 # What can happen to it
+
+
+class HoldResolved(Event, frozen=True, array_like=True, tag=True):
+    """Its hold has run out: the bet was placed, or it will never be."""
+
+    at_ms: int
+    bet_id: str
+    placed: bool
+
+    def cast(self) -> tuple[str, ...]:
+        return ()
+
+    def apply(self) -> None:
+        pass
 
 
 class BetEvent(Event, frozen=True, array_like=True, tag=True):

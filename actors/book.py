@@ -4,18 +4,28 @@ It is kept in memory only. A bet is journaled once, with its player, so a market
 from the journal reads its liability from the ledger again before it takes another bet;
 `runtime.keeper` does that, and asks what became of holds that ran out unanswered.
 
-`liability` of a selection is what the house pays out, beyond the stakes themselves, if it wins.
+`liability` of a selection is what the house pays out, beyond the stakes themselves, if it wins. The
+*worst case* of a market is what it can lose over all ways it may come out: what the winners pay,
+less the stakes on the others. Only stakes of placed bets are taken off, because a bet that is only
+held may still come to nothing; so no hold that is given back can make the worst case worse.
 """
 
 from __future__ import annotations
 
+import heapq
+
 import msgspec
 
-from actors.base import Reason, Refused
 from actors.odds import MIN_ODDS, ONE
 
 HOLD_MS = 5_000
 """How long a held stake waits for its bet, beyond the bet delay, in milliseconds."""
+MAX_OFFERS = 1_000
+"""Players whose offers one book remembers; the oldest offer is forgotten first."""
+MAX_CUSTOMERS = 10_000
+"""Customers with less room than others that one book remembers, the longest ago forgotten first."""
+WHOLE = 10_000
+"""A customer factor that changes nothing: factors are in ten-thousandths."""
 
 
 def hold_id(bet_id: str, number: int) -> str:
@@ -43,6 +53,29 @@ class Hold(msgspec.Struct, array_like=True):
     liability_minor: int = 0
     """What the bet can cost beyond its stake if this selection wins; 0: as a single's, by its odds.
     A bet of several legs says it, because one leg's stake and odds do not."""
+    promised: bool = False
+    """The price was promised to the player: it does not move with the market."""
+    customer_factor: int = WHOLE
+
+    @property
+    def cost_minor(self) -> int:
+        return self.liability_minor or liability_of(self.stake_minor, self.odds)
+
+
+class Offer(msgspec.Struct, array_like=True):
+    """Terms on which a player may have a bet, in place of one that was refused.
+
+    No room is kept for it: the limits are looked at again when it is taken.
+    """
+
+    offer_id: str
+    """That of the bet that was refused."""
+    selection_id: str
+    stake_minor: int
+    odds: int
+    valid_until_ms: int
+    bet_id: str = ""
+    """The bet that took it; no other can."""
 
 
 class Line(msgspec.Struct, array_like=True):
@@ -101,6 +134,8 @@ class _Packed(msgspec.Struct, frozen=True, array_like=True):
     confirmed: dict[str, Confirmed]
     holds: dict[str, Hold]
     lines: dict[str, Line]
+    offers: dict[str, Offer] = {}
+    taken: dict[str, int] = {}
 
 
 _encoder = msgspec.msgpack.Encoder()
@@ -128,11 +163,34 @@ class Book:
         self.confirmed: dict[str, Confirmed] = {}
         self.holds: dict[str, Hold] = {}
         self.lines: dict[str, Line] = {}
+        self.offers: dict[str, Offer] = {}
+        """By player: a new one takes the place of the last."""
+        self.taken: dict[str, int] = {}
+        """Liability of customers who may not take all the room, as far as this book remembers."""
+        self.kept: dict[str, int] = {}
+        """Stakes of placed singles by selection: the house keeps them if another one wins."""
+        # What the market knows of itself, and tells its book.
+        self.winners = 1
+        self.gone: set[str] = set()
+        """Withdrawn selections: they can't win, and their stakes go back."""
+        self.hedged: dict[str, Line] = {}
+        """What was laid off on each selection: its stakes, and as liability what it wins."""
+        self._worst: int | None = None
 
     def packed(self) -> bytes:
         """Everything, for the shard that its market moves to."""
-        fields = (self.known, self.whole, self.heads, self.confirmed, self.holds, self.lines)
-        return _encoder.encode(_Packed(*fields))
+        return _encoder.encode(
+            _Packed(
+                self.known,
+                self.whole,
+                self.heads,
+                self.confirmed,
+                self.holds,
+                self.lines,
+                self.offers,
+                self.taken,
+            )
+        )
 
     @classmethod
     def unpacked(cls, body: bytes) -> Book:
@@ -141,6 +199,10 @@ class Book:
         book.known, book.whole = packed.known, packed.whole
         book.heads, book.confirmed = packed.heads, packed.confirmed
         book.holds, book.lines = packed.holds, packed.lines
+        book.offers, book.taken = packed.offers, packed.taken
+        book.kept = {name: line.stakes_minor for name, line in book.lines.items()}
+        for hold in book.holds.values():
+            book.kept[hold.selection_id] -= 0 if hold.liability_minor else hold.stake_minor
         return book
 
     def line(self, selection_id: str) -> Line:
@@ -151,14 +213,36 @@ class Book:
 
     def hold(self, hold: Hold) -> None:
         """Take room for a bet; one that had room already, asked for twice, has it once."""
-        self.release(hold.bet_id)
-        self.holds[hold.bet_id] = hold
-        self.line(hold.selection_id).add(hold.stake_minor, hold.odds, hold.liability_minor)
+        if hold.bet_id in self.holds:
+            self.release(hold.bet_id)
+        self.put_back(hold)
 
-    def release(self, bet_id: str) -> None:
+    def put_back(self, hold: Hold) -> None:
+        """Give a bet the room again that was just released."""
+        self.holds[hold.bet_id] = hold
+        line = self.lines.get(hold.selection_id) or self.line(hold.selection_id)
+        line.add(hold.stake_minor, hold.odds, hold.liability_minor)
+        self._worst = None
+        if hold.customer_factor < WHOLE:
+            self._take(hold.player_id, hold.cost_minor)
+
+    def release(self, bet_id: str) -> Hold | None:
+        """The hold that there was, if any."""
         hold = self.holds.pop(bet_id, None)
         if hold is not None:
             self.line(hold.selection_id).take(hold.stake_minor, hold.odds, hold.liability_minor)
+            self._worst = None
+            if hold.customer_factor < WHOLE:
+                self._take(hold.player_id, -hold.cost_minor)
+        return hold
+
+    def _take(self, player_id: str, liability_minor: int) -> None:
+        # The one who comes again goes to the end of the line to be forgotten.
+        left = max(0, self.taken.pop(player_id, 0) + liability_minor)
+        if left:
+            self.taken[player_id] = left
+            if len(self.taken) > MAX_CUSTOMERS:
+                del self.taken[next(iter(self.taken))]
 
     def confirm(self, bet_id: str, bet: Confirmed) -> None:
         """The bet is durable. Its hold may be forgotten here, but never the bet.
@@ -166,13 +250,22 @@ class Book:
         Once the book is whole, who has no hold any more was counted when it went: its confirmation
         came twice, or so late that the bet was found in the ledger.
         """
-        if self.whole and bet_id not in self.holds:
+        hold = self.holds.get(bet_id)
+        if self.whole and hold is None:
             return
         self.release(bet_id)
+        if hold is not None and hold.customer_factor < WHOLE:
+            self._take(hold.player_id, hold.cost_minor)
         new = bet_id not in self.confirmed
         if new and bet.block_seq > self.heads.get(bet.partition, 0):
             self.confirmed[bet_id] = bet
-            self.line(bet.selection_id).add(bet.stake_minor, bet.odds, bet.liability_minor)
+            self._place(bet)
+
+    def _place(self, bet: Confirmed) -> None:
+        self.line(bet.selection_id).add(bet.stake_minor, bet.odds, bet.liability_minor)
+        if not bet.liability_minor:
+            self.kept[bet.selection_id] = self.kept.get(bet.selection_id, 0) + bet.stake_minor
+        self._worst = None
 
     def rebase(self, heads: dict[str, int], ledger: dict[str, Line]) -> None:
         """Take the ledger's totals as of `heads`, and add what they can't contain."""
@@ -186,26 +279,96 @@ class Book:
             selection_id: Line(line.bets, line.stakes_minor, line.liability_minor)
             for selection_id, line in ledger.items()
         }
+        self.kept = {selection_id: line.stakes_minor for selection_id, line in ledger.items()}
         for bet in self.confirmed.values():
-            self.line(bet.selection_id).add(bet.stake_minor, bet.odds, bet.liability_minor)
+            self._place(bet)
         for hold in self.holds.values():
             self.line(hold.selection_id).add(hold.stake_minor, hold.odds, hold.liability_minor)
         self.known = True
+        self._worst = None
 
     def break_holds(self) -> None:
         """Bets that wait out their delay do not survive a suspension."""
         for hold in self.holds.values():
             hold.broken = True
 
-    def refuse(
-        self, selection_id: str, stake: int, odds: int, limit: int, liability_minor: int = 0
-    ) -> Refused | None:
-        """Why the liability of the selection leaves no room for that bet, or None."""
-        line = self.lines.get(selection_id)
-        taken = line.liability_minor if line else 0
-        if taken + (liability_minor or liability_of(stake, odds)) <= limit:
-            return None
-        # The largest stake that still has room, so that the player can be told.
-        room = max(0, limit - taken)
-        room = room * stake // liability_minor if liability_minor else room * ONE // (odds - ONE)
-        return Refused(Reason.LIABILITY_LIMIT, facts={"max_stake_minor": room})
+    # Offers
+
+    def offer(self, player_id: str, offer: Offer) -> None:
+        self.offers.pop(player_id, None)
+        self.offers[player_id] = offer
+        if len(self.offers) > MAX_OFFERS:
+            del self.offers[next(iter(self.offers))]
+
+    # What it can cost
+
+    def fit(self, winners: int, gone: set[str], hedged: dict[str, Line]) -> None:
+        """Take what the market knows of itself; its book only remembers it."""
+        self.winners, self.gone, self.hedged = winners, gone, hedged
+        self._worst = None
+
+    @property
+    def worst_minor(self) -> int:
+        """The most that the market can lose; never below 0, for it may be cancelled.
+
+        `winners` is how many selections win, 0 where each stands for itself. Selections on which
+        nobody has bet may win too. A dead heat and half a win pay less than a win.
+        """
+        if self._worst is None:
+            if self.winners:
+                pots, kept = self._pots()
+                self._worst = max(0, sum(_highest(pots, self.winners)) - kept)
+            else:
+                self._worst = sum(self._alone(selection_id) for selection_id in self._selections())
+        return self._worst
+
+    def room(self, selection_id: str, limit: int) -> int:
+        """How much the liability of a selection may rise while the worst case stays in `limit`.
+
+        Where it is beyond the limit already, as after the limit was lowered, what does not make it
+        worse is still welcome: bets on the other side balance the book.
+        """
+        if not self.winners:
+            others = self.worst_minor - self._alone(selection_id)
+            net = self._net(selection_id)
+            return max(limit - others, self._alone(selection_id)) - net
+        pots, kept = self._pots()
+        own = pots.pop(selection_id, 0)
+        others_first = _highest(pots, self.winners)
+        return max(limit + kept - sum(others_first[:-1]), others_first[-1]) - own
+
+    def _selections(self) -> set[str]:
+        return (self.lines.keys() | self.hedged.keys()) - self.gone
+
+    def _net(self, selection_id: str) -> int:
+        """Liability less what hedges win."""
+        line, hedge = self.lines.get(selection_id), self.hedged.get(selection_id)
+        liability = line.liability_minor if line else 0
+        return liability - (hedge.liability_minor if hedge else 0)
+
+    def _stakes(self, selection_id: str) -> int:
+        """Kept stakes less what was staked on hedges."""
+        hedge = self.hedged.get(selection_id)
+        return self.kept.get(selection_id, 0) - (hedge.stakes_minor if hedge else 0)
+
+    def _pots(self) -> tuple[dict[str, int], int]:
+        """What the house has to pay out if a selection wins, the stakes on it included; and all
+        stakes there are."""
+        pots, kept = {}, 0
+        for selection_id in self._selections():
+            stakes = self._stakes(selection_id)
+            kept += stakes
+            pots[selection_id] = self._net(selection_id) + stakes
+        return pots, kept
+
+    def _alone(self, selection_id: str) -> int:
+        """The worst case of a selection that may win or lose whatever the others do."""
+        return max(0, self._net(selection_id), -self._stakes(selection_id))
+
+
+def _highest(pots: dict[str, int], count: int) -> list[int]:
+    """The largest pots, as if there were always selections on which nobody has bet."""
+    if count == 1:
+        return [max(0, max(pots.values(), default=0))]
+    largest = heapq.nlargest(count, (pot for pot in pots.values() if pot > 0))
+    return largest + [0] * (count - len(largest))

@@ -13,6 +13,7 @@ import msgspec
 
 from actors import bet, cashout, fixture, market, multiple, player, wallet
 from actors.base import Actor, Event, Refused
+from actors.risk import referral
 
 KINDS: dict[str, type[Actor]] = {
     "player": player.Player,
@@ -21,6 +22,7 @@ KINDS: dict[str, type[Actor]] = {
     "bet": bet.Bet,
     "fixture": fixture.Fixture,
     "market": market.Market,
+    "referral": referral.Referral,
 }
 """Every kind of actor there is, by how its address begins."""
 
@@ -54,11 +56,13 @@ AnyEvent = (
     | bet.BetPlaced
     | bet.BetSettled
     | bet.SettlementReversed
+    | bet.HoldResolved
     | multiple.SlipPlaced
     | multiple.LegSettled
     | cashout.CashedOut
     | fixture.FixtureCreated
     | fixture.PhaseChanged
+    | fixture.EventLimitsChanged
     | fixture.ModelSet
     | market.MarketOpened
     | market.PricesChanged
@@ -66,6 +70,12 @@ AnyEvent = (
     | market.SelectionWithdrawn
     | market.ResultDeclared
     | market.SettlementCompleted
+    | market.LimitsChanged
+    | market.HedgeRecorded
+    | referral.ReferralAsked
+    | referral.ReferralAccepted
+    | referral.ReferralRefused
+    | referral.ReferralTaken
 )
 """Every kind of event there is."""
 

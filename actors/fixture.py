@@ -8,6 +8,8 @@ whoever follows it can tell when something was missed.
 from __future__ import annotations
 
 import enum
+from collections.abc import Iterable
+from typing import Protocol
 
 import msgspec
 
@@ -17,6 +19,10 @@ from actors.odds import ONE
 MODEL_AGE_MS = 60_000
 MAX_MARKETS = 1_000
 """Markets that one fixture may have."""
+MAX_LIMITS = 50
+"""Limits that one fixture may have, each of them looked at for every bet on one of its markets."""
+UNLIMITED = 10**18
+"""More than everything there is, in minor units."""
 
 
 class Phase(enum.StrEnum):
@@ -67,7 +73,26 @@ class MatchModel(msgspec.Struct, frozen=True, array_like=True):
         )
 
 
-class Fixture(Actor):
+class EventLimit(msgspec.Struct, frozen=True, array_like=True):
+    """What several markets of a fixture may lose together: the sum of their worst cases."""
+
+    max_liability_minor: int
+    market_ids: tuple[str, ...] = ()
+    """A group whose results hang together; empty for all markets of the fixture."""
+
+
+class Neighbour(Protocol):
+    """A market, as far as its fixture looks at it."""
+
+    market_id: str
+
+    @property
+    def worst_minor(self) -> int | None:
+        """The most it can lose; None while that is not known."""
+        ...
+
+
+class Fixture(Actor, dict=True):
     fixture_id: str = ""
     sport: str = ""
     competition: str = ""
@@ -78,9 +103,51 @@ class Fixture(Actor):
     """What a scoreboard would show now: "2-1 67'"; empty when nothing is known."""
     markets: list[str] = msgspec.field(default_factory=list)
     seq: int = 0
+    limits: dict[str, EventLimit] = msgspec.field(default_factory=dict)
+    """By the name of the group they are for."""
+
     model: MatchModel | None = None
     """What is known for prices of several selections together, until something happens."""
     model_at_ms: int = 0
+
+    def __post_init__(self) -> None:
+        # Its markets as they are in memory, for their liability; in no snapshot.
+        self.beside: dict[str, Neighbour] = {}
+
+    def woke(self) -> None:
+        self.beside = {}
+
+    def strangers(self) -> list[str]:
+        """Markets that some limit needs to know and that have not been met yet."""
+        if not self.limits or self.over:
+            return []
+        named: set[str] = set()
+        for limit in self.limits.values():
+            named.update(limit.market_ids or self.markets)
+        return sorted(named - self.beside.keys())
+
+    def cap_of(self, market: Neighbour) -> int | None:
+        """What the market's worst case may be, so that no limit of the fixture is overrun.
+
+        None while the worst case of another one is not known. `UNLIMITED` where no limit names it.
+        """
+        market_id = market.market_id
+        self.beside[market_id] = market
+        cap = UNLIMITED
+        for limit in self.limits.values():
+            market_ids: Iterable[str] = limit.market_ids or self.markets
+            if limit.market_ids and market_id not in limit.market_ids:
+                continue
+            others = 0
+            for other_id in market_ids:
+                if other_id != market_id:
+                    other = self.beside.get(other_id)
+                    worst = None if other is None else other.worst_minor
+                    if worst is None:
+                        return None
+                    others += worst
+            cap = min(cap, max(0, limit.max_liability_minor - others))
+        return cap
 
     def model_now(self, now_ms: int) -> MatchModel | None:
         """In play it is good for a minute: a match goes on also while nothing happens."""
@@ -196,6 +263,34 @@ class SetModel(Command, frozen=True, array_like=True, tag=True):
         return ModelSet(now_ms, self.fixture_id, fixture.seq, self.model)
 
 
+class ChangeEventLimits(Command, frozen=True, array_like=True, tag=True):
+    """Say what the fixture, and groups of its markets, may lose; in place of what was said before.
+
+    A limit that is below what the markets can lose already takes nothing back: they take only bets
+    that do not make it worse.
+    """
+
+    fixture_id: str
+    limits: dict[str, EventLimit]
+
+    def cast(self) -> tuple[str, ...]:
+        return (ref("fixture", self.fixture_id),)
+
+    def decide(self, now_ms: int, fixture: Fixture) -> Event:
+        if not fixture.fixture_id:
+            return Refused(Reason.UNKNOWN_FIXTURE)
+        if len(self.limits) > MAX_LIMITS:
+            return Refused(Reason.OUT_OF_BOUNDS, facts={"max_limits": MAX_LIMITS})
+        markets = set(fixture.markets)
+        for limit in self.limits.values():
+            if not 0 <= limit.max_liability_minor <= UNLIMITED:
+                return Refused(Reason.OUT_OF_BOUNDS, facts={"max_liability_minor": UNLIMITED})
+            unknown = sorted(set(limit.market_ids) - markets)
+            if unknown:
+                return Refused(Reason.UNKNOWN_MARKET, facts={"market_id": unknown[0]})
+        return EventLimitsChanged(now_ms, self.fixture_id, fixture.seq, self.limits)
+
+
 # What can happen to it
 
 
@@ -243,3 +338,12 @@ class ModelSet(FixtureEvent, frozen=True, array_like=True, tag=True):
     def apply(self, fixture: Fixture) -> None:
         fixture.model = self.model
         fixture.model_at_ms = self.at_ms
+
+
+class EventLimitsChanged(FixtureEvent, frozen=True, array_like=True, tag=True):
+    """The desk's own: followers are not told, and `seq` stays."""
+
+    limits: dict[str, EventLimit]
+
+    def apply(self, fixture: Fixture) -> None:
+        fixture.limits = self.limits

@@ -2,19 +2,34 @@
 
 What is journaled is what the house says. Which bets are on their way and what they may cost is in
 the market's book (`actors.book`), in memory only.
+
+A market is suspended for *causes*: a feed that is silent, the trader, too much liability. It takes
+bets again when the last of them is gone, and the status behind them is open. `status` is always
+what is to be shown: while a cause stands, an open market's is suspended.
 """
 
 from __future__ import annotations
 
 import enum
 from collections import Counter
+from collections.abc import Iterator, Sequence
 
 import msgspec
 
-from actors.base import Actor, Command, Event, Question, Reason, Refused, ref
+from actors.base import Actor, Command, Event, Question, Reason, Refused, Several, ref
 from actors.bet import PriceChange, Settling
-from actors.book import HOLD_MS, Book, Confirmed, Hold, Line, liability_at
-from actors.fixture import MAX_MARKETS, Fixture
+from actors.book import (
+    HOLD_MS,
+    WHOLE,
+    Book,
+    Confirmed,
+    Hold,
+    Line,
+    Offer,
+    liability_at,
+    liability_of,
+)
+from actors.fixture import MAX_MARKETS, UNLIMITED, Fixture
 from actors.odds import MAX_ODDS, MIN_ODDS, ONE
 from actors.results import LOST, VOID, Outcome, Result
 from actors.slips.outcomes import finished
@@ -23,6 +38,16 @@ from ledger.money import MAX_MINOR, Money
 
 MAX_BET_DELAY_MS = 12_000
 MAX_SELECTIONS = 20_000
+MAX_CAUSES = 20
+"""Causes for which a market can be suspended at a time."""
+MAX_CAUSE_LENGTH = 64
+MAX_HEDGES = 1_000
+"""Hedges that one market's record can hold."""
+MAX_REOFFER_MS = 60_000
+LIABILITY = "liability"
+STALE = "stale"
+TRADER = "trader"
+"""Causes that the house itself has; a feed's is its own name, such as `producer/3`."""
 MAX_TIED = 1_000
 
 
@@ -39,12 +64,22 @@ TRADABLE = (MarketStatus.OPEN, MarketStatus.SUSPENDED)
 
 
 class Limits(msgspec.Struct, frozen=True, array_like=True):
-    """All in minor units of the market's currency."""
+    """In minor units of the market's currency. 0 is no limit, but for the first three."""
 
     min_stake_minor: int = 10
     max_stake_minor: int = 500_000
     max_liability_minor: int = 5_000_000
     """For each selection."""
+    max_market_liability_minor: int = 0
+    """For the worst case over all ways the market may come out."""
+    refer_above_minor: int = 0
+    """Stakes above it are neither taken nor refused: a trader is asked."""
+    reoffer_ms: int = 0
+    """How long what is offered in place of a refused stake can be taken; at 0 nothing is."""
+    max_age_ms: int = 0
+    """How old prices may be before play,"""
+    max_age_in_play_ms: int = 0
+    """and in play. Older ones are not given, whatever the status says."""
 
 
 class Selection(msgspec.Struct, array_like=True):
@@ -52,6 +87,22 @@ class Selection(msgspec.Struct, array_like=True):
     odds: int = 0
     """Zero while there is no price."""
     withdrawn: bool = False
+    base_odds: int = 0
+    """The price that the feed or the trader gave, where the house moved it since; else 0."""
+
+
+class Hedge(msgspec.Struct, frozen=True, array_like=True):
+    """A bet that the house has made on a selection elsewhere, so that its winning costs less."""
+
+    at_ms: int
+    selection_id: str
+    stake_minor: int
+    odds: int
+    wins_minor: int
+    """What it wins beyond its stake, commission taken off."""
+    exchange: str
+    reference: str
+    """The exchange's own name for it."""
 
 
 class Market(Actor, dict=True):
@@ -75,6 +126,15 @@ class Market(Actor, dict=True):
     result_version: int = 0
     settled_version: int = 0
     """The last result version by which every bet has been settled."""
+    winners: int = 1
+    """How many selections win: 0 where each of them stands for itself."""
+    priced_at_ms: int = 0
+    """When the feed or the trader last said what the prices are."""
+    causes: dict[str, int] = msgspec.field(default_factory=dict)
+    """For what the market is suspended, and since when."""
+    behind: MarketStatus = MarketStatus.OPEN
+    """The status that comes back when the last cause is gone, while one keeps it suspended."""
+    hedges: dict[str, Hedge] = msgspec.field(default_factory=dict)
     terms: MarketTerms = NO_TERMS
     places: dict[str, Result] = msgspec.field(default_factory=dict)
     """How the place part came out, where the terms have one."""
@@ -83,16 +143,33 @@ class Market(Actor, dict=True):
     """Withdrawals, where the terms say that they take something off the others' prices."""
 
     def __post_init__(self) -> None:
-        self.book = Book()  # an attribute outside the fields: it is in no snapshot
+        self._open_book(Book())  # an attribute outside the fields: it is in no snapshot
 
     def woke(self) -> None:
-        self.book = Book()
+        self._open_book(Book())
+
+    def _open_book(self, book: Book) -> None:
+        self.book = book
+        self.fit_book()
+
+    def fit_book(self) -> None:
+        """Tell the book what decides the worst case and is the market's own."""
+        gone = {name for name, selection in self.selections.items() if selection.withdrawn}
+        hedged: dict[str, Line] = {}
+        for hedge in self.hedges.values():
+            line = hedged.setdefault(hedge.selection_id, Line())
+            line.bets += 1
+            line.stakes_minor += hedge.stake_minor
+            line.liability_minor += hedge.wins_minor
+        # Places are paid, too: as if each were a win, which is never too little.
+        winners = max(self.winners, self.terms.places) if self.winners else 0
+        self.book.fit(winners, gone, hedged)
 
     def unsaved(self) -> bytes:
         return b"" if self.may_rest() else self.book.packed()
 
     def regain(self, unsaved: bytes) -> None:
-        self.book = Book.unpacked(unsaved)
+        self._open_book(Book.unpacked(unsaved))
 
     def may_rest(self) -> bool:
         if not self.market_id:
@@ -103,8 +180,38 @@ class Market(Actor, dict=True):
     def finished(self) -> bool:
         return self.status in (MarketStatus.SETTLED, MarketStatus.CANCELLED)
 
-    def refuse_price(self, selection_id: str, asked: int, policy: PriceChange) -> Refused | None:
-        """Why a bet at `asked` odds can't be had now: the ladder of placing, up to the price."""
+    @property
+    def status_behind(self) -> MarketStatus:
+        """The status as it would be without any cause."""
+        held_up = self.causes and self.status is MarketStatus.SUSPENDED
+        return self.behind if held_up else self.status
+
+    @property
+    def worst_minor(self) -> int | None:
+        """The most that the market can lose; None while its bets are not all known."""
+        if self.finished:
+            return 0
+        return self.book.worst_minor if self.book.known else None
+
+    def stale(self, now_ms: int) -> bool:
+        """Whether the prices are too old to be given. Nothing has to happen for them to become so:
+        it is looked at with every bet."""
+        limits = self.limits
+        aging = limits.max_age_in_play_ms if self.in_play else limits.max_age_ms
+        return aging != 0 and now_ms - self.priced_at_ms > aging
+
+    def refuse_price(
+        self,
+        selection_id: str,
+        asked: int,
+        policy: PriceChange,
+        now_ms: int,
+        promised: bool = False,
+    ) -> Refused | None:
+        """Why a bet at `asked` odds can't be had now: the ladder of placing, up to the price.
+
+        A promised price is not looked at, but the market has to be open and to have one.
+        """
         if not self.market_id:
             return Refused(Reason.UNKNOWN_MARKET)
         selection = self.selections.get(selection_id)
@@ -119,7 +226,11 @@ class Market(Actor, dict=True):
             return None if offered else Refused(Reason.STARTING_PRICE_UNAVAILABLE)
         if selection.withdrawn or not MIN_ODDS <= selection.odds <= MAX_ODDS:
             return Refused(Reason.SELECTION_UNAVAILABLE)
-        moved = selection.odds != asked
+        limits = self.limits
+        aging = limits.max_age_in_play_ms if self.in_play else limits.max_age_ms
+        if aging and now_ms - self.priced_at_ms > aging:
+            return Refused(Reason.PRICE_STALE)
+        moved = selection.odds != asked and not promised
         better = selection.odds > asked
         if (
             moved
@@ -131,6 +242,35 @@ class Market(Actor, dict=True):
                 facts={"odds": selection.odds, "odds_version": self.odds_version},
             )
         return None
+
+    def refuse_room(self, hold: Hold, fixture: Fixture) -> Refused | None:
+        """Why there is no room for the bet, with the largest stake there is room for; or None.
+
+        `LIABILITY_UNKNOWN` where a limit of the fixture needs a market that is still being read.
+        """
+        book, limits = self.book, self.limits
+        cost = hold.liability_minor or liability_of(hold.stake_minor, hold.odds)
+        line = book.lines.get(hold.selection_id)
+        room = limits.max_liability_minor - (line.liability_minor if line else 0)
+        if book.hedged and hold.selection_id in book.hedged:
+            room += book.hedged[hold.selection_id].liability_minor
+        if limits.max_market_liability_minor or fixture.limits:
+            cap = fixture.cap_of(self)
+            if cap is None:
+                return Refused(Reason.LIABILITY_UNKNOWN)
+            cap = min(cap, limits.max_market_liability_minor or UNLIMITED)
+            room = min(room, book.room(hold.selection_id, cap))
+        if hold.customer_factor < WHOLE:
+            share = limits.max_liability_minor * hold.customer_factor // WHOLE
+            room = min(room, share - book.taken.get(hold.player_id, 0))
+        if cost <= room:
+            return None
+        room = max(0, room)
+        if hold.liability_minor:
+            stake_minor = room * hold.stake_minor // hold.liability_minor
+        else:
+            stake_minor = room * ONE // (hold.odds - ONE)
+        return Refused(Reason.LIABILITY_LIMIT, facts={"max_stake_minor": stake_minor})
 
     def only_withdrawn(self) -> bool:
         """Whether no result is known but that of withdrawn selections, which are void."""
@@ -182,53 +322,134 @@ class HoldStake(Question, frozen=True, array_like=True, tag=True):
     liability_minor: int = 0
     """What the bet can cost beyond its stake if this selection wins, with the leg at `odds`; 0: as
     a single's."""
+    customer_factor: int = WHOLE
+    """In ten-thousandths: how much of the largest stake the customer may have, and, below 10,000,
+    of the room. Above it the stake may be larger, but the room is the same for all."""
+    offer_id: str = ""
+    """The offer that the player takes: its stake and price are those of the offer."""
+    agreed_until_ms: int = 0
+    """Until when a trader has agreed to this stake at this price (`actors.risk.referral`)."""
 
     def cast(self) -> tuple[str, ...]:
         return (ref("market", self.market_id), ref("fixture", self.fixture_id))
 
     def answer(self, now_ms: int, market: Market, fixture: Fixture) -> Held | Refused:
-        # Asked again, because the first answer was lost: what it has had does not count against it.
-        market.book.release(self.bet_id)
-        refused = market.refuse_price(self.selection_id, self.odds, self.policy)
+        had = market.book.release(self.bet_id) if self.bet_id in market.book.holds else None
+        answer = self._answer(now_ms, market, fixture)
+        if had and isinstance(answer, Refused):
+            # Asked again, because the first answer was lost: what it has had did not count against
+            # it. But maybe that answer was not lost, and its bet is on its way to the wallet.
+            market.book.put_back(had)
+        return answer
+
+    def _answer(self, now_ms: int, market: Market, fixture: Fixture) -> Held | Refused:
+        book = market.book
+        promised = self.offer_id != "" or self.agreed_until_ms != 0
+        refused = market.refuse_price(self.selection_id, self.odds, self.policy, now_ms, promised)
         if refused:
             return refused
         if fixture.over:  # whatever its market says
             return Refused(Reason.MARKET_CLOSED)
         if self.stake.currency != market.currency:
             return Refused(Reason.CURRENCY_MISMATCH, facts={"currency": market.currency})
-        limits = market.limits
-        if self.stake.minor < limits.min_stake_minor:
+        if promised and not self._keeps(now_ms, book):
+            return Refused(Reason.REOFFER_EXPIRED)
+        stake_minor, limits = self.stake.minor, market.limits
+        if stake_minor < limits.min_stake_minor:
             return Refused(
                 Reason.STAKE_TOO_SMALL, facts={"min_stake_minor": limits.min_stake_minor}
             )
-        if self.stake.minor > limits.max_stake_minor:
-            return Refused(
-                Reason.STAKE_ABOVE_LIMIT, facts={"max_stake_minor": limits.max_stake_minor}
-            )
-        if not market.book.known:
+        odds = self.odds if promised else market.selections[self.selection_id].odds
+        hold = Hold(
+            self.bet_id,
+            self.player_id,
+            self.licence,
+            self.selection_id,
+            stake_minor,
+            odds,
+            now_ms + market.bet_delay_ms + HOLD_MS,
+        )
+        ordinary = not promised and self.customer_factor == WHOLE and not self.liability_minor
+        if not ordinary:
+            hold.liability_minor = liability_at(self.liability_minor, stake_minor, self.odds, odds)
+            hold.promised = promised
+            hold.customer_factor = WHOLE if self.agreed_until_ms else self.customer_factor
+        if stake_minor > limits.max_stake_minor or limits.refer_above_minor or not ordinary:
+            refused = self._refuse_stake(hold, limits)
+            if refused:
+                return self._with_offer(now_ms, hold, market, fixture, refused)
+        if not book.known:
             return Refused(Reason.LIABILITY_UNKNOWN)
-        odds = market.selections[self.selection_id].odds
-        liability = liability_at(self.liability_minor, self.stake.minor, self.odds, odds)
-        refused = market.book.refuse(
-            self.selection_id, self.stake.minor, odds, limits.max_liability_minor, liability
-        )
+        refused = market.refuse_room(hold, fixture)
         if refused:
-            return refused
+            return self._with_offer(now_ms, hold, market, fixture, refused)
         # From here the room is taken.
-        expires_at_ms = now_ms + market.bet_delay_ms + HOLD_MS
-        market.book.hold(
-            Hold(
-                self.bet_id,
-                self.player_id,
-                self.licence,
-                self.selection_id,
-                self.stake.minor,
-                odds,
-                expires_at_ms,
-                liability_minor=liability,
-            )
+        book.hold(hold)
+        if self.offer_id:
+            book.offers[self.player_id].bet_id = self.bet_id
+        return _held(market, fixture, hold)
+
+    def _keeps(self, now_ms: int, book: Book) -> bool:
+        """Whether what was promised is what is asked for, and in time."""
+        if not MIN_ODDS <= self.odds <= MAX_ODDS:
+            return False
+        if self.agreed_until_ms:
+            return now_ms <= self.agreed_until_ms
+        offer = book.offers.get(self.player_id)
+        return (
+            offer is not None
+            and offer.offer_id == self.offer_id
+            and offer.selection_id == self.selection_id
+            and offer.stake_minor == self.stake.minor
+            and offer.odds == self.odds
+            and offer.bet_id in ("", self.bet_id)
+            and now_ms <= offer.valid_until_ms
         )
-        return _held(market, fixture, self.selection_id, expires_at_ms)
+
+    def _refuse_stake(self, hold: Hold, limits: Limits) -> Refused | None:
+        """Why the stake is too large, unless it was promised."""
+        most, refer = limits.max_stake_minor, limits.refer_above_minor
+        if hold.promised:
+            return None
+        if hold.customer_factor != WHOLE:
+            most = min(most * hold.customer_factor // WHOLE, MAX_MINOR)
+        # A customer who may have less than others is not referred, but told so.
+        if refer and hold.stake_minor > refer and hold.customer_factor >= WHOLE:
+            return Refused(Reason.REFERRAL_NEEDED, facts={"max_stake_minor": min(most, refer)})
+        if hold.stake_minor > most:
+            return Refused(Reason.STAKE_ABOVE_LIMIT, facts={"max_stake_minor": most})
+        return None
+
+    def _with_offer(
+        self, now_ms: int, hold: Hold, market: Market, fixture: Fixture, refused: Refused
+    ) -> Refused:
+        """The refusal, with a smaller stake at the same price where one can be had.
+
+        Nothing is offered in place of an offer; nor of a bet of several legs, for the others would
+        have to be offered, too.
+        """
+        limits = market.limits
+        wanted = refused.reason in (Reason.STAKE_ABOVE_LIMIT, Reason.LIABILITY_LIMIT)
+        offering = limits.reoffer_ms and market.book.known and wanted
+        if not offering or hold.promised or hold.liability_minor:
+            return refused
+        most = int(refused.facts["max_stake_minor"])
+        none = market.refuse_room(msgspec.structs.replace(hold, stake_minor=most), fixture)
+        if none:
+            most = int(none.facts.get("max_stake_minor", 0))
+        if most < limits.min_stake_minor:
+            return refused
+        until_ms = now_ms + limits.reoffer_ms
+        market.book.offer(
+            self.player_id, Offer(self.bet_id, self.selection_id, most, hold.odds, until_ms)
+        )
+        terms = {
+            "offer_id": self.bet_id,
+            "offer_stake_minor": most,
+            "offer_odds": hold.odds,
+            "offer_valid_until_ms": until_ms,
+        }
+        return msgspec.structs.replace(refused, facts=refused.facts | terms)
 
 
 class LookAgain(Question, frozen=True, array_like=True, tag=True):
@@ -247,7 +468,9 @@ class LookAgain(Question, frozen=True, array_like=True, tag=True):
         hold = market.book.holds.get(self.bet_id)
         if hold is None:
             return Refused(Reason.HOLD_EXPIRED)
-        refused = market.refuse_price(hold.selection_id, self.odds, self.policy)
+        refused = market.refuse_price(
+            hold.selection_id, self.odds, self.policy, now_ms, hold.promised
+        )
         market.book.release(self.bet_id)
         if hold.broken:
             return Refused(Reason.MARKET_SUSPENDED)
@@ -255,33 +478,25 @@ class LookAgain(Question, frozen=True, array_like=True, tag=True):
             return Refused(Reason.MARKET_CLOSED)
         if refused:
             return refused
-        odds = market.selections[hold.selection_id].odds
-        liability = liability_at(hold.liability_minor, hold.stake_minor, hold.odds, odds)
-        refused = market.book.refuse(
-            hold.selection_id,
-            hold.stake_minor,
-            odds,
-            market.limits.max_liability_minor,
-            liability,
-        )
+        odds = hold.odds if hold.promised else market.selections[hold.selection_id].odds
+        hold.liability_minor = liability_at(hold.liability_minor, hold.stake_minor, hold.odds, odds)
+        hold.odds = odds
+        refused = market.refuse_room(hold, fixture)
         if refused:
             return refused
-        hold.odds = odds
-        hold.liability_minor = liability
         market.book.hold(hold)
-        return _held(market, fixture, hold.selection_id, hold.expires_at_ms)
+        return _held(market, fixture, hold)
 
 
-def _held(market: Market, fixture: Fixture, selection_id: str, expires_at_ms: int) -> Held:
-    selection = market.selections[selection_id]
+def _held(market: Market, fixture: Fixture, hold: Hold) -> Held:
     return Held(
-        selection.odds,
+        hold.odds,
         market.odds_version,
         market.bet_delay_ms if market.in_play else 0,
-        expires_at_ms,
+        hold.expires_at_ms,
         fixture.name,
         market.name,
-        selection.name,
+        market.selections[hold.selection_id].name,
         market.in_play,
         market.terms.ante_post,
     )
@@ -366,6 +581,8 @@ class SelectionView(msgspec.Struct, frozen=True, array_like=True):
     odds: int
     withdrawn: bool
     result: Result | None
+    base_odds: int = 0
+    """As in `Selection`."""
     place: Result | None = None
     starting_odds: int = 0
     gone: Gone | None = None
@@ -387,6 +604,13 @@ class MarketView(msgspec.Struct, frozen=True, array_like=True, tag=True):
     settled_version: int
     seq: int
     """The fixture's `seq` that this view is as of."""
+    causes: dict[str, int] = {}
+    """For what it is suspended, and since when."""
+    price_age_ms: int = 0
+    """How long ago the prices were last said; 0 also where they never were."""
+    stale: bool = False
+    """The prices are too old: no bet is taken, though the status may be open."""
+    winners: int = 1
     terms: MarketTerms = NO_TERMS
 
     @property
@@ -422,6 +646,7 @@ class GetMarket(Question, frozen=True, array_like=True, tag=True):
                     selection.odds,
                     selection.withdrawn,
                     market.results.get(selection_id),
+                    selection.base_odds,
                     market.places.get(selection_id),
                     market.starting_odds.get(selection_id, 0),
                     market.gone.get(selection_id),
@@ -432,6 +657,10 @@ class GetMarket(Question, frozen=True, array_like=True, tag=True):
             market.result_version,
             market.settled_version,
             fixture.seq,
+            dict(market.causes),
+            max(0, now_ms - market.priced_at_ms) if market.priced_at_ms else 0,
+            market.stale(now_ms),
+            market.winners,
             market.terms,
         )
 
@@ -443,19 +672,37 @@ class Exposure(msgspec.Struct, frozen=True, array_like=True, tag=True):
     known: bool
     lines: dict[str, Line]
     holds: int
+    worst_minor: int = 0
+    """The most that the market can lose."""
+    kept: dict[str, int] = {}
+    """Stakes of placed singles, which the house keeps if another selection wins."""
+    hedged: dict[str, Line] = {}
+    """What was laid off: bets, stakes, and as liability what they win."""
 
 
 class GetExposure(Question, frozen=True, array_like=True, tag=True):
+    """Whoever asks makes the market known to its fixture, whose limits may need that."""
+
     market_id: str
 
     def cast(self) -> tuple[str, ...]:
-        return (ref("market", self.market_id),)
+        fixture_id = self.market_id.rpartition(":")[0]
+        return (ref("market", self.market_id), ref("fixture", fixture_id))
 
-    def answer(self, now_ms: int, market: Market) -> Exposure | Refused:
+    def answer(self, now_ms: int, market: Market, fixture: Fixture) -> Exposure | Refused:
         if not market.market_id:
             return Refused(Reason.UNKNOWN_MARKET)
+        fixture.beside[market.market_id] = market
         book = market.book
-        return Exposure(market.market_id, book.known, dict(book.lines), len(book.holds))
+        return Exposure(
+            market.market_id,
+            book.known,
+            dict(book.lines),
+            len(book.holds),
+            book.worst_minor,
+            dict(book.kept),
+            dict(book.hedged),
+        )
 
 
 # What the trader or a feed commands
@@ -479,6 +726,8 @@ class OpenMarket(MarketCommand, frozen=True, array_like=True, tag=True):
     """Names by selection id, in the order they are shown."""
     limits: Limits = Limits()
     status: MarketStatus = MarketStatus.OPEN
+    winners: int = 1
+    """How many selections win: 0 where each of them stands for itself."""
     terms: MarketTerms = NO_TERMS
 
     def decide(self, now_ms: int, market: Market, fixture: Fixture) -> Event:
@@ -486,11 +735,13 @@ class OpenMarket(MarketCommand, frozen=True, array_like=True, tag=True):
             return Refused(Reason.UNKNOWN_FIXTURE)
         if market.market_id:
             return Refused(Reason.ALREADY_EXISTS)
-        limits = self.limits
-        if not 0 < limits.min_stake_minor <= limits.max_stake_minor <= MAX_MINOR:
-            return Refused(Reason.OUT_OF_BOUNDS, "the limits of the stake contradict themselves")
+        wrong = _wrong_in(self.limits)
+        if wrong:
+            return Refused(Reason.OUT_OF_BOUNDS, wrong)
         if not 0 < len(self.selections) <= MAX_SELECTIONS:
             return Refused(Reason.OUT_OF_BOUNDS, facts={"max_selections": MAX_SELECTIONS})
+        if not 0 <= self.winners <= len(self.selections):
+            return Refused(Reason.OUT_OF_BOUNDS, facts={"max_winners": len(self.selections)})
         contradiction = self.terms.contradiction(len(self.selections))
         if contradiction:
             return Refused(Reason.OUT_OF_BOUNDS, contradiction)
@@ -506,11 +757,41 @@ class OpenMarket(MarketCommand, frozen=True, array_like=True, tag=True):
                 self.selections,
                 self.limits,
                 self.status,
+                self.winners,
                 self.terms,
             )
         return Refused(
             Reason.WRONG_STATUS, facts={"phase": fixture.phase, "markets": len(fixture.markets)}
         )
+
+
+def _wrong_in(limits: Limits) -> str:
+    """What is wrong with limits, or nothing."""
+    if not 0 < limits.min_stake_minor <= limits.max_stake_minor <= MAX_MINOR:
+        return "the limits of the stake contradict themselves"
+    if not 0 <= limits.reoffer_ms <= MAX_REOFFER_MS:
+        return f"an offer is valid for at most {MAX_REOFFER_MS} ms"
+    if any(limit < 0 for limit in msgspec.structs.astuple(limits)):
+        return "a limit is below zero"
+    return ""
+
+
+class ChangeLimits(MarketCommand, frozen=True, array_like=True, tag=True):
+    """All limits of the market, in place of those before.
+
+    One that is lower than what the market can lose already takes nothing back: it takes only bets
+    that do not make it worse.
+    """
+
+    limits: Limits
+
+    def decide(self, now_ms: int, market: Market, fixture: Fixture) -> Event:
+        if not market.market_id:
+            return Refused(Reason.UNKNOWN_MARKET)
+        wrong = _wrong_in(self.limits)
+        if wrong:
+            return Refused(Reason.OUT_OF_BOUNDS, wrong)
+        return LimitsChanged(now_ms, self.fixture_id, self.market_id, fixture.seq, self.limits)
 
 
 class ChangePrices(MarketCommand, frozen=True, array_like=True, tag=True):
@@ -544,8 +825,130 @@ class ChangePrices(MarketCommand, frozen=True, array_like=True, tag=True):
         )
 
 
+class MovePrices(MarketCommand, frozen=True, array_like=True, tag=True):
+    """Move prices as liability builds (`actors.risk.desk`), away from those that were given.
+
+    Decided on a version of the prices: when those have changed since, it has to be decided again.
+    Prices do not get younger by it.
+    """
+
+    odds: dict[str, int]
+    odds_version: int
+
+    def decide(self, now_ms: int, market: Market, fixture: Fixture) -> Event:
+        if not market.market_id:
+            return Refused(Reason.UNKNOWN_MARKET)
+        if self.odds_version != market.odds_version:
+            return Refused(Reason.SUPERSEDED, facts={"odds_version": market.odds_version})
+        for selection_id, odds in self.odds.items():
+            selection = market.selections.get(selection_id)
+            if selection is None:
+                return Refused(Reason.UNKNOWN_SELECTION, facts={"selection_id": selection_id})
+            if not selection.odds or not MIN_ODDS <= odds <= MAX_ODDS:
+                return Refused(Reason.OUT_OF_BOUNDS, facts={"selection_id": selection_id})
+        if market.status not in TRADABLE:
+            return Refused(Reason.WRONG_STATUS, facts={"status": market.status})
+        return PricesChanged(
+            now_ms,
+            self.fixture_id,
+            self.market_id,
+            fixture.seq + 1,
+            market.odds_version + 1,
+            self.odds,
+            market.source_sequence,
+            True,
+        )
+
+
+class Suspend(MarketCommand, frozen=True, array_like=True, tag=True):
+    """Take no bets for a cause, until it is gone and every other one is, too."""
+
+    cause: str
+
+    def decide(self, now_ms: int, market: Market, fixture: Fixture) -> Event:
+        if not market.market_id:
+            return Refused(Reason.UNKNOWN_MARKET)
+        if not 0 < len(self.cause) <= MAX_CAUSE_LENGTH:
+            return Refused(Reason.OUT_OF_BOUNDS, facts={"max_length": MAX_CAUSE_LENGTH})
+        if market.finished or self.cause in market.causes:
+            return Refused(Reason.WRONG_STATUS, facts={"status": market.status})
+        if len(market.causes) >= MAX_CAUSES:
+            return Refused(Reason.OUT_OF_BOUNDS, facts={"max_causes": MAX_CAUSES})
+        causes = market.causes | {self.cause: now_ms}
+        return _status_changed(now_ms, self, market, fixture, market.status_behind, causes)
+
+
+class Resume(MarketCommand, frozen=True, array_like=True, tag=True):
+    """The cause is gone. If it was the last, the status is again what it would be without."""
+
+    cause: str
+
+    def decide(self, now_ms: int, market: Market, fixture: Fixture) -> Event:
+        if not market.market_id:
+            return Refused(Reason.UNKNOWN_MARKET)
+        if self.cause not in market.causes:
+            return Refused(Reason.WRONG_STATUS, facts={"status": market.status})
+        causes = {cause: at_ms for cause, at_ms in market.causes.items() if cause != self.cause}
+        return _status_changed(now_ms, self, market, fixture, market.status_behind, causes)
+
+
+class SwitchedMarkets(msgspec.Struct, frozen=True, array_like=True, tag=True):
+    """How many of the markets are otherwise than before."""
+
+    changed: int
+
+
+class SwitchMarkets(Several, frozen=True, array_like=True, tag=True):
+    """`Suspend` or `Resume` for many markets of one fixture, which are neighbours."""
+
+    fixture_id: str
+    market_ids: list[str]
+    cause: str
+    resume: bool = False
+
+    def cast(self) -> tuple[str, ...]:
+        markets = dict.fromkeys(self.market_ids)
+        return (ref("fixture", self.fixture_id), *(ref("market", name) for name in markets))
+
+    def each(self) -> Iterator[Suspend | Resume]:
+        switch = Resume if self.resume else Suspend
+        for market_id in self.market_ids:
+            yield switch(self.fixture_id, market_id, self.cause)
+
+    def sum_up(self, answers: Sequence[Event]) -> SwitchedMarkets:
+        return SwitchedMarkets(sum(not isinstance(answer, Refused) for answer in answers))
+
+
+def _status_changed(
+    now_ms: int,
+    command: MarketCommand,
+    market: Market,
+    fixture: Fixture,
+    behind: MarketStatus,
+    causes: dict[str, int],
+    in_play: bool | None = None,
+    bet_delay_ms: int | None = None,
+) -> StatusChanged:
+    """The status that follows from the one behind the causes, and from those."""
+    held_up = behind is MarketStatus.OPEN and causes
+    return StatusChanged(
+        now_ms,
+        command.fixture_id,
+        command.market_id,
+        fixture.seq + 1,
+        MarketStatus.SUSPENDED if held_up else behind,
+        market.in_play if in_play is None else in_play,
+        market.bet_delay_ms if bet_delay_ms is None else bet_delay_ms,
+        behind if held_up else None,
+        causes,
+    )
+
+
 class ChangeStatus(MarketCommand, frozen=True, array_like=True, tag=True):
-    """Open, suspend or close the market; say whether it is in play and with what bet delay."""
+    """Open, suspend or close the market; say whether it is in play and with what bet delay.
+
+    A market that is suspended for a cause is not opened by it, but will be when the cause is gone.
+    """
 
     status: MarketStatus
     in_play: bool
@@ -561,14 +964,9 @@ class ChangeStatus(MarketCommand, frozen=True, array_like=True, tag=True):
             return Refused(Reason.OUT_OF_BOUNDS, facts={"max_bet_delay_ms": MAX_BET_DELAY_MS})
         if self.status is not MarketStatus.CLOSED and not market.only_withdrawn():
             return Refused(Reason.WRONG_STATUS, "a market with a result stays closed")
-        return StatusChanged(
-            now_ms,
-            self.fixture_id,
-            self.market_id,
-            fixture.seq + 1,
-            self.status,
-            self.in_play,
-            self.bet_delay_ms,
+        causes = market.causes
+        return _status_changed(
+            now_ms, self, market, fixture, self.status, causes, self.in_play, self.bet_delay_ms
         )
 
 
@@ -640,7 +1038,7 @@ class DeclareResult(MarketCommand, frozen=True, array_like=True, tag=True):
         won, placed = self.results, self.places
         if self.positions:
             try:
-                won = won | _finished(market, self.positions, 1)
+                won = won | _finished(market, self.positions, market.winners or 1)
                 placed = placed | _finished(market, self.positions, terms.places)
             except ValueError as wrong:
                 return Refused(Reason.OUT_OF_BOUNDS, str(wrong))
@@ -714,6 +1112,58 @@ def _pays(result: Result | None) -> bool:
     return result is not None and result.outcome in (Outcome.WON, Outcome.HALF_WON)
 
 
+class RecordHedge(MarketCommand, frozen=True, array_like=True, tag=True):
+    """The house has laid off some of its liability: it has backed a selection elsewhere.
+
+    It is a fact, so no limit refuses it. `hedge_id` is its key.
+    """
+
+    hedge_id: str
+    selection_id: str
+    stake_minor: int
+    odds: int
+    commission: int
+    """What the exchange takes of the win, in ten-thousandths."""
+    exchange: str
+    reference: str
+
+    def decide(self, now_ms: int, market: Market, fixture: Fixture) -> Event:
+        if not market.market_id:
+            return Refused(Reason.UNKNOWN_MARKET)
+        if self.selection_id not in market.selections:
+            return Refused(Reason.UNKNOWN_SELECTION)
+        if self.hedge_id in market.hedges:
+            return Refused(Reason.ALREADY_EXISTS)
+        if not 0 < self.stake_minor <= MAX_MINOR:
+            return Refused(Reason.OUT_OF_BOUNDS, facts={"max_stake_minor": MAX_MINOR})
+        if not MIN_ODDS <= self.odds <= MAX_ODDS or not 0 <= self.commission <= ONE:
+            return Refused(Reason.OUT_OF_BOUNDS, "such a price or commission there is not")
+        if len(market.hedges) >= MAX_HEDGES:
+            return Refused(Reason.OUT_OF_BOUNDS, facts={"max_hedges": MAX_HEDGES})
+        return HedgeRecorded(
+            now_ms,
+            self.fixture_id,
+            self.market_id,
+            fixture.seq,
+            self.hedge_id,
+            Hedge(
+                now_ms,
+                self.selection_id,
+                self.stake_minor,
+                self.odds,
+                wins_of(self.stake_minor, self.odds, self.commission),
+                self.exchange,
+                self.reference,
+            ),
+        )
+
+
+def wins_of(stake_minor: int, odds: int, commission: int) -> int:
+    """What a hedge wins beyond its stake, commission taken off; rounded down, so that no limit is
+    overrun."""
+    return stake_minor * (odds - ONE) * (ONE - commission) // ONE**2
+
+
 class CompleteSettlement(MarketCommand, frozen=True, array_like=True, tag=True):
     """Every bet has been settled by this version of the result."""
 
@@ -750,6 +1200,7 @@ class MarketOpened(MarketEvent, frozen=True, array_like=True, tag=True):
     selections: dict[str, str]
     limits: Limits
     status: MarketStatus
+    winners: int = 1
     terms: MarketTerms = NO_TERMS
 
     def apply(self, market: Market, fixture: Fixture) -> None:
@@ -762,10 +1213,13 @@ class MarketOpened(MarketEvent, frozen=True, array_like=True, tag=True):
         market.currency = self.currency
         market.status = self.status
         market.limits = self.limits
+        market.winners = self.winners
         market.terms = self.terms
         market.selections = {
             selection_id: Selection(name) for selection_id, name in self.selections.items()
         }
+        market.fit_book()
+        fixture.beside[self.market_id] = market
         market.book.known = market.book.whole = True  # nobody can have bet on it yet
         market.book.read_at_ms = self.at_ms
 
@@ -774,23 +1228,36 @@ class PricesChanged(MarketEvent, frozen=True, array_like=True, tag=True):
     odds_version: int
     odds: dict[str, int]
     source_sequence: int
+    moved: bool = False
+    """By the house, as liability builds: what the prices would be without that is kept."""
 
     def apply(self, market: Market, fixture: Fixture) -> None:
         fixture.seq = self.seq
         market.odds_version = self.odds_version
         market.source_sequence = self.source_sequence
+        if not self.moved:
+            market.priced_at_ms = self.at_ms
         for selection_id, odds in self.odds.items():
-            market.selections[selection_id].odds = odds
+            selection = market.selections[selection_id]
+            base_odds = selection.base_odds or selection.odds
+            selection.base_odds = base_odds if self.moved and odds != base_odds else 0
+            selection.odds = odds
 
 
 class StatusChanged(MarketEvent, frozen=True, array_like=True, tag=True):
     status: MarketStatus
+    """What is to be shown: suspended while a cause stands before an open market."""
     in_play: bool
     bet_delay_ms: int
+    behind: MarketStatus | None = None
+    """The status without the causes; None: the same."""
+    causes: dict[str, int] = msgspec.field(default_factory=dict)
 
     def apply(self, market: Market, fixture: Fixture) -> None:
         fixture.seq = self.seq
         market.status = self.status
+        market.behind = self.behind or self.status
+        market.causes = self.causes
         market.in_play = self.in_play
         market.bet_delay_ms = self.bet_delay_ms
         market.longest_delay_ms = max(market.longest_delay_ms, self.bet_delay_ms)
@@ -808,7 +1275,7 @@ class SelectionWithdrawn(MarketEvent, frozen=True, array_like=True, tag=True):
         fixture.seq = self.seq
         selection = market.selections[self.selection_id]
         selection.withdrawn = True
-        selection.odds = 0
+        selection.odds = selection.base_odds = 0
         result = LOST if market.terms.ante_post else VOID
         market.results[self.selection_id] = result
         if market.terms.places:
@@ -817,6 +1284,7 @@ class SelectionWithdrawn(MarketEvent, frozen=True, array_like=True, tag=True):
             market.gone[self.selection_id] = self.gone
             market.odds_version = self.gone.odds_version
         market.result_version = self.version
+        market.fit_book()
 
 
 class ResultDeclared(MarketEvent, frozen=True, array_like=True, tag=True):
@@ -839,6 +1307,7 @@ class ResultDeclared(MarketEvent, frozen=True, array_like=True, tag=True):
         market.result_version = self.version
         market.status = MarketStatus.CANCELLED if self.cancelled else MarketStatus.CLOSED
         market.book.break_holds()
+        fixture.beside[self.market_id] = market
 
 
 class SettlementCompleted(MarketEvent, frozen=True, array_like=True, tag=True):
@@ -852,3 +1321,23 @@ class SettlementCompleted(MarketEvent, frozen=True, array_like=True, tag=True):
         complete = len(market.results) == len(market.selections)
         if last and complete and market.status is MarketStatus.CLOSED:
             market.status = MarketStatus.SETTLED
+
+
+class DeskEvent(MarketEvent, frozen=True, array_like=True, tag=True):
+    """The desk's own: followers of the fixture are not told, and `seq` stays."""
+
+
+class LimitsChanged(DeskEvent, frozen=True, array_like=True, tag=True):
+    limits: Limits
+
+    def apply(self, market: Market, fixture: Fixture) -> None:
+        market.limits = self.limits
+
+
+class HedgeRecorded(DeskEvent, frozen=True, array_like=True, tag=True):
+    hedge_id: str
+    hedge: Hedge
+
+    def apply(self, market: Market, fixture: Fixture) -> None:
+        market.hedges[self.hedge_id] = self.hedge
+        market.fit_book()

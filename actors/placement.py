@@ -13,7 +13,7 @@ from typing import Any, Protocol, cast
 import msgspec
 
 from actors.base import Command, Question, Reason, Refused, Several
-from actors.bet import AskHoldFate, BetPlaced, HoldFate, Leg, PlaceBet, PriceChange
+from actors.bet import BetPlaced, HoldResolved, Leg, PlaceBet, PriceChange, ResolveHold
 from actors.book import Confirmed, Hold, bet_of
 from actors.errors import NothingDone
 from actors.market import ConfirmHold, Held, HoldStake, LookAgain, ReleaseHold
@@ -153,8 +153,9 @@ async def _hold(
     return cast(Held | Refused, answer.reply)
 
 
-async def fate_of_hold(router: Router, hold: Hold) -> HoldFate:
-    """Ask the player's partition about a hold that has run out unanswered."""
-    question = AskHoldFate(hold.player_id, bet_of(hold.bet_id), hold.expires_at_ms)
-    fate: HoldFate = (await router.ask(hold.licence, hold.player_id, question)).reply
-    return fate
+async def resolve_hold(router: Router, hold: Hold) -> HoldResolved | None:
+    """Ask the player's partition about a hold that has run out unanswered; None: ask again."""
+    bet_id = bet_of(hold.bet_id)
+    command = ResolveHold(hold.player_id, bet_id, hold.expires_at_ms)
+    told = (await router.ask(hold.licence, hold.player_id, command, by="book")).reply
+    return told if isinstance(told, HoldResolved) else None

@@ -41,6 +41,9 @@ from actors.slips.slip import Selection, Slip, refuse
 from actors.wallet import GetWallet, WalletView
 from ledger.money import Money
 
+MAX_ROUNDS = 3
+"""Times that markets are asked for room while prices rise."""
+
 
 class SlipRequest(msgspec.Struct, frozen=True):
     """A slip as the player asks for it; its odds are the prices that the player was shown."""
@@ -173,32 +176,16 @@ async def _hold_all(
     priced = await _at_joint_prices(router, slip, request.policy)
     if isinstance(priced, Refused):
         return priced
-    costs = carried(priced, {})
-    stake = Money(slip.stake_minor, request.currency)
-    holds = [
-        HoldStake(
-            one.fixture_id,
-            one.market_id,
-            one.selection_id,
-            one.hold_id,
-            licence,
-            player_id,
-            stake,
-            one.odds,
-            _policy(one, request.policy),
-            costs[one.market_id, one.selection_id],
-        )
-        for one in asked
-    ]
-    answers = await _ask_all(router, asked, holds)
-    if isinstance(answers, Refused):
-        return answers
-    delay_ms = max(held.bet_delay_ms for held in answers)
+    held = await _hold_enough(router, request, asked, licence, player_id, priced)
+    if isinstance(held, Refused):
+        return held
+    got = _as_held(priced, asked, held)
+    delay_ms = max(yes.bet_delay_ms for yes in held)
     if not delay_ms:
-        return _HeldSlip(_as_held(priced, asked, answers), answers)
+        return _HeldSlip(got, held)
     # Who can't pay must not keep others out of the markets for as long as the delay is.
     wallet = (await router.ask(licence, player_id, GetWallet(player_id))).reply
-    if isinstance(wallet, WalletView) and wallet.cash_minor < slip.stake_minor:
+    if isinstance(wallet, WalletView) and wallet.cash_minor < request.slip.stake_minor:
         _release(router, asked)
         return Refused(Reason.INSUFFICIENT_FUNDS, facts={"cash_minor": wallet.cash_minor})
     await clock.sleep(delay_ms / 1000)
@@ -212,20 +199,69 @@ async def _hold_all(
         )
         for one in asked
     ]
-    answers = await _ask_all(router, asked, looks)
-    if isinstance(answers, Refused):
-        return answers
-    again = await _at_joint_prices(router, slip, request.policy)
+    again = await _ask_all(router, asked, looks)
     if isinstance(again, Refused):
-        _release(router, asked)
         return again
-    # The room that is held was measured by the price of before: a better one is not given.
-    legs = (
-        msgspec.structs.replace(leg, odds=min(leg.odds, now.odds))
-        for leg, now in zip(priced.legs, again.legs, strict=True)
-    )
-    priced = msgspec.structs.replace(priced, legs=tuple(legs))
-    return _HeldSlip(_as_held(priced, asked, answers), answers)
+    priced = await _at_joint_prices(router, slip, request.policy)
+    if isinstance(priced, Refused):
+        _release(router, asked)
+        return priced
+    now = _as_held(priced, asked, again)
+    if not _costs_no_more(got, now):
+        again = await _hold_enough(router, request, asked, licence, player_id, now)
+        if isinstance(again, Refused):
+            return again
+        now = _as_held(priced, asked, again)
+    return _HeldSlip(now, again)
+
+
+async def _hold_enough(
+    router: Router,
+    request: SlipRequest,
+    asked: Sequence[_Asked],
+    licence: str,
+    player_id: str,
+    slip: Slip,
+) -> list[Held] | Refused:
+    """Room for what the slip costs at the prices that it gets.
+
+    Each market knows its own price alone. Where prices rise, the slip costs more on every leg than
+    was asked for at first: then all are asked again.
+    """
+    stake = Money(slip.stake_minor, request.currency)
+    for _ in range(MAX_ROUNDS):
+        costs = carried(slip, {})
+        holds = [
+            HoldStake(
+                one.fixture_id,
+                one.market_id,
+                one.selection_id,
+                one.hold_id,
+                licence,
+                player_id,
+                stake,
+                one.odds,
+                _policy(one, request.policy),
+                costs[one.market_id, one.selection_id],
+            )
+            for one in asked
+        ]
+        held = await _ask_all(router, asked, holds)
+        if isinstance(held, Refused):
+            return held
+        got = _as_held(slip, asked, held)
+        if _costs_no_more(slip, got):
+            return held
+        slip = got
+    _release(router, asked)
+    odds = slip.legs[asked[0].leg].odds
+    return Refused(Reason.PRICE_CHANGED, facts={"leg": asked[0].leg, "odds": odds})
+
+
+def _costs_no_more(asked: Slip, got: Slip) -> bool:
+    """Whether room for the one is room for the other."""
+    room = carried(asked, {})
+    return all(cost <= room[selection] for selection, cost in carried(got, {}).items())
 
 
 def _policy(one: _Asked, policy: PriceChange) -> PriceChange:
@@ -364,7 +400,7 @@ async def prices_now(router: Router, bet: BetView | None) -> Now:
 
 
 def _price(view: MarketView | None, leg: Leg) -> int:
-    if view is None or view.status is not MarketStatus.OPEN:
+    if view is None or view.status is not MarketStatus.OPEN or view.stale:
         return 0
     for selection in view.selections:
         if selection.selection_id == leg.selection_id and not selection.withdrawn:

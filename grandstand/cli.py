@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import typer
 
-from grandstand.commands import ledger, market, player, replay, seed, shard, up
+from grandstand.commands import feed, ledger, market, player, replay, seed, shard, up
 
 app = typer.Typer(
     help="Grandstand: a wallet and bet-processing server for licensed sportsbooks.",
@@ -14,6 +14,7 @@ app = typer.Typer(
 )
 app.command("up")(up.up)
 app.command("replay")(replay.replay)
+app.command("feed")(feed.feed)
 app.command("seed")(seed.seed)
 app.command("status")(shard.status)
 app.add_typer(ledger.app, name="ledger")

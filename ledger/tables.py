@@ -19,12 +19,14 @@ from typing import Any, assert_never
 import msgspec
 
 from actors.base import Refused
-from actors.bet import BetPlaced, BetSettled, BetState, Leg, SettlementReversed
+from actors.bet import BetPlaced, BetSettled, BetState, HoldResolved, Leg, SettlementReversed
 from actors.book import Line
 from actors.cashout import CashedOut
 from actors.entries import AnyEvent, Entry, Opened, answer_of, decode_entries
-from actors.fixture import FixtureCreated, FixtureEvent, ModelSet, PhaseChanged
+from actors.fixture import EventLimitsChanged, FixtureCreated, FixtureEvent, ModelSet, PhaseChanged
 from actors.market import (
+    HedgeRecorded,
+    LimitsChanged,
     MarketEvent,
     MarketOpened,
     MarketStatus,
@@ -37,6 +39,12 @@ from actors.market import (
 from actors.multiple import Exposed, LegSettled, SlipPlaced
 from actors.player import EmailClaimed, LoggedIn, LoginFailed, PlayerRegistered
 from actors.results import LOST, VOID, Result
+from actors.risk.referral import (
+    ReferralAccepted,
+    ReferralAsked,
+    ReferralRefused,
+    ReferralTaken,
+)
 from actors.slips.settling import Known
 from actors.slips.slip import Slip
 from actors.terms import NO_TERMS, MarketTerms
@@ -487,6 +495,11 @@ class Tables:
                 market.status = event.status.value
                 market.in_play = event.in_play
                 market.bet_delay_ms = event.bet_delay_ms
+            case LimitsChanged():
+                market = self._market(event)
+                market.min_stake_minor = event.limits.min_stake_minor
+                market.max_stake_minor = event.limits.max_stake_minor
+                market.max_liability_minor = event.limits.max_liability_minor
             case SelectionWithdrawn():
                 market = self._market(event)
                 market.result_version = event.version
@@ -525,8 +538,14 @@ class Tables:
                 complete = market.result_count == market.selection_count
                 if last and complete and market.status == MarketStatus.CLOSED:
                     market.status = MarketStatus.SETTLED.value
-            case EmailClaimed() | LoggedIn() | LoginFailed() | Refused() | Opened() | ModelSet():
+            case (
+                EmailClaimed() | LoggedIn() | LoginFailed() | HoldResolved() | Refused() | Opened()
+            ):
                 pass  # in the audit only
+            case EventLimitsChanged() | HedgeRecorded() | ModelSet():
+                pass
+            case ReferralAsked() | ReferralAccepted() | ReferralRefused() | ReferralTaken():
+                pass
             case _:
                 assert_never(event)
 
@@ -685,7 +704,8 @@ class Tables:
         | StatusChanged
         | SelectionWithdrawn
         | ResultDeclared
-        | SettlementCompleted,
+        | SettlementCompleted
+        | LimitsChanged,
     ) -> MarketRow:
         self.fixtures[event.fixture_id].seq = event.seq
         return self.markets[event.market_id]

@@ -20,9 +20,10 @@ from redis.exceptions import RedisError
 from actors.base import Event
 from actors.bet import BetEvent
 from actors.entries import AnyEvent
-from actors.fixture import FixtureCreated, FixtureEvent, ModelSet, PhaseChanged
-from actors.market import MarketEvent
+from actors.fixture import EventLimitsChanged, FixtureCreated, FixtureEvent, ModelSet, PhaseChanged
+from actors.market import DeskEvent, MarketEvent
 from actors.player import PlayerRegistered
+from actors.risk.referral import ReferralEvent
 from actors.runtime.wire import News, Notice, encode_news, encode_notice
 from actors.wallet import WalletEvent
 
@@ -115,10 +116,10 @@ def _audience_of(kind: type[Event]) -> Audience:
     # Kept by type: what an event is a kind of takes longer to find out than to publish it.
     if issubclass(kind, FixtureCreated | PhaseChanged):
         return Audience.LOBBY
-    if issubclass(kind, ModelSet):
+    if issubclass(kind, EventLimitsChanged | ModelSet | DeskEvent):
         return Audience.NOBODY
     if issubclass(kind, FixtureEvent | MarketEvent):
         return Audience.FIXTURE
-    if issubclass(kind, WalletEvent | BetEvent | PlayerRegistered):
+    if issubclass(kind, WalletEvent | BetEvent | PlayerRegistered | ReferralEvent):
         return Audience.PLAYER
     return Audience.NOBODY

@@ -16,15 +16,17 @@ from typing import Protocol
 
 import structlog
 
-from actors.bet import HoldFate
+from actors.bet import HoldResolved
 from actors.book import HOLD_MS, Hold, Line
 from actors.errors import NoAnswer
-from actors.market import Market
-from actors.placement import fate_of_hold
+from actors.fixture import Fixture
+from actors.market import GetExposure, Market
+from actors.placement import resolve_hold
 from actors.runtime.clock import Clock
 from actors.runtime.partition import Partition
 from actors.runtime.router import Router
 from actors.runtime.shard import Shard
+from actors.runtime.wire import Item
 
 log = structlog.get_logger()
 
@@ -93,6 +95,7 @@ class Keeper:
 
     async def step(self, partition: Partition) -> None:
         """Resolve the holds that have run out, and read the totals that are wanted."""
+        await self._introduce(partition)
         markets: list[Market] = list(partition.actors("market"))
         placed = await self._fates(markets)
         now_ms = self.clock.now_ms()
@@ -109,6 +112,21 @@ class Keeper:
         for market, bet_id in placed:
             market.book.release(bet_id)
 
+    async def _introduce(self, partition: Partition) -> None:
+        """Wake the markets whose liability a limit of their fixture needs: nobody else may ask for
+        them."""
+        fixtures: list[Fixture] = list(partition.actors("fixture"))
+        items = [
+            Item(partition.name, GetExposure(market_id))
+            for fixture in fixtures
+            for market_id in fixture.strangers()
+        ][:MAX_MARKETS_READ]
+        if items:
+            await partition.bring(items)
+            now_ms = self.clock.now_ms()
+            for item in items:
+                partition.decide(item, now_ms)
+
     async def _fates(self, markets: list[Market]) -> list[tuple[Market, str]]:
         """Release the holds whose bets were never placed; return those that were."""
         now_ms = self.clock.now_ms()
@@ -121,17 +139,19 @@ class Keeper:
         fates = await asyncio.gather(*(self._fate(hold) for _, hold in expired))
         placed = []
         for (market, hold), fate in zip(expired, fates, strict=True):
+            if fate is None:
+                continue
             if fate.placed:
                 placed.append((market, hold.bet_id))
-            elif fate.final:
+            else:
                 market.book.release(hold.bet_id)
         return placed
 
-    async def _fate(self, hold: Hold) -> HoldFate:
+    async def _fate(self, hold: Hold) -> HoldResolved | None:
         try:
-            return await fate_of_hold(self.router, hold)
+            return await resolve_hold(self.router, hold)
         except NoAnswer:
-            return HoldFate(placed=False, final=False)
+            return None
 
     async def _read(self, partition: Partition, markets: list[Market]) -> None:
         # Every licence's bets count: the liability of a market is the whole house's.

@@ -8,6 +8,7 @@ import msgspec
 
 from actors import bet, cashout, fixture, market, multiple, player, wallet
 from actors.entries import AnyEvent
+from actors.risk import referral
 
 AnyCommand = (
     player.ClaimEmail
@@ -22,11 +23,13 @@ AnyCommand = (
     | wallet.DeclinePayment
     | bet.PlaceBet
     | bet.SettleBet
+    | bet.ResolveHold
     | multiple.PlaceSlip
     | multiple.SettleLeg
     | cashout.CashOut
     | fixture.CreateFixture
     | fixture.ChangePhase
+    | fixture.ChangeEventLimits
     | fixture.SetModel
     | market.OpenMarket
     | market.ChangePrices
@@ -34,6 +37,15 @@ AnyCommand = (
     | market.WithdrawSelection
     | market.DeclareResult
     | market.CompleteSettlement
+    | market.ChangeLimits
+    | market.MovePrices
+    | market.Suspend
+    | market.Resume
+    | market.RecordHedge
+    | referral.Refer
+    | referral.AcceptReferral
+    | referral.RefuseReferral
+    | referral.TakeReferral
 )
 
 AnyQuestion = (
@@ -42,7 +54,6 @@ AnyQuestion = (
     | wallet.GetWallet
     | wallet.GetPayment
     | bet.GetBet
-    | bet.AskHoldFate
     | fixture.GetFixture
     | market.HoldStake
     | market.LookAgain
@@ -52,6 +63,7 @@ AnyQuestion = (
     | market.CountHolds
     | market.GetMarket
     | market.GetExposure
+    | referral.GetReferral
 )
 
 AnyView = (
@@ -61,16 +73,17 @@ AnyView = (
     | wallet.PaymentView
     | bet.BetView
     | bet.SettledBets
-    | bet.HoldFate
     | fixture.FixtureView
     | market.Held
     | market.Done
     | market.OpenHolds
     | market.MarketView
     | market.Exposure
+    | market.SwitchedMarkets
+    | referral.ReferralView
 )
 
-AnyMessage = AnyCommand | AnyQuestion | bet.SettleBets | multiple.SettleSlips
+AnyMessage = AnyCommand | AnyQuestion | bet.SettleBets | multiple.SettleSlips | market.SwitchMarkets
 AnyReply = AnyEvent | AnyView
 
 

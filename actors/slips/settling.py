@@ -277,8 +277,9 @@ def _sides(
         result = _result(leg, known) if leg.joined else _final_result(leg, fact, fact.result)
         win.prices.append(price)
         win.results.append(result)
-        taken = ((leg.boosted_odds if boosted else 0) or leg.odds, ONE)
-        as_taken = as_taken and price == taken and (result is None or in_full(result))
+        taken = (leg.boosted_odds if boosted else 0) or leg.odds
+        same = price[0] * ONE == taken * price[1]
+        as_taken = as_taken and same and (result is None or in_full(result))
         if slip.each_way and leg.each_way:
             place.prices.append(place_price(price, leg.each_way))
             place.results.append(_final_result(leg, fact, fact.place))

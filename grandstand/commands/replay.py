@@ -4,22 +4,19 @@ from __future__ import annotations
 
 import asyncio
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 from rich.live import Live
 from rich.table import Table
 
-from actors.base import Command, Question
-from actors.market import ChangeStatus, MarketStatus, OpenMarket
 from actors.runtime import cluster
-from actors.runtime.addresses import BOOK
-from actors.runtime.clock import Clock, WallClock, now_ms
-from actors.runtime.router import Answer, Router, Transport
+from actors.runtime.clock import WallClock, now_ms
 from gateway.feeds import feed
 from gateway.feeds.betfair import Recording, RecordingError, Settings
 from gateway.feeds.pump import MAX_GAP_S, Tally, pump
 from grandstand.commands import console, fail, running
+from grandstand.commands.feed import NotingRouter
 
 REFRESH_S = 0.5
 
@@ -78,28 +75,6 @@ def replay(
         fail("there is no market in it that can be replayed")
     if refused:
         raise typer.Exit(1)
-
-
-class NotingRouter(Router):
-    """A router that remembers the markets that were opened through it."""
-
-    def __init__(self, transport: Transport, clock: Clock) -> None:
-        super().__init__(transport, clock)
-        self._opened: dict[str, str] = {}
-
-    async def ask(
-        self, scope: str, routing_id: str, message: Command | Question, **how: Any
-    ) -> Answer:
-        if isinstance(message, OpenMarket):
-            self._opened[message.market_id] = message.fixture_id
-        return await super().ask(scope, routing_id, message, **how)
-
-    async def suspend_all(self) -> None:
-        """Nobody may bet at prices that stand still because their replay was interrupted."""
-        for market_id, fixture_id in self._opened.items():
-            suspend = ChangeStatus(fixture_id, market_id, MarketStatus.SUSPENDED, False, 0)
-            key = f"replay-interrupted/{market_id}/{now_ms()}"
-            await self.ask(BOOK, fixture_id, suspend, key=key, by="replay")
 
 
 async def _replay(source: Recording, speed: float, max_gap_s: float) -> bool:

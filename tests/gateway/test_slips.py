@@ -69,6 +69,16 @@ async def pays(player: Desk, bet_id: str, state: str, payout: int) -> dict[str, 
     return seen
 
 
+async def stands(player: Desk, bet_id: str, outcomes: list[str]) -> None:
+    """Wait until every leg is known, which may be after it was decided what is paid."""
+
+    async def there() -> bool:
+        legs = (await player.get(f"/v1/bets/{bet_id}"))["legs"]
+        return [leg.get("outcome") for leg in legs] == outcomes
+
+    await until(there, f"{bet_id} has legs {outcomes}")
+
+
 @pytest.mark.parametrize("kind", KINDS)
 async def test_placed_settled_and_settled_again(desk: Desk, kind: str) -> None:
     legs, lines, all_won, first_lost = KINDS[kind]
@@ -90,12 +100,7 @@ async def test_placed_settled_and_settled_again(desk: Desk, kind: str) -> None:
     alive = legs - 1
     state = "lost" if not first_lost else "partly_won"
     await pays(player, bet_id, state, first_lost)
-
-    async def all_known() -> bool:
-        bet = await player.get(f"/v1/bets/{bet_id}")
-        return [leg.get("outcome") for leg in bet["legs"]] == ["lost"] + ["won"] * alive
-
-    await until(all_known, "every leg is known, also of a bet that is lost already")
+    await stands(player, bet_id, ["lost"] + ["won"] * alive)
     await declare(desk, on[0], "won")
     await pays(player, bet_id, "won", all_won)
     assert await player.cash() == 100_000 - 100 * lines + all_won

@@ -135,6 +135,15 @@ class Player:
     async def wallet(self) -> Any:
         return await self.house.want(200, "GET", "/v1/wallet", token=self.token)
 
+    async def caught_up(self) -> None:
+        """Wait until the ledger has all that this player was told."""
+
+        async def up_to_date() -> bool:
+            page = await self.house.want(200, "GET", "/v1/bets?limit=1", token=self.token)
+            return bool(page["up_to_date"])
+
+        await eventually(up_to_date, "the ledger has caught up")
+
     async def bets(self, query: str = "?limit=200") -> list[Any]:
         """All bets, through as many pages as there are."""
         found: list[Any] = []

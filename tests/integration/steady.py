@@ -84,5 +84,6 @@ class Steady:
     async def check(self) -> None:
         """Every bet that was answered is there, once, and nothing else is."""
         for player in self.players:
+            await player.caught_up()
             there = [bet["bet_id"] for bet in await player.bets()]
             assert sorted(there) == sorted(self.placed[player.player_id])

@@ -11,16 +11,16 @@ from hypothesis import strategies as st
 
 from actors.base import Reason, Refused
 from actors.bet import (
-    AskHoldFate,
     Bet,
     BetPlaced,
     BetSettled,
     BetState,
     BetView,
     GetBet,
-    HoldFate,
+    HoldResolved,
     Leg,
     PlaceBet,
+    ResolveHold,
     SettleBet,
     SettlementReversed,
 )
@@ -248,17 +248,21 @@ def test_only_its_player_sees_a_bet() -> None:
 
 
 @pytest.mark.parametrize(
-    ("bet", "expires_ms", "fate"),
+    ("bet", "expires_ms", "placed"),
     [
-        (Bet(bet_id="b"), NOW + 1, HoldFate(True, True)),
-        (Bet(bet_id="b"), NOW - 1, HoldFate(True, True)),
+        (Bet(bet_id="b"), NOW + 1, True),
+        (Bet(bet_id="b"), NOW - 1, True),
         # up to the very moment at which PlaceBet would still be taken, nothing is final
-        (Bet(), NOW + 1, HoldFate(False, False)),
-        (Bet(), NOW, HoldFate(False, False)),
-        (Bet(), NOW - 1, HoldFate(False, True)),
+        (Bet(), NOW + 1, None),
+        (Bet(), NOW, None),
+        (Bet(), NOW - 1, False),
     ],
 )
-def test_what_became_of_a_hold(bet: Bet, expires_ms: int, fate: HoldFate) -> None:
-    assert AskHoldFate("p", "b", expires_ms).answer(NOW, bet) == fate
+def test_what_became_of_a_hold(bet: Bet, expires_ms: int, placed: bool | None) -> None:
+    told = ResolveHold("p", "b", expires_ms).decide(NOW, bet)
+    if placed is None:
+        assert isinstance(told, Refused)
+    else:
+        assert told == HoldResolved(NOW, "b", placed)
     late = isinstance(place(gbp(1), expires_ms).decide(NOW, wallet(1)), Refused)
-    assert fate.final == (late or fate.placed)
+    assert isinstance(told, HoldResolved) == (late or placed is True)

@@ -20,9 +20,10 @@ from actors import bet, cashout, fixture, market, multiple, player, wallet
 from actors.base import Command, Event, Message, Question, Reason, Refused, Several
 from actors.bet import Leg
 from actors.entries import AnyEvent, Entry, Opened, answer_of, decode_entries, encode_entries
-from actors.fixture import Phase
-from actors.market import Limits, MarketStatus
+from actors.fixture import EventLimit, Phase
+from actors.market import Hedge, Limits, MarketStatus
 from actors.results import VOID, WON, Outcome, Result
+from actors.risk import referral
 from actors.runtime.wire import (
     AnyCommand,
     AnyMessage,
@@ -55,6 +56,8 @@ SLIP = Slip(
 )
 EXPOSED = multiple.Exposed("f", "f:m", "a", 1, 5_250)
 
+TERMS = referral.Terms("f", "f:m", "a", TEN, 25_000)
+
 SAMPLES: dict[str, Event] = {
     type(event).__name__: event
     for event in [
@@ -73,6 +76,7 @@ SAMPLES: dict[str, Event] = {
         bet.BetPlaced(AT, "p", "b", TEN, (LEG,), 9_000, 1_000, 4),
         bet.BetSettled(AT, "p", "b", TEN, "f:m", "a", Result(Outcome.WON, 3, 2), 2, 1_667, 1, 2, 3),
         bet.SettlementReversed(AT, "p", "b", TEN, 1, 2_000, 500, 0, 1_000),
+        bet.HoldResolved(AT, "b", False),
         multiple.SlipPlaced(
             AT, "p", "b", TEN, SLIP, (LEG, LEG), 6_250, (EXPOSED,), 9_000, 1_000, 4
         ),
@@ -120,6 +124,17 @@ SAMPLES: dict[str, Event] = {
         market.SelectionWithdrawn(AT, "f", "f:m", 6, 1, "b"),
         market.ResultDeclared(AT, "f", "f:m", 7, 2, {"a": WON, "b": VOID}, False),
         market.SettlementCompleted(AT, "f", "f:m", 8, 2),
+        market.LimitsChanged(AT, "f", "f:m", 8, Limits(1, 2, 3, 4, 5, 6, 7, 8)),
+        market.HedgeRecorded(
+            AT, "f", "f:m", 8, "h", Hedge(AT, "a", 1_000, 25_000, 1_470, "bogus", "r")
+        ),
+        fixture.EventLimitsChanged(
+            AT, "f", 8, {"event": EventLimit(9), "g": EventLimit(8, ("m",))}
+        ),
+        referral.ReferralAsked(AT, "p", "r", TERMS, AT + 1),
+        referral.ReferralAccepted(AT, "p", "r", TERMS, AT + 2),
+        referral.ReferralRefused(AT, "p", "r"),
+        referral.ReferralTaken(AT, "p", "r", "b", TERMS, AT + 2),
     ]
 }
 

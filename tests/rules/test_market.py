@@ -657,11 +657,11 @@ def test_what_the_desk_and_the_public_see() -> None:
     ]
     assert (view.status, view.seq, view.result_version) == (CLOSED, 7, 1)
     state.book.hold(held_by("b"))
-    exposure = GetExposure("f:m").answer(NOW, state)
+    exposure = ask(GetExposure("f:m"), state)
     assert (exposure.known, exposure.holds, exposure.lines) == (True, 1, {"a": Line(1, 100, 150)})
     unknown = Refused(Reason.UNKNOWN_MARKET)
     assert GetMarket("f", "f:m").answer(NOW, Market(), fixture()) == unknown
-    assert GetExposure("f:m").answer(NOW, Market()) == unknown
+    assert ask(GetExposure("f:m"), Market()) == unknown
 
 
 # Bets of several legs

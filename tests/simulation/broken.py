@@ -13,7 +13,7 @@ import msgspec
 
 from actors import settlement
 from actors.base import Command, Question, Reason, Refused
-from actors.bet import AskHoldFate, HoldFate, PlaceBet, SettleBet
+from actors.bet import HoldResolved, PlaceBet, ResolveHold, SettleBet
 from actors.book import Book, Confirmed
 from actors.runtime import keeper
 from actors.runtime.partition import Packed, Partition, Sealed
@@ -119,10 +119,10 @@ def holds_count_for_nothing(replace: Replace) -> None:
 
 
 def a_hold_is_final_by_anybodys_clock(replace: Replace) -> None:
-    def final(self: AskHoldFate, now_ms: int, bet: Any) -> HoldFate:
-        return HoldFate(False, True)
+    def final(self: ResolveHold, now_ms: int, bet: Any) -> HoldResolved:
+        return HoldResolved(now_ms, self.bet_id, False)
 
-    replace(AskHoldFate, "answer", final)
+    replace(ResolveHold, "decide", final)
 
 
 def the_wallet_takes_bets_whose_hold_has_run_out(replace: Replace) -> None:

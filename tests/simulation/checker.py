@@ -338,8 +338,6 @@ def _when_durable(evening: Evening) -> dict[tuple[str, int], float]:
 
 def _books_are_right(evening: Evening, history: History) -> None:
     lines = _open_bets(history)
-    # Where a bet weighs less than it did, the book is told so, but that may be lost.
-    softer = {(one.market, one.selection) for one in history.carriers.values() if one.changed}
     for market, board in history.boards.items():
         exposure = evening.exposures[market]
         claim(exposure.holds == 0, f"{market} has {exposure.holds} holds left")
@@ -349,7 +347,4 @@ def _books_are_right(evening: Evening, history: History) -> None:
             expected = lines.get((market, selection), (0, 0, 0))
             line = exposure.lines.get(selection)
             known = (line.bets, line.stakes_minor, line.liability_minor) if line else (0, 0, 0)
-            right = known == expected
-            if (market, selection) in softer:
-                right = all(one >= other for one, other in zip(known, expected, strict=True))
-            claim(right, f"{market} {selection}: book {known}, bets {expected}")
+            claim(known == expected, f"{market} {selection}: book {known}, bets {expected}")

@@ -57,6 +57,7 @@ BOUNDS: dict[str, float] = {
     "actors.runtime.partition.REPLAY_PAGE": 3,
     "actors.runtime.shard.SNAPSHOT_DIRTY": 4,
     "actors.runtime.keeper.MAX_CONFIRMED": 3,
+    "actors.runtime.keeper.MAX_AGE_MS": 2_000,
     "actors.settlement.PAGE": 3,
     # So rare that a quiet minute costs little.
     "actors.runtime.keeper.PERIOD_S": 0.3,
@@ -772,6 +773,9 @@ class Evening:
 
     async def _rest(self) -> None:
         await self._until_answered([op for op in self.ops if not op.answered])
+        await self._quiet()
+        # Whatever was not heard, after so long all books have been read once more.
+        await asyncio.sleep(2 * BOUNDS["actors.runtime.keeper.MAX_AGE_MS"] / 1_000)
         await self._quiet()
         for market in self.markets:
             self.exposures[market] = await self._exposure(market)

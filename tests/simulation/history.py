@@ -654,6 +654,7 @@ class History:
         version: int,
         odds: dict[str, int],
         _sequence: int,
+        *_: Any,
     ) -> None:
         self._next(fixture, seq)
         board = self.boards[market]

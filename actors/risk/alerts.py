@@ -1,0 +1,195 @@
+"""Patterns in what is bet that somebody should look at.
+
+    watch = Watch()
+    watch.placed(bet)         for every placed bet, in the order of their times  -> alerts
+    watch.priced(change)      for every change of prices                         -> alerts
+
+Nothing is decided by an alert: a person looks at it. All memory is bounded, and what was not heard
+of for longest is forgotten first; then an alert may be missed.
+"""
+
+from __future__ import annotations
+
+import enum
+from collections import OrderedDict, deque
+from collections.abc import Hashable
+from typing import TypeVar
+
+import msgspec
+
+from actors.odds import ONE
+
+_K = TypeVar("_K", bound=Hashable)
+_V = TypeVar("_V")
+
+
+class Pattern(enum.StrEnum):
+    """The codes are stable."""
+
+    NEW_ACCOUNTS = "new_accounts"
+    """Many new accounts bet on the same selection within a short time."""
+    STAKE_ABOVE_HABIT = "stake_above_habit"
+    """A stake far above what the player usually bets."""
+    BEFORE_PRICE_CHANGE = "before_price_change"
+    """Bets on a selection in the seconds before its price became much shorter."""
+
+
+class Rules(msgspec.Struct, frozen=True):
+    """Times in milliseconds, shares in ten-thousandths."""
+
+    new_account_ms: int = 7 * 24 * 3_600_000
+    """How long an account is new."""
+    accounts: int = 5
+    accounts_window_ms: int = 10 * 60_000
+    habit_bets: int = 5
+    """Bets after which a player has a habit."""
+    habit_factor: int = 10
+    """How many times the usual stake is far above it."""
+    price_window_ms: int = 5_000
+    price_share: int = 1_000
+    """The part of the price that has to go."""
+    max_selections: int = 20_000
+    max_players: int = 200_000
+    max_markets: int = 20_000
+    max_recent: int = 200
+    """Bets remembered of one selection or market."""
+
+
+class Placed(msgspec.Struct, frozen=True):
+    """What is looked at of a placed bet; of one with several legs, a line for each leg."""
+
+    at_ms: int
+    bet_id: str
+    player_id: str
+    registered_at_ms: int
+    market_id: str
+    selection_id: str
+    stake_minor: int
+    odds: int
+
+
+class Priced(msgspec.Struct, frozen=True):
+    """A change of prices: odds by selection, 0 where there is none any more."""
+
+    at_ms: int
+    market_id: str
+    odds: dict[str, int]
+
+
+class Alert(msgspec.Struct, frozen=True):
+    pattern: Pattern
+    subject: str
+    """Whom or what it is about: `player/<id>`, or `selection/<market id>/<selection id>`."""
+    at_ms: int
+    facts: dict[str, int | str]
+
+
+class _Habit(msgspec.Struct):
+    bets: int = 0
+    stakes_minor: int = 0
+
+
+_HABIT_BETS = 64
+"""Bets that make a habit; when there are more, older ones count half."""
+
+
+class Watch:
+    def __init__(self, rules: Rules | None = None) -> None:
+        self.rules = rules or Rules()
+        self._newcomers: OrderedDict[tuple[str, str], deque[tuple[int, str]]] = OrderedDict()
+        self._habits: OrderedDict[str, _Habit] = OrderedDict()
+        self._recent: OrderedDict[str, deque[Placed]] = OrderedDict()
+
+    def placed(self, bet: Placed) -> list[Alert]:
+        found = [self._new_accounts(bet), self._above_habit(bet)]
+        recent = _remembered(self._recent, bet.market_id, self.rules.max_markets)
+        if recent is None:
+            recent = self._recent[bet.market_id] = deque(maxlen=self.rules.max_recent)
+        recent.append(bet)
+        return [alert for alert in found if alert]
+
+    def _new_accounts(self, bet: Placed) -> Alert | None:
+        rules = self.rules
+        if bet.at_ms - bet.registered_at_ms > rules.new_account_ms:
+            return None
+        place = (bet.market_id, bet.selection_id)
+        recent = _remembered(self._newcomers, place, rules.max_selections)
+        if recent is None:
+            recent = self._newcomers[place] = deque(maxlen=rules.max_recent)
+        while recent and bet.at_ms - recent[0][0] > rules.accounts_window_ms:
+            recent.popleft()
+        if all(player_id != bet.player_id for _, player_id in recent):
+            recent.append((bet.at_ms, bet.player_id))
+        if len(recent) < rules.accounts:
+            return None
+        accounts = len(recent)
+        recent.clear()  # said once; as many again are said again
+        subject = f"selection/{bet.market_id}/{bet.selection_id}"
+        facts: dict[str, int | str] = {"accounts": accounts, "last_bet_id": bet.bet_id}
+        return Alert(Pattern.NEW_ACCOUNTS, subject, bet.at_ms, facts)
+
+    def _above_habit(self, bet: Placed) -> Alert | None:
+        rules = self.rules
+        habit = _remembered(self._habits, bet.player_id, rules.max_players)
+        if habit is None:
+            habit = self._habits[bet.player_id] = _Habit()
+        bets, stakes_minor = habit.bets, habit.stakes_minor
+        if bets >= _HABIT_BETS:
+            habit.bets //= 2
+            habit.stakes_minor //= 2
+        habit.bets += 1
+        habit.stakes_minor += bet.stake_minor
+        known = bets >= rules.habit_bets
+        if not known or bet.stake_minor * bets <= stakes_minor * rules.habit_factor:
+            return None
+        facts: dict[str, int | str] = {
+            "stake_minor": bet.stake_minor,
+            "usual_minor": stakes_minor // bets,
+            "bet_id": bet.bet_id,
+        }
+        return Alert(Pattern.STAKE_ABOVE_HABIT, f"player/{bet.player_id}", bet.at_ms, facts)
+
+    def priced(self, change: Priced) -> list[Alert]:
+        """One alert for each player who was just in time."""
+        recent = self._recent.get(change.market_id)
+        if not recent:
+            return []
+        rules = self.rules
+        while recent and change.at_ms - recent[0].at_ms > rules.price_window_ms:
+            recent.popleft()
+        early: dict[tuple[str, str], list[Placed]] = {}
+        for bet in recent:
+            odds = change.odds.get(bet.selection_id, bet.odds)
+            if odds and odds * ONE <= bet.odds * (ONE - rules.price_share):
+                early.setdefault((bet.player_id, bet.selection_id), []).append(bet)
+        told = {bet.bet_id for bets in early.values() for bet in bets}
+        if told:
+            left = [bet for bet in recent if bet.bet_id not in told]
+            self._recent[change.market_id] = deque(left, maxlen=rules.max_recent)
+        return [
+            Alert(
+                Pattern.BEFORE_PRICE_CHANGE,
+                f"player/{player_id}",
+                change.at_ms,
+                {
+                    "market_id": change.market_id,
+                    "selection_id": selection_id,
+                    "bets": len(bets),
+                    "stakes_minor": sum(bet.stake_minor for bet in bets),
+                    "odds": bets[-1].odds,
+                    "odds_after": change.odds[selection_id],
+                    "last_bet_id": bets[-1].bet_id,
+                },
+            )
+            for (player_id, selection_id), bets in early.items()
+        ]
+
+
+def _remembered(memory: OrderedDict[_K, _V], key: _K, most: int) -> _V | None:
+    """What is known under the key, with room made for it where nothing is."""
+    known = memory.get(key)
+    if known is not None:
+        memory.move_to_end(key)
+    elif len(memory) >= most:
+        memory.popitem(last=False)
+    return known

@@ -1,0 +1,21 @@
+"""Which limits a new market gets: by its class, the kind of market that the trade calls it.
+
+table = LimitTable(Limits(max_stake_minor=100_000), {"correct_score": Limits(10, 20_000)})
+table.of("correct_score")
+"""
+
+from __future__ import annotations
+
+import msgspec
+
+from actors.market import Limits
+
+
+class LimitTable(msgspec.Struct, frozen=True):
+    """Limits by class of market, and those of every other class."""
+
+    otherwise: Limits = Limits()
+    classes: dict[str, Limits] = {}
+
+    def of(self, kind: str) -> Limits:
+        return self.classes.get(kind, self.otherwise)

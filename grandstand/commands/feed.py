@@ -1,0 +1,114 @@
+"""`grandstand feed`: a source of sport, live or recorded, into the running platform."""
+
+from __future__ import annotations
+
+import asyncio
+from pathlib import Path
+from typing import Annotated, Any
+
+import msgspec
+import typer
+
+from actors.base import Command, Question
+from actors.market import ChangeStatus, MarketStatus, OpenMarket
+from actors.runtime import cluster
+from actors.runtime.addresses import BOOK
+from actors.runtime.clock import Clock, WallClock, now_ms
+from actors.runtime.router import Answer, Router, Transport
+from gateway.feeds import all_feeds
+from gateway.feeds import feed as feed_named
+from gateway.feeds.feed import Source
+from gateway.feeds.pump import Tally, pump
+from grandstand.commands import console, fail, running
+
+REFRESH_S = 5.0
+
+
+def feed(
+    name: Annotated[str, typer.Argument(help="Which one: " + ", ".join(sorted(all_feeds())))],
+    settings: Annotated[
+        Path, typer.Argument(help="A JSON file with its settings, as its module documents them.")
+    ],
+    run: Annotated[
+        str,
+        typer.Option(help="Part of the fixtures' ids: the same again goes on with the same ones."),
+    ] = "live",
+    speed: Annotated[
+        float, typer.Option(help="Times real time; 0 is as fast as it goes.", min=0)
+    ] = 1.0,
+) -> None:
+    """Say to the platform what a feed says, until it ends or Ctrl-C suspends its markets."""
+    if not settings.is_file():
+        fail(f"there is no file {settings}")
+    try:
+        kind = feed_named(name)
+        told = msgspec.json.decode(settings.read_bytes(), type=kind.settings)
+        source = kind.open(told, run, now_ms())
+    except KeyError as unknown:
+        fail(unknown.args[0])
+    except (ValueError, msgspec.MsgspecError, OSError) as problem:
+        fail(f"{settings}: {problem}")
+    platform = running()
+    try:
+        cluster.connect(platform.gcs_address)
+    except cluster.ClusterError as problem:
+        fail(problem)
+    console.print(f"{name} speaks to {platform.base_url}, run {run}; Ctrl-C ends it")
+    try:
+        tally = asyncio.run(_feed(source, speed))
+    except KeyboardInterrupt:
+        fail(f"interrupted; its markets are suspended. --run {run} goes on with them")
+    finally:
+        cluster.stop()
+    failure = getattr(source, "failure", "")
+    if failure:
+        fail(failure)
+    if tally.refused:
+        raise typer.Exit(1)
+
+
+async def _feed(source: Source, speed: float) -> Tally:
+    """Until the source ends; a line now and then says how it goes."""
+    clock, tally = WallClock(), Tally()
+    router = NotingRouter(cluster.RayTransport(), clock)
+    speaking = asyncio.ensure_future(pump(source, router, clock, speed=speed, tally=tally))
+    try:
+        while not speaking.done():
+            await asyncio.wait([speaking], timeout=REFRESH_S)
+            console.print(_line(tally))
+    except asyncio.CancelledError:
+        speaking.cancel()
+        await router.suspend_all()
+        raise
+    await speaking
+    return tally
+
+
+def _line(tally: Tally) -> str:
+    refused = ", ".join(f"{why} {count}" for why, count in tally.refused.items())
+    return (
+        f"{tally.accepted:,} commands accepted, {tally.merged:,} merged, "
+        f"{tally.said_before:,} said before, refused: {refused or 'none'}"
+    )
+
+
+class NotingRouter(Router):
+    """A router that remembers the markets that were opened through it."""
+
+    def __init__(self, transport: Transport, clock: Clock) -> None:
+        super().__init__(transport, clock)
+        self._opened: dict[str, str] = {}
+
+    async def ask(
+        self, scope: str, routing_id: str, message: Command | Question, **how: Any
+    ) -> Answer:
+        if isinstance(message, OpenMarket):
+            self._opened[message.market_id] = message.fixture_id
+        return await super().ask(scope, routing_id, message, **how)
+
+    async def suspend_all(self) -> None:
+        """Nobody may bet at prices that stand still because nobody moves them any more."""
+        for market_id, fixture_id in self._opened.items():
+            suspend = ChangeStatus(fixture_id, market_id, MarketStatus.SUSPENDED, False, 0)
+            key = f"feed-interrupted/{market_id}/{now_ms()}"
+            await self.ask(BOOK, fixture_id, suspend, key=key, by="feed")

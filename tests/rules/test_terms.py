@@ -333,3 +333,19 @@ def test_at_the_starting_price_room_is_taken_for_what_is_assumed() -> None:
 def test_each_way_terms_are_a_legs() -> None:
     assert PLACES.each_way == EachWay(2, 4)
     assert NO_TERMS.each_way is None
+
+
+@pytest.mark.parametrize(("winners", "places", "counted"), [(1, 3, 3), (2, 0, 2), (0, 3, 0)])
+def test_the_worst_case_counts_the_places_that_are_paid(
+    winners: int, places: int, counted: int
+) -> None:
+    market, terms = Market(), MarketTerms(places=places, divisor=4 if places else 0)
+    names = dict.fromkeys("abcd", "A")
+    command = OpenMarket("f", "f:m", "Winner", "win", "GBP", names, winners=winners, terms=terms)
+    command.decide(NOW, market, Fixture("f")).apply(market, Fixture("f"))
+    assert market.book.winners == counted
+    event = DeclareResult("f", "f:m", {}, positions={"a": 1, "b": 2, "c": 3, "d": 4}).decide(
+        NOW, market, Fixture("f")
+    )
+    won = [of for of, result in event.results.items() if result == WON]  # type: ignore[attr-defined]
+    assert len(won) == max(1, winners)

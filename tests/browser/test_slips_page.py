@@ -138,6 +138,64 @@ async def test_one_bet_is_placed_and_the_other_refused(visit: Visit, desks: list
     await expect(visit.balance).to_have_text("£395.00")
 
 
+async def test_a_price_that_moves_on_the_way_is_asked_about(
+    visit: Visit, desks: list[Desk]
+) -> None:
+    """The server's no names the leg; both new prices are accepted with one click."""
+    page = visit.page
+    asked: list[int] = []
+
+    async def drift_first(route: Any) -> None:
+        if not asked:
+            await desks[1].price("rovers", 24_000)
+        asked.append(route.request.post_data_json["legs"][1]["odds"])
+        await route.continue_()
+
+    await page.route("**/v1/slips", drift_first)
+    await visit.come_with("50", *desks)
+    await choose(visit, *desks[:2])
+    await visit.stake("double", "10")
+    await visit.place.click()
+    double = visit.multiple("double")
+    await expect(double).to_contain_text("The price of Rovers moved before your bet was placed")
+    await expect(visit.balance).to_have_text("£50.00")
+    await desks[0].price("rovers", 20_000)
+    await page.get_by_role("button", name="Accept all new prices").click()
+    await expect(double).to_contain_text("pays at most £48.00")
+    await visit.place.click()
+    await expect(page.locator(".receipt")).to_contain_text("£48.00")
+    assert asked == [25_000, 24_000]
+
+
+async def test_a_slip_under_way_outlives_a_reload(visit: Visit, desks: list[Desk]) -> None:
+    page = visit.page
+    keys: list[str] = []
+    reloaded = False
+
+    async def cut_off(route: Any) -> None:
+        keys.append(route.request.headers["idempotency-key"])
+        if len(keys) == 1:
+            await route.fetch()
+        if reloaded:
+            await route.continue_()
+        else:
+            await route.abort()
+
+    await page.route("**/v1/slips", cut_off)
+    await visit.come_with("50", *desks)
+    await choose(visit, *desks[:2])
+    await visit.stake("double", "10")
+    await visit.place.click()
+    await expect(visit.multiple("double")).to_contain_text("whether your bet was placed")
+    await page.reload()
+    reloaded = True
+    await expect(page.locator(".receipt")).to_contain_text("£62.50")
+    await expect(page.locator(".line")).to_have_count(0)
+    await expect(visit.balance).to_have_text("£40.00")
+    assert len(keys) >= 2
+    assert len(set(keys)) == 1
+
+
 async def test_a_slip_whose_answer_is_lost_is_placed_once(visit: Visit, desks: list[Desk]) -> None:
     page = visit.page
     keys: list[str] = []
@@ -197,8 +255,7 @@ async def test_each_way_where_the_market_has_terms(visit: Visit, desks: list[Des
     # A double is each-way only where both are.
     await visit.price("rovers", desks[1]).click()
     await expect(visit.multiple("double")).to_be_visible()
-    await expect(page.get_by_label("Each-way")).to_have_count(3)
-    await expect(visit.multiple("double").get_by_label("Each-way")).to_be_hidden()
+    await expect(page.locator(".check:visible")).to_have_count(1)
 
 
 # Cashing out
@@ -270,6 +327,40 @@ async def test_why_there_is_no_offer_and_what_became_of_one(
     await expect(visit.balance).to_have_text("£40.00")
     await bet.get_by_role("button", name="Take £7.92").click()
     await expect(visit.balance).to_have_text("£47.92")
+
+
+async def test_an_offer_runs_out(visit: Visit, desks: list[Desk]) -> None:
+    """Before the eyes where no new one comes, and by the server's word where it is late."""
+    page = visit.page
+    await double_on(visit, desks, "10")
+    bet = visit.bet("Double")
+    await bet.locator(".cash-out-open").click()
+    await expect(bet.get_by_role("button", name="Take £9.50")).to_be_enabled()
+
+    async def never(route: Any) -> None:
+        """No answer, and no end."""
+
+    await page.route("**/cash-out*", never)
+    waiting = bet.get_by_role("button", name="Waiting for an offer…")
+    await expect(waiting).to_be_disabled()
+    await page.unroute_all()
+
+    late: list[str] = []
+
+    async def too_late(route: Any) -> None:
+        if route.request.method == "GET" or late:
+            await route.continue_()
+            return
+        late.append(route.request.url)
+        problem = {"code": "offer_expired", "status": 409, "detail": "The offer has expired."}
+        await route.fulfill(status=409, body=json.dumps(problem))
+
+    await page.route("**/cash-out*", too_late)
+    await bet.get_by_role("button", name="Take £9.50").click()
+    await expect(bet).to_contain_text("The offer had run out. Nothing was cashed out")
+    await expect(visit.balance).to_have_text("£40.00")
+    await bet.get_by_role("button", name="Take £9.50").click()
+    await expect(visit.balance).to_have_text("£49.50")
 
 
 async def test_a_lost_answer_to_cashing_out_is_asked_for_again(

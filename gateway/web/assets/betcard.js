@@ -46,7 +46,7 @@ function mainNodes(bet) {
     ? h("div", {}, legName(leg, name),
       h("p", { class: "soft" }, placeText(leg)))
     : h("div", {}, h("p", { class: "line-name" }, name),
-      h("p", { class: "soft" }, `${linesText(bet.lines.lines)}${unitText(bet, purse)}`));
+      bet.lines.lines > 1 ? h("p", { class: "soft" }, unitText(bet, purse)) : null);
   return [
     h("div", { class: "bet-head" }, head, state),
     ...(single ? [] : [h("ol", { class: "bet-legs", role: "list" }, ...bet.legs.map(legNode))]),
@@ -63,11 +63,10 @@ function placeText(leg) {
   return `${leg.market_name} · ${leg.fixture_name}${leg.in_play ? " · in play" : ""}`;
 }
 
-/** " of £1.00", where the stake comes to whole units a line. */
+/** "4 lines of £1.00". */
 function unitText(bet, purse) {
   const { lines } = bet.lines;
-  return lines > 1 && bet.stake_minor % lines === 0
-    ? ` of ${money(bet.stake_minor / lines, purse)}` : "";
+  return `${linesText(lines)} of ${money(bet.stake_minor / lines, purse)}`;
 }
 
 function legNode(leg) {

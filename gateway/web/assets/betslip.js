@@ -464,6 +464,7 @@ export class Betslip {
     bet.running = false;
     this.#sweep();
     this.#changed();
+    this.#giveFocus();
     // Other selections were chosen meanwhile: its row is gone, and its refusal with it.
     if (item.refusal && !this.#bets.includes(bet)) toast(item.refusal.text, "bad");
   }
@@ -472,12 +473,17 @@ export class Betslip {
   #sweep() {
     const wanted = (bet) => bet.item.attempt || bet.item.refusal || bet.item.stake.trim();
     const together = [...this.#multiples.values()].some(wanted);
-    const focused = this.#root.contains(document.activeElement);
     for (const line of this.legLines) {
       if (line.item.placed && !wanted(line) && !together) this.#lines.delete(line.id);
     }
-    // The button that had the focus goes with the last of them.
-    if (focused && !this.#lines.size) setTimeout(() => this.done.focus({ preventScroll: true }));
+  }
+
+  /** The button that was pressed is disabled or gone: who has no pointer goes on from what came. */
+  #giveFocus() {
+    const under = this.#bets.some((bet) => bet.item.attempt);
+    if (under || !this.#round.bets || document.activeElement !== document.body) return;
+    const next = this.button.disabled || this.foot.hidden ? this.done : this.button;
+    next.focus({ preventScroll: true });
   }
 
   #notPlaced(item, error) {

@@ -239,7 +239,8 @@ export class Line {
     const { terms } = this;
     this.eachWayRow.hidden = !terms;
     if (terms) setText(this.eachWayText, termsText(terms));
-    this.quick.hidden = !purse;
+    // With several selections there is no room for them, and most stakes are on what these make.
+    this.quick.hidden = !purse || this.slip.legLines.length > 1;
     if (!purse) {
       setText(this.returns, "");
       return;

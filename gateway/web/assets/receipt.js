@@ -16,7 +16,7 @@ export function receiptNode(bet, purse, format) {
       bet.legs.map((it) => it.selection_name).join(", ")),
     h("dl", {},
       row("Stake", money(bet.stake_minor, purse)),
-      bet.lines && !single ? row("Lines", linesText(bet.lines.lines)) : null,
+      bet.lines?.lines > 1 ? row("Lines", linesText(bet.lines.lines)) : null,
       single ? row("Price", oddsText(leg.odds, format)) : null,
       ...bet.legs.filter((it) => !single && it.asked !== undefined).map((it) =>
         row(`Price of ${it.selection_name}`, oddsText(it.odds, format))),

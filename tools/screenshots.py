@@ -1,6 +1,8 @@
 """Take the pictures of the player page for the documentation.
 
-    python tools/screenshots.py http://127.0.0.1:8080 docs
+    python tools/screenshots.py http://127.0.0.1:8080 results/pictures
+
+Git ignores that folder: those that are to be kept are copied to `docs`.
 
 Registers players who bet on whatever is on the board, and writes `player-phone.png`,
 `player-desktop.png`, `player-multiples.png` and `player-cash-out.png`. Needs Playwright and a

@@ -7,10 +7,11 @@ it. Every selection that is taken stands at 2.5 unless a test moves it.
 from __future__ import annotations
 
 import json
+import re
 from typing import Any
 
 import pytest
-from playwright.async_api import Page, expect
+from playwright.async_api import Page, WebSocketRoute, expect
 
 from tests.browser.visit import Desk, Visit, assert_no_sideways_scroll, tab_to
 
@@ -225,21 +226,26 @@ async def test_each_way_where_the_market_has_terms(visit: Visit, desks: list[Des
     page = visit.page
     sent: list[dict[str, Any]] = []
 
-    async def with_terms(route: Any) -> None:
+    def with_terms(said: str | bytes) -> str:
+        text = said if isinstance(said, str) else said.decode()
+        market = f'"market_id":"{desks[0].market_id}"'
+        return text.replace(market, f'{market},"terms":{{"each_way":{{"places":3,"divisor":4}}}}')
+
+    async def listed(route: Any) -> None:
         answer = await route.fetch()
-        body = await answer.json()
-        for fixture in body["items"]:
-            for market in fixture["markets"]:
-                if market["market_id"] == desks[0].market_id:
-                    market["each_way"] = {"places": 3, "divisor": 4}
-        await route.fulfill(response=answer, body=json.dumps(body))
+        await route.fulfill(response=answer, body=with_terms(await answer.text()))
+
+    def streamed(socket: WebSocketRoute) -> None:
+        server = socket.connect_to_server()
+        server.on_message(lambda said: socket.send(with_terms(said)))
 
     async def take(route: Any) -> None:
         sent.append(route.request.post_data_json)
         problem = {"code": "each_way_unavailable", "status": 409, "detail": "Not here."}
         await route.fulfill(status=409, body=json.dumps(problem))
 
-    await page.route("**/v1/fixtures?*", with_terms)
+    await page.route("**/v1/fixtures?*", listed)
+    await page.route_web_socket(re.compile("/v1/stream"), streamed)
     await page.route("**/v1/slips", take)
     await visit.come_with("50", *desks)
     await choose(visit, desks[0])
@@ -256,6 +262,36 @@ async def test_each_way_where_the_market_has_terms(visit: Visit, desks: list[Des
     await visit.price("rovers", desks[1]).click()
     await expect(visit.multiple("double")).to_be_visible()
     await expect(page.locator(".check:visible")).to_have_count(1)
+
+    async def own_bets(route: Any) -> None:
+        leg = {
+            "fixture_name": "Wynbeck 14:30",
+            "market_name": "Winner",
+            "odds": 50_000,
+            "each_way": {"places": 3, "divisor": 5},
+        }
+        bet = {
+            "bet_id": "each-way",
+            "state": "partly_won",
+            "stake_minor": 200,
+            "payout_minor": 324,
+            "potential_payout_minor": 324,
+            "currency": "GBP",
+            "placed_at": "2030-01-01T12:00:00.000Z",
+            "lines": {"kind": "double", "folds": [2], "lines": 2, "each_way": True},
+            "legs": [
+                leg | {"selection_name": "Falcon", "outcome": "won", "place": "won"},
+                leg | {"selection_name": "Thistle", "outcome": "lost", "place": "won"},
+            ],
+        }
+        answer = {"items": [bet], "next_cursor": None, "up_to_date": True}
+        await route.fulfill(status=200, body=json.dumps(answer))
+
+    await page.route("**/v1/bets?*", own_bets)
+    await visit.go("My bets")
+    bet = visit.bet("Double each-way")
+    await expect(bet.locator(".leg-outcome")).to_have_text(["Won", "Placed"])
+    await expect(bet).to_contain_text("Each-way: 3 places at 1/5 of the odds")
 
 
 # Cashing out
@@ -361,6 +397,35 @@ async def test_an_offer_runs_out(visit: Visit, desks: list[Desk]) -> None:
     await expect(visit.balance).to_have_text("£40.00")
     await bet.get_by_role("button", name="Take £9.50").click()
     await expect(visit.balance).to_have_text("£49.50")
+
+
+async def test_an_offer_that_falls_under_the_finger_is_not_taken(
+    visit: Visit, desks: list[Desk]
+) -> None:
+    page = visit.page
+    await double_on(visit, desks, "10")
+    bet = visit.bet("Double")
+    await bet.locator(".cash-out-open").click()
+    take = bet.get_by_role("button", name="Take £9.50")
+    await expect(take).to_be_enabled()
+    await take.evaluate(_PRESS_AS_IT_CHANGES)
+    await desks[0].price("rovers", 30_000)
+    await expect(bet).to_contain_text("The offer has just fallen. Press again to take it.")
+    await expect(bet.get_by_role("button", name="Take £7.92")).to_be_enabled()
+    await expect(visit.balance).to_have_text("£40.00")
+    assert await page.evaluate("pressed")
+
+
+_PRESS_AS_IT_CHANGES = """
+(button) => {
+  window.pressed = false;
+  new MutationObserver(() => {
+    if (window.pressed) return;
+    window.pressed = true;
+    button.click();
+  }).observe(button, { childList: true, characterData: true, subtree: true });
+}
+"""
 
 
 async def test_a_lost_answer_to_cashing_out_is_asked_for_again(

@@ -4,7 +4,7 @@
 import { CashOut } from "./cashout.js";
 import { h, icon } from "./dom.js";
 import { money, oddsText, timeText, words } from "./format.js";
-import { betName, linesText } from "./kinds.js";
+import { betName, linesText, termsText } from "./kinds.js";
 import { oddsFormat, wallet } from "./store.js";
 
 export class BetCard {
@@ -27,7 +27,7 @@ export class BetCard {
     this.bet = bet;
     this.node.dataset.state = bet.state;
     this.cashOut.sync(bet);
-    const outcomes = bet.legs.map((leg) => leg.outcome).join();
+    const outcomes = bet.legs.map((leg) => [leg.outcome, leg.place]).join();
     const view = [bet.state, bet.payout_minor, bet.potential_payout_minor, bet.cashed_out_minor,
       outcomes, oddsFormat.value].join(" ");
     if (view === this.#view) return;
@@ -60,7 +60,8 @@ function legName(leg, before = "") {
 }
 
 function placeText(leg) {
-  return `${leg.market_name} · ${leg.fixture_name}${leg.in_play ? " · in play" : ""}`;
+  return [leg.market_name, leg.fixture_name, leg.in_play && "in play",
+    leg.each_way && termsText(leg.each_way)].filter(Boolean).join(" · ");
 }
 
 /** "4 lines of £1.00". */
@@ -71,7 +72,9 @@ function unitText(bet, purse) {
 
 function legNode(leg) {
   const marks = { won: "check", lost: "close" };
-  const outcome = leg.outcome ?? "";
+  // What did not win may still pay for its place.
+  const placed = leg.outcome === "lost" && leg.place === "won";
+  const outcome = placed ? "placed" : leg.outcome ?? "";
   const name = legName(leg);
   if (leg.banker) name.append(" ", h("span", { class: "tag" }, "Banker"));
   return h("li", { class: "bet-leg" }, name,

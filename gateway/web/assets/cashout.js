@@ -15,7 +15,9 @@ const RENEW_MS = 3_000;
 const RENEWALS = 40;
 const TYPED_MS = 250;
 /** An offer is believed for so long, whatever the clock here says. The server has the last word. */
-const BELIEVED_MS = [2_000, 5_000];
+const BELIEVED_MS = [4_500, 10_000];
+/** A press that comes so soon after the offer fell was meant for the one before. */
+const UNSEEN_MS = 500;
 /** Above the longest bet delay there is, which an answer in play takes. */
 const ANSWER_MS = 30_000;
 const SLIDES = 20;
@@ -32,6 +34,7 @@ export class CashOut {
   /** The last offer for what is wanted, or null. */
   #offer = null;
   #goodUntil = 0;
+  #fellAt = -UNSEEN_MS;
   #refusal = "";
   /** What of the stake is still open: known from the offer for all of it. */
   #open = 0;
@@ -65,14 +68,14 @@ export class CashOut {
       inputmode: "decimal", autocomplete: "off", "aria-describedby": `${id}-says` });
     this.amount.addEventListener("input", () => this.#typed());
     this.amount.addEventListener("keydown", (event) => {
-      if (event.key === "Enter" && this.#isReady) this.#take();
+      if (event.key === "Enter") this.#press();
     });
     this.label = h("label", { for: `${id}-part` }, "How much of your stake");
     this.says = h("p", { class: "cash-out-why", id: `${id}-says`, role: "status" });
     this.time = h("progress", { "aria-hidden": "true", hidden: true });
     // Not disabled while it has nothing to take: it would lose the focus each time.
     this.takeButton = h("button", { type: "button", class: "primary",
-      onclick: () => this.#isReady && this.#take() }, "Cash out");
+      onclick: () => this.#press() }, "Cash out");
     this.cancel = h("button", { type: "button", class: "fix",
       onclick: () => this.#toggle(false) }, "Keep the bet");
     this.panel = h("div", { class: "cash-out-panel", id, role: "group", tabindex: "-1",
@@ -192,9 +195,12 @@ export class CashOut {
     const now = performance.now();
     const [least, most] = BELIEVED_MS;
     const left = Date.parse(offer.expires_at) - Date.now();
+    if (this.#offer && offer.amount_minor < this.#offer.amount_minor) this.#fellAt = now;
     this.#offer = offer;
     this.#refusal = "";
-    this.#goodUntil = now + Math.min(Math.max(left, least), most);
+    const goodFor = Math.min(Math.max(left, least), most);
+    this.#goodUntil = now + goodFor;
+    this.time.max = goodFor;
     if (whole) this.#open = offer.stake_minor;
     clearInterval(this.#clock);
     this.#clock = setInterval(() => this.#tick(), TYPED_MS);
@@ -203,7 +209,6 @@ export class CashOut {
   /** The offer runs out before the eyes; one that has is not offered any more. */
   #tick() {
     const left = this.#goodUntil - performance.now();
-    this.time.max = BELIEVED_MS[1];
     this.time.value = Math.max(0, left);
     if (left > 0 || this.#taking) return;
     clearInterval(this.#clock);
@@ -276,6 +281,16 @@ export class CashOut {
   }
 
   // Taking it
+
+  #press() {
+    if (!this.#isReady) return;
+    if (performance.now() - this.#fellAt < UNSEEN_MS) {
+      this.told = "The offer has just fallen. Press again to take it.";
+      this.#show();
+    } else {
+      this.#take();
+    }
+  }
 
   async #take() {
     if (this.#unsure) this.#unsure = false;

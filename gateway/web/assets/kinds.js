@@ -63,17 +63,20 @@ export function linesText(lines) {
   return lines === 1 ? "1 line" : `${lines.toLocaleString("en-GB")} lines`;
 }
 
+/** "Each-way: 3 places at 1/4 of the odds". */
+export function termsText({ places, divisor }) {
+  return `Each-way: ${places} ${places === 1 ? "place" : "places"} at 1/${divisor} of the odds`;
+}
+
 /** What a bet is called: "System 2, 3 of 4 with 1 banker", "Trixie each-way"; a plain single "". */
 export function betName(bet) {
   if (!bet.lines) return "";
-  const { kind, folds, lines } = bet.lines;
+  const { kind, folds, lines, each_way: eachWay } = bet.lines;
   const bankers = bet.legs.filter((leg) => leg.banker).length;
-  const free = bet.legs.length - bankers;
-  const winLines = linesOf(folds, free);
   const beside = bankers ? ` with ${bankers} ${bankers === 1 ? "banker" : "bankers"}` : "";
   const name = kind === "system"
-    ? `System ${folds.join(", ")} of ${free}${beside}`
-    : kindName(kind, bet.legs.length, winLines);
-  // Each line that wins has one beside it that is placed.
-  return lines > winLines ? `${name} each-way` : name;
+    ? `System ${folds.join(", ")} of ${bet.legs.length - bankers}${beside}`
+    // Each-way, half of the lines are on the places.
+    : kindName(kind, Math.max(...folds) + bankers, eachWay ? lines / 2 : lines);
+  return eachWay ? `${name} each-way` : name;
 }

@@ -6,6 +6,7 @@ import { h, icon, setText } from "./dom.js";
 import {
   eachWayPayout, major, money, oddsText, parseAmount, payout, roundMoney,
 } from "./format.js";
+import { termsText } from "./kinds.js";
 import { SINGLES, SLIPS } from "./placing.js";
 import { Progress } from "./progress.js";
 import { oddsFormat, policy, wallet } from "./store.js";
@@ -52,7 +53,7 @@ export class Line {
 
   /** {places, divisor} where the market pays places, or undefined. */
   get terms() {
-    return this.slip.market(this.item)?.each_way;
+    return this.slip.market(this.item)?.terms?.each_way;
   }
 
   /** Whether the single is half on winning and half on being placed. */
@@ -304,11 +305,6 @@ export class Line {
       ? { text: `The price has ${way}; your setting accepts it.`, tone: moved > 0 ? "good" : "" }
       : { text: `The price has ${way} since you chose it.`, tone: moved > 0 ? "good" : "bad" };
   }
-}
-
-/** "Each-way: 3 places at 1/4 of the odds". */
-export function termsText({ places, divisor }) {
-  return `Each-way: ${places} ${places === 1 ? "place" : "places"} at 1/${divisor} of the odds`;
 }
 
 function returnsText(sums, purse) {

@@ -58,8 +58,10 @@ export class Multiple {
   amounts() {
     const line = this.#lineStake();
     if (line.minor === undefined || this.quote.problem) return null;
-    const payout = this.quote.value?.potential_payout_minor ?? null;
-    return { stake: line.minor * this.lines, payout };
+    const stake = line.minor * this.lines;
+    const quote = this.quote.value;
+    // For a moment it may be of the prices before, but not of another stake.
+    return { stake, payout: quote?.stake_minor === stake ? quote.potential_payout_minor : null };
   }
 
   /** The stake of one line: {minor} or {error}, or neither while nothing is typed. */
@@ -175,7 +177,6 @@ export class Multiple {
       : `${linesText(this.lines)} of ${money(line.minor, purse)}: ${money(sums.stake, purse)}`;
     const pays = sums.payout === null ? "…" : money(sums.payout, purse);
     setText(this.sums, `${stake} · pays at most ${pays}`);
-    this.sums.classList.toggle("is-late", this.quote.late);
   }
 
   #syncSay(line) {

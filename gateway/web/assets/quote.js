@@ -12,7 +12,7 @@ export class Quote {
   #known = "";
   #timer = 0;
   #askedAt = -APART_MS;
-  /** The last SlipQuote, or null; of other prices than those now while `late`. */
+  /** The last SlipQuote, or null; while another is asked for, of the slip before. */
   value = null;
   /** The `Problem` that the wanted slip is refused with, or null. */
   problem = null;
@@ -20,10 +20,6 @@ export class Quote {
   /** `answered()` is called when there is something new to show. */
   constructor(answered) {
     this.#answered = answered;
-  }
-
-  get late() {
-    return this.#known !== this.#wanted;
   }
 
   /** Follow this body of POST /v1/slips/quote from now on; null for none. */

@@ -55,6 +55,8 @@ class CashOut(Command, frozen=True, array_like=True, tag=True):
     refused: Refused | None = None
     less: tuple[Known, ...] = ()
     """Of each of the bet's selections, what withdrawals have taken off its price."""
+    prices_good_until_ms: int = 0
+    """After that the prices may be others: the command was too long on its way. 0: for ever."""
 
     def cast(self) -> tuple[str, ...]:
         return (ref("wallet", self.player_id), ref("bet", self.bet_id))
@@ -67,7 +69,8 @@ class CashOut(Command, frozen=True, array_like=True, tag=True):
         if self.refused:
             return self.refused
         slip, known = slip_of(bet), known_about(bet)
-        if len(self.prices) != len(slip.legs):
+        late = 0 < self.prices_good_until_ms < now_ms
+        if late or len(self.prices) != len(slip.legs):
             return Refused(Reason.OFFER_OUTDATED)
         by = worth_by(bet, self.less)
         bought = accept(slip, by, self.prices, self.offer, self.rules, now_ms)

@@ -329,6 +329,8 @@ class HoldStake(Question, frozen=True, array_like=True, tag=True):
     """The offer that the player takes: its stake and price are those of the offer."""
     agreed_until_ms: int = 0
     """Until when a trader has agreed to this stake at this price (`actors.risk.referral`)."""
+    wait_ms: int = 0
+    """How long the bet waits for the bet delay of another of its markets."""
 
     def cast(self) -> tuple[str, ...]:
         return (ref("market", self.market_id), ref("fixture", self.fixture_id))
@@ -367,7 +369,7 @@ class HoldStake(Question, frozen=True, array_like=True, tag=True):
             self.selection_id,
             stake_minor,
             odds,
-            now_ms + market.bet_delay_ms + HOLD_MS,
+            now_ms + max(market.bet_delay_ms, min(self.wait_ms, MAX_BET_DELAY_MS)) + HOLD_MS,
         )
         ordinary = not promised and self.customer_factor == WHOLE and not self.liability_minor
         if not ordinary:
@@ -612,6 +614,8 @@ class MarketView(msgspec.Struct, frozen=True, array_like=True, tag=True):
     """The prices are too old: no bet is taken, though the status may be open."""
     winners: int = 1
     terms: MarketTerms = NO_TERMS
+    over: bool = False
+    """The event is over, whatever the market's status."""
 
     @property
     def off(self) -> Off | None:
@@ -662,6 +666,7 @@ class GetMarket(Question, frozen=True, array_like=True, tag=True):
             market.stale(now_ms),
             market.winners,
             market.terms,
+            fixture.over,
         )
 
 

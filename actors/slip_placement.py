@@ -11,7 +11,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Sequence
 from itertools import chain
-from typing import cast
+from typing import Protocol, cast
 
 import msgspec
 
@@ -43,6 +43,14 @@ from ledger.money import Money
 
 MAX_ROUNDS = 3
 """Times that markets are asked for room while prices rise."""
+
+
+PRICES_GOOD_MS = 2_000
+"""How old the prices may be by which a bet is bought back."""
+
+
+class Watch(Waiter, Protocol):
+    def now_ms(self) -> int: ...
 
 
 class SlipRequest(msgspec.Struct, frozen=True):
@@ -188,6 +196,12 @@ async def _hold_all(
     if isinstance(wallet, WalletView) and wallet.cash_minor < request.slip.stake_minor:
         _release(router, asked)
         return Refused(Reason.INSUFFICIENT_FUNDS, facts={"cash_minor": wallet.cash_minor})
+    if any(yes.bet_delay_ms < delay_ms for yes in held):
+        # The leg with the longest delay is waited for by all: theirs must not run out meanwhile.
+        held = await _hold_enough(router, request, asked, licence, player_id, got, delay_ms)
+        if isinstance(held, Refused):
+            return held
+        got = _as_held(got, asked, held)
     await clock.sleep(delay_ms / 1000)
     looks = [
         LookAgain(
@@ -222,8 +236,9 @@ async def _hold_enough(
     licence: str,
     player_id: str,
     slip: Slip,
+    wait_ms: int = 0,
 ) -> list[Held] | Refused:
-    """Room for what the slip costs at the prices that it gets.
+    """Room for what the slip costs at the prices that it gets, until `wait_ms` have passed.
 
     Each market knows its own price alone. Where prices rise, the slip costs more on every leg than
     was asked for at first: then all are asked again.
@@ -240,9 +255,10 @@ async def _hold_enough(
                 licence,
                 player_id,
                 stake,
-                one.odds,
+                one.odds if one.joined else slip.legs[one.leg].odds,
                 _policy(one, request.policy),
                 costs[one.market_id, one.selection_id],
+                wait_ms=wait_ms,
             )
             for one in asked
         ]
@@ -400,7 +416,7 @@ async def prices_now(router: Router, bet: BetView | None) -> Now:
 
 
 def _price(view: MarketView | None, leg: Leg) -> int:
-    if view is None or view.status is not MarketStatus.OPEN or view.stale:
+    if view is None or view.over or view.stale or view.status is not MarketStatus.OPEN:
         return 0
     for selection in view.selections:
         if selection.selection_id == leg.selection_id and not selection.withdrawn:
@@ -415,7 +431,7 @@ def _less(view: MarketView | None, leg: Leg) -> Known:
 
 async def cash_out(
     router: Router,
-    clock: Waiter,
+    clock: Watch,
     *,
     licence: str,
     player_id: str,
@@ -427,14 +443,24 @@ async def cash_out(
     fingerprint: bytes,
 ) -> CashedOut | Refused:
     """Take an offer at the prices of now; in play, at those after the bet delay."""
+    good_until_ms = clock.now_ms() + PRICES_GOOD_MS
     now = await prices_now(router, bet)
     if now.delay_ms:
         delay_ms = now.delay_ms
         await clock.sleep(delay_ms / 1000)
+        good_until_ms = clock.now_ms() + PRICES_GOOD_MS
         now = await prices_now(router, bet)
         # What was in time when it was asked for does not become late by our own waiting.
         offer = msgspec.structs.replace(offer, expires_at_ms=offer.expires_at_ms + delay_ms)
-    command = CashOut(player_id, bet_id, offer, now.odds, rules, less=now.less)
+    command = CashOut(
+        player_id,
+        bet_id,
+        offer,
+        now.odds,
+        rules,
+        less=now.less,
+        prices_good_until_ms=good_until_ms,
+    )
     answer = await router.ask(licence, player_id, command, key=key, fingerprint=fingerprint)
     bought: CashedOut | Refused = answer.reply
     if isinstance(bought, CashedOut):

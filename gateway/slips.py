@@ -24,12 +24,13 @@ from actors.slip_placement import (
 )
 from actors.slips.cashout import CashOutRules, Offer, offer
 from actors.slips.settling import settle
-from actors.slips.slip import Leg, Slip, lines_in, refuse
+from actors.slips.slip import MAX_LEGS, Leg, Slip, lines_in, refuse
 from gateway import api, keys, problems
 from gateway.bets import leg_json, lines_json, selections_of, slip_leg_json
 from gateway.http import granted
 from gateway.problems import Problem
 from gateway.services import Services
+from ledger.money import MAX_MINOR
 
 RULES = CashOutRules()
 _offers = msgspec.msgpack.Decoder(Offer)
@@ -81,7 +82,8 @@ async def quote(services: Services, body: api.NewSlip) -> api.SlipQuote:
 
 async def take_slip(services: Services, player_id: str, body: api.NewSlip, key: str) -> api.Bet:
     """Take the stake and answer with the bet, durable. Raises `Problem`."""
-    services.pace.check(player_id, services.clock.now_ms())
+    for _ in body.legs:  # each costs what a bet does
+        services.pace.check(player_id, services.clock.now_ms())
     slip = slip_asked(body)
     try:
         placed = await place_slip(
@@ -131,6 +133,7 @@ async def offer_for(
     services: Services, player_id: str, bet_id: str, stake_minor: int | None
 ) -> api.CashOutOffer:
     """What would be paid for the bet now, or for a part of it. Raises `Problem`."""
+    services.pace.check(player_id, services.clock.now_ms())
     bet = await _bet(services, player_id, bet_id)
     now = await prices_now(services.router, bet)
     now_ms = services.clock.now_ms()
@@ -161,6 +164,12 @@ async def take_offer(
         given = _offers.decode(base64.urlsafe_b64decode(taken))
     except (ValueError, msgspec.MsgspecError):
         raise Problem("invalid_request", "That is no offer - at `$.offer`.") from None
+    now_ms = services.clock.now_ms()
+    services.pace.check(player_id, now_ms)
+    amounts = (given.stake_minor, given.amount_minor, given.of_stake_minor, given.paid_minor)
+    sound = all(0 <= amount <= MAX_MINOR for amount in amounts)
+    if not sound or given.expires_at_ms > now_ms + RULES.valid_ms or len(given.prices) > MAX_LEGS:
+        raise Problem("invalid_request", "That is no offer of ours - at `$.offer`.")
     bet = await _bet(services, player_id, bet_id)
     bought = await cash_out(
         services.router,

@@ -209,15 +209,15 @@ async def test_a_single_is_bought_back(desk: Desk) -> None:
     assert offer["amount_minor"] == 475
     await desk.prices(market, home=30_000)
     worse = (await player.post(path, {"offer": offer["offer"]})).problem(409, "price_changed")
-    assert worse["amount_minor"] == 396
+    assert worse["amount_minor"] == 395
     await desk.prices(market, home=20_000)
     taken = await player.post(path, {"offer": offer["offer"]})
-    assert (taken["amount_minor"], taken["state"]) == (594, "cashed_out")  # better than offered
+    assert (taken["amount_minor"], taken["state"]) == (593, "cashed_out")  # better than offered
     await declare(desk, market)
     await asyncio.sleep(0.3)
-    bet = await pays(player, placed["bet_id"], "cashed_out", 594)
-    assert bet["potential_payout_minor"] == 594
-    assert await player.cash() == 9_500 + 594
+    bet = await pays(player, placed["bet_id"], "cashed_out", 593)
+    assert bet["potential_payout_minor"] == 593
+    assert await player.cash() == 9_500 + 593
 
 
 async def test_no_price_no_offer(desk: Desk) -> None:

@@ -317,7 +317,7 @@ async def test_cashed_out_in_part_and_then_the_rest(visit: Visit, desks: list[De
     # 10 x 0.95; then the first leg shortens to 2.0: 10 x 2.5 / 2.0 x 0.95.
     await expect(bet.locator(".cash-out-open")).to_have_text("Cash out £9.50")
     await desks[0].price("rovers", 20_000)
-    await expect(bet.locator(".cash-out-open")).to_have_text("Cash out £11.88")
+    await expect(bet.locator(".cash-out-open")).to_have_text("Cash out £11.87")
 
     await bet.locator(".cash-out-open").click()
     await bet.get_by_role("textbox").fill("4")
@@ -326,15 +326,15 @@ async def test_cashed_out_in_part_and_then_the_rest(visit: Visit, desks: list[De
     await expect(page.locator("#toasts")).to_contain_text("Cashed out £4.75. The rest")
     await expect(visit.balance).to_have_text("£44.75")
     await expect(bet).to_contain_text("Paid so far£4.75")
-    await expect(bet.locator(".cash-out-open")).to_have_text("Cash out £7.13")
+    await expect(bet.locator(".cash-out-open")).to_have_text("Cash out £7.12")
 
     await bet.locator(".cash-out-open").click()
-    await bet.get_by_role("button", name="Take £7.13").click()
+    await bet.get_by_role("button", name="Take £7.12").click()
     await expect(page.locator(".bet")).to_have_count(0)
-    await expect(visit.balance).to_have_text("£51.88")
+    await expect(visit.balance).to_have_text("£51.87")
     await page.get_by_role("button", name="Settled").click()
     await expect(visit.bet("Double")).to_contain_text("Cashed out")
-    await expect(visit.bet("Double")).to_contain_text("Paid£11.88")
+    await expect(visit.bet("Double")).to_contain_text("Paid£11.87")
     assert visit.complaints == []
 
 
@@ -359,10 +359,10 @@ async def test_why_there_is_no_offer_and_what_became_of_one(
     await page.route("**/cash-out*", drift_first)
     await bet.locator(".cash-out-open").click()
     await bet.get_by_role("button", name="Take £9.50").click()
-    await expect(bet).to_contain_text("it is now worth £7.92. Nothing was cashed out.")
+    await expect(bet).to_contain_text("it is now worth £7.91. Nothing was cashed out.")
     await expect(visit.balance).to_have_text("£40.00")
-    await bet.get_by_role("button", name="Take £7.92").click()
-    await expect(visit.balance).to_have_text("£47.92")
+    await bet.get_by_role("button", name="Take £7.91").click()
+    await expect(visit.balance).to_have_text("£47.91")
 
 
 async def test_an_offer_runs_out(visit: Visit, desks: list[Desk]) -> None:
@@ -411,7 +411,7 @@ async def test_an_offer_that_falls_under_the_finger_is_not_taken(
     await take.evaluate(_PRESS_AS_IT_CHANGES)
     await desks[0].price("rovers", 30_000)
     await expect(bet).to_contain_text("The offer has just fallen. Press again to take it.")
-    await expect(bet.get_by_role("button", name="Take £7.92")).to_be_enabled()
+    await expect(bet.get_by_role("button", name="Take £7.91")).to_be_enabled()
     await expect(visit.balance).to_have_text("£40.00")
     assert await page.evaluate("pressed")
 

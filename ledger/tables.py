@@ -46,6 +46,8 @@ from actors.risk.referral import (
     ReferralTaken,
 )
 from actors.slips.slip import Slip
+from actors.staff import MemberEvent
+from actors.stop import StopEvent
 from actors.wallet import (
     DepositCompleted,
     DepositFailed,
@@ -391,6 +393,7 @@ class Tables:
                 entry.by,
                 entry.at_ms,
                 _names(*map(type, entry.events)),
+                entry.why,
             )
         )
         if entry.key:
@@ -511,6 +514,8 @@ class Tables:
             case EventLimitsChanged() | HedgeRecorded():
                 pass
             case ReferralAsked() | ReferralAccepted() | ReferralRefused() | ReferralTaken():
+                pass
+            case MemberEvent() | StopEvent():
                 pass
             case _:
                 assert_never(event)

@@ -12,6 +12,6 @@ where owner >= 'fixture/' and owner < 'stop0';
 create index audit_by_staff on audit (at_ms, partition, seq, number)
 where by >= 'staff' and by < 'stafg';
 
--- The markets that can be suspended: a few among all that there ever were.
-create index market_tradable on market (fixture_id, market_id)
-where status in ('open', 'suspended');
+-- The markets that can be suspended, or have been: a few among all that there ever were.
+create index market_unsettled_status on market (fixture_id, market_id)
+where status in ('open', 'suspended', 'closed');

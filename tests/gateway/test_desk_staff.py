@@ -10,6 +10,8 @@ import pytest
 from actors.staff import Role
 from gateway.http import Auth
 from gateway.routes import all_routes
+from ledger.rebuild import rebuild
+from ledger.verify import verify
 from tests.gateway.backend import Backend, until
 from tests.gateway.desk import PASSWORD, Desk
 from tests.gateway.trading import REASON, Trader, logged_in, member
@@ -173,3 +175,26 @@ async def test_the_audit_says_who_and_why(desk: Desk, backend: Backend) -> None:
     assert full["events"][0]["role"] == "viewer"
     assert "password_hash" not in full["events"][0]
     (await ann.read("audit/book-00.999999.0")).problem(404, "not_found")
+
+
+async def test_the_books_are_clean_with_all_of_it(desk: Desk, backend: Backend) -> None:
+    """The audit with its reasons is what the journal says, and is made again from it the same."""
+    ann, kim = await member(desk, "admin"), await member(desk, "trader")
+    market_id = await desk.market()
+    await kim.act(f"markets/{market_id}/prices", {"odds": {"home": 22_000}, "reason": "Team news"})
+    stop = await kim.act("stops", {"reach": "market", "target": market_id})
+    await kim.act(f"stops/{stop['stop_id']}/lift")
+    await ann.act(f"staff/{kim.login}/disable")
+    pool = backend.pools["book"]
+
+    async def all_projected() -> bool:
+        heads = await backend.reads["book"].heads()
+        positions = await backend.reads["book"].positions()
+        return all(positions.get(name, 0) >= seq for name, seq in heads.items())
+
+    await until(all_projected, "the ledger has caught up")
+    report = await verify(pool, "book")
+    assert report.ok, report
+    assert report.check("audit").counted > 5
+    again = await rebuild(pool, "book")
+    assert again.ok, again

@@ -28,9 +28,9 @@ SEEDS ?= 1000
 FROM ?= 0
 SEED ?=
 
-simulate: ## evenings under seeds, with everything going wrong (SEEDS=20000; SEED=7 tells one)
+simulate: ## evenings under seeds, with everything going wrong (SEEDS=20000; SEED=7 tells one; JOBS=1)
 	@tools/environment.sh dev
-	@.venv/bin/python -m tests.simulation.simulate $(if $(SEED),--seed $(SEED),--seeds $(SEEDS) --from $(FROM))
+	@.venv/bin/python -m tests.simulation.simulate $(if $(SEED),--seed $(SEED),--seeds $(SEEDS) --from $(FROM)) $(if $(JOBS),--jobs $(JOBS))
 
 UV_COMPILE = .venv/bin/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes $(UPGRADE) \
 	--custom-compile-command "make lock" pyproject.toml requirements/build.in

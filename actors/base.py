@@ -71,6 +71,7 @@ class Reason(enum.StrEnum):
     DUPLICATE_LEG = "duplicate_leg"
     CORRELATED_LEGS = "correlated_legs"
     EACH_WAY_UNAVAILABLE = "each_way_unavailable"
+    STARTING_PRICE_UNAVAILABLE = "starting_price_unavailable"
     BOOST_UNAVAILABLE = "boost_unavailable"
     UNEVEN_STAKE = "uneven_stake"
     # cashing out

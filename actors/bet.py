@@ -17,10 +17,12 @@ from typing import ClassVar
 import msgspec
 
 from actors.base import Actor, Command, Event, Question, Reason, Refused, Several, ref
-from actors.odds import Odds
 from actors.results import Result, payout_minor
-from actors.slips.settling import Known
-from actors.slips.slip import Slip
+from actors.slips import slip as slips
+from actors.slips.kinds import Kind
+from actors.slips.settling import Known, settle
+from actors.slips.slip import Selection, Slip
+from actors.terms import Off
 from actors.wallet import Wallet, transfers_in
 from ledger.accounts import AccountKind, Transfer, account_of
 from ledger.money import MAX_MINOR, Money
@@ -53,12 +55,17 @@ class Leg(msgspec.Struct, frozen=True, array_like=True):
     fixture_id: str
     market_id: str
     selection_id: str
-    odds: Odds
+    odds: int
+    """0 at the starting price; of a selection under a joint price its own."""
     odds_version: int
     fixture_name: str
     market_name: str
     selection_name: str
     in_play: bool = False
+
+    @property
+    def selection(self) -> Selection:
+        return self.market_id, self.selection_id
 
 
 class Fact(msgspec.Struct, frozen=True, array_like=True):
@@ -87,7 +94,7 @@ class Bet(Actor):
     slip: Slip | None = None
     """Of several lines: what is left of it. `legs` has one for each of its selections."""
     facts: tuple[Fact, ...] = ()
-    """Of each leg of a slip."""
+    """Of each leg of a slip; of a single once a withdrawal takes something off its price."""
 
 
 # What may be asked
@@ -213,6 +220,7 @@ class SettleBet(Command, frozen=True, array_like=True, tag=True):
     selection_id: str
     result: Result
     version: int
+    off: Off | None = None
 
     def cast(self) -> tuple[str, ...]:
         return (ref("wallet", self.player_id), ref("bet", self.bet_id))
@@ -226,11 +234,16 @@ class SettleBet(Command, frozen=True, array_like=True, tag=True):
         if self.version <= bet.result_version or bet.state is BetState.CASHED_OUT:
             return Refused(Reason.SUPERSEDED, facts={"version": bet.result_version})
         # From here the bet is settled by this version, the money of the last one taken back first.
-        payout = min(payout_minor(bet.stake_minor, leg.odds, self.result), MAX_MINOR)
+        known = None
+        if self.off is None:
+            payout = min(payout_minor(bet.stake_minor, leg.odds, self.result), MAX_MINOR)
+        else:
+            known = less(leg, Known(self.result), self.off)
+            payout = settle(single(leg, bet.stake_minor), {leg.selection: known}).paid_minor
         stake = Money(bet.stake_minor, bet.currency)
         if bet.state is BetState.OPEN:
             cash, debt, held = wallet.cash_minor, wallet.debt_minor, wallet.held_minor
-            return self._settled(now_ms, stake, payout, cash, debt, held)
+            return self._settled(now_ms, stake, payout, cash, debt, held, known)
         taken = min(bet.payout_minor, wallet.cash_minor)
         owed = bet.payout_minor - taken
         reversed_ = SettlementReversed(
@@ -246,10 +259,17 @@ class SettleBet(Command, frozen=True, array_like=True, tag=True):
         )
         cash, debt = wallet.cash_minor - taken, wallet.debt_minor + owed
         held = wallet.held_minor + bet.stake_minor
-        return reversed_, self._settled(now_ms, stake, payout, cash, debt, held)
+        return reversed_, self._settled(now_ms, stake, payout, cash, debt, held, known)
 
     def _settled(
-        self, now_ms: int, stake: Money, payout: int, cash: int, debt: int, held: int
+        self,
+        now_ms: int,
+        stake: Money,
+        payout: int,
+        cash: int,
+        debt: int,
+        held: int,
+        known: Known | None,
     ) -> BetSettled:
         """`cash`, `debt` and `held` are the wallet's just before."""
         repaid = min(payout, debt)
@@ -266,7 +286,20 @@ class SettleBet(Command, frozen=True, array_like=True, tag=True):
             repaid,
             cash + payout - repaid,
             held - stake.minor,
+            known,
         )
+
+
+def single(leg: Leg, stake_minor: int) -> Slip:
+    """A single as a slip, for what is worked out alike of both."""
+    one = slips.Leg(leg.fixture_id, leg.market_id, leg.selection_id, leg.odds)
+    return Slip((one,), Kind.SINGLE, stake_minor)
+
+
+def less(leg: Leg, known: Known, off: Off) -> Known:
+    """The same, with what withdrawals since the leg's price take off it."""
+    deduction, reductions = off.deduction(leg.odds_version), off.reductions_of(leg.odds_version)
+    return msgspec.structs.replace(known, deduction=deduction, reductions=reductions)
 
 
 class Settling(msgspec.Struct, frozen=True, array_like=True):
@@ -277,10 +310,17 @@ class Settling(msgspec.Struct, frozen=True, array_like=True):
     version: int
     withdrawn: bool = False
     """It takes no part, which is another thing than void for who bet on it ante-post."""
+    place: Result | None = None
+    """How the place part came out, where the market has one."""
+    starting_odds: int = 0
+    off: Off | None = None
+    """What withdrawals of others take off its prices."""
 
-    @property
-    def known(self) -> Known:
-        return Known(self.result, withdrawn=self.withdrawn)
+    def known_of(self, leg: Leg) -> Known:
+        """What is known of it, as it concerns a bet with that leg."""
+        known = Known(self.result, self.place, self.withdrawn, self.starting_odds)
+        # What is to be had at the starting price was priced at the off, after every withdrawal.
+        return known if self.off is None or not leg.odds else less(leg, known, self.off)
 
 
 class SettledBets(msgspec.Struct, frozen=True, array_like=True, tag=True):
@@ -310,7 +350,7 @@ class SettleBets(Several, frozen=True, array_like=True, tag=True):
         for player_id, bet_id, number in self.bets:
             on = self.selections[number]
             yield SettleBet(
-                player_id, bet_id, self.market_id, on.selection_id, on.result, on.version
+                player_id, bet_id, self.market_id, on.selection_id, on.result, on.version, on.off
             )
 
     def sum_up(self, answers: Sequence[Event]) -> SettledBets:
@@ -390,6 +430,8 @@ class BetSettled(BetEvent, frozen=True, array_like=True, tag=True):
     debt_repaid_minor: int
     cash_after_minor: int
     held_after_minor: int
+    known: Known | None = None
+    """Where a withdrawal takes something off prices of the market: what was taken off this one."""
 
     def apply(self, wallet: Wallet, bet: Bet) -> None:
         wallet.version += 1
@@ -399,6 +441,8 @@ class BetSettled(BetEvent, frozen=True, array_like=True, tag=True):
         bet.payout_minor = self.payout_minor
         bet.result_version = self.version
         bet.settled_at_ms = self.at_ms
+        if self.known is not None:
+            bet.facts = (Fact(self.known, self.version),)
 
     def transfers(self, partition: str) -> tuple[Transfer, ...]:
         held = account_of(AccountKind.HELD, self.player_id)

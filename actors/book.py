@@ -106,9 +106,10 @@ def liability_at(liability_minor: int, stake_minor: int, asked: int, odds: int) 
     """The liability that was given for a leg at `asked` odds, when the leg is had at `odds`.
 
     What a slip pays rises at most as much as the price of one of its legs does. When the price is
-    shorter the liability stays as it was, so it is never too low. 0 stays 0.
+    shorter the liability stays as it was, so it is never too low. 0 stays 0. A leg at the starting
+    price (asked for at 0) stays what it was assumed to be.
     """
-    if not liability_minor or odds <= asked:
+    if not liability_minor or not asked or odds <= asked:
         return liability_minor
     payout = stake_minor + liability_minor
     return -(-payout * odds // max(asked, MIN_ODDS)) - stake_minor

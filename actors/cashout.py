@@ -8,16 +8,14 @@ results, and corrections of them, settle what is left.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from actors.base import Command, Event, Reason, Refused, ref
-from actors.bet import Bet, BetEvent, BetState, BetView
+from actors.bet import Bet, BetEvent, BetState, BetView, single
 from actors.book import liability_of
 from actors.multiple import Exposed, carried, changes, known_of, stake_of
-from actors.slips import slip as slips
 from actors.slips.cashout import CashedOut as Bought
 from actors.slips.cashout import CashOutRules, Offer, accept
-from actors.slips.kinds import Kind
 from actors.slips.settling import Known, settle
 from actors.slips.slip import Selection, Slip
 from actors.wallet import Wallet, transfers_in
@@ -29,13 +27,17 @@ def slip_of(bet: Bet | BetView) -> Slip:
     """A bet as a slip, whichever it is; that of a single has one leg."""
     if bet.slip is not None:
         return bet.slip
-    (leg,) = bet.legs
-    one = slips.Leg(leg.fixture_id, leg.market_id, leg.selection_id, leg.odds)
-    return Slip((one,), Kind.SINGLE, bet.stake_minor)
+    return single(bet.legs[0], bet.stake_minor)
 
 
 def known_about(bet: Bet | BetView) -> dict[Selection, Known]:
     return known_of(bet.legs, bet.facts) if bet.slip is not None else {}
+
+
+def worth_by(bet: Bet | BetView, less: Sequence[Known]) -> dict[Selection, Known]:
+    """What a bet is worth by: what is known, and what withdrawals take off where nothing is yet."""
+    taken = {leg.selection: known for leg, known in zip(bet.legs, less, strict=False)}
+    return taken | known_about(bet)
 
 
 class CashOut(Command, frozen=True, array_like=True, tag=True):
@@ -51,6 +53,10 @@ class CashOut(Command, frozen=True, array_like=True, tag=True):
     prices: tuple[int, ...]
     rules: CashOutRules
     refused: Refused | None = None
+    less: tuple[Known, ...] = ()
+    """Of each of the bet's selections, what withdrawals have taken off its price."""
+    prices_good_until_ms: int = 0
+    """After that the prices may be others: the command was too long on its way. 0: for ever."""
 
     def cast(self) -> tuple[str, ...]:
         return (ref("wallet", self.player_id), ref("bet", self.bet_id))
@@ -63,9 +69,11 @@ class CashOut(Command, frozen=True, array_like=True, tag=True):
         if self.refused:
             return self.refused
         slip, known = slip_of(bet), known_about(bet)
-        if len(self.prices) != len(slip.legs):
+        late = 0 < self.prices_good_until_ms < now_ms
+        if late or len(self.prices) != len(slip.legs):
             return Refused(Reason.OFFER_OUTDATED)
-        bought = accept(slip, known, self.prices, self.offer, self.rules, now_ms)
+        by = worth_by(bet, self.less)
+        bought = accept(slip, by, self.prices, self.offer, self.rules, now_ms)
         if not isinstance(bought, Bought):
             return bought
         # From here the part is bought back.

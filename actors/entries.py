@@ -65,6 +65,7 @@ AnyEvent = (
     | fixture.FixtureCreated
     | fixture.PhaseChanged
     | fixture.EventLimitsChanged
+    | fixture.ModelSet
     | market.MarketOpened
     | market.PricesChanged
     | market.StatusChanged

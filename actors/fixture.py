@@ -14,7 +14,9 @@ from typing import Protocol
 import msgspec
 
 from actors.base import Actor, Command, Event, Question, Reason, Refused, ref
+from actors.odds import ONE
 
+MODEL_AGE_MS = 60_000
 MAX_MARKETS = 1_000
 """Markets that one fixture may have."""
 MAX_LIMITS = 50
@@ -36,6 +38,39 @@ _NEXT = {
     Phase.ENDED: set(),
     Phase.CANCELLED: set(),
 }
+
+
+class MatchModel(msgspec.Struct, frozen=True, array_like=True):
+    """What is expected of a football match, and where it stands (`actors.pricing.goals`)."""
+
+    home: int
+    """Goals expected of each side before the match, times 10,000."""
+    away: int
+    rho: int = 0
+    """Of Dixon and Coles, times 10,000."""
+    home_goals: int = 0
+    away_goals: int = 0
+    half: int = 1
+    minute: int = 0
+    home_reds: int = 0
+    away_reds: int = 0
+
+    @property
+    def possible(self) -> bool:
+        """Whether a match can be like that: every score has a probability, and reason ends."""
+        home, away, rho = self.home, self.away, self.rho
+        return (
+            100 <= min(home, away) <= max(home, away) <= 90_000
+            and -4_000 <= rho <= 4_000
+            and min(rho * home, rho * away) >= -ONE * ONE
+            and rho * home * away <= ONE**3
+            and min(self.home_goals, self.away_goals) >= 0
+            and max(self.home_goals, self.away_goals) <= 50
+            and self.half in (1, 2)
+            and 45 * (self.half - 1) <= self.minute <= 45 * self.half + 30
+            and min(self.home_reds, self.away_reds) >= 0
+            and max(self.home_reds, self.away_reds) <= 4
+        )
 
 
 class EventLimit(msgspec.Struct, frozen=True, array_like=True):
@@ -70,6 +105,10 @@ class Fixture(Actor, dict=True):
     seq: int = 0
     limits: dict[str, EventLimit] = msgspec.field(default_factory=dict)
     """By the name of the group they are for."""
+
+    model: MatchModel | None = None
+    """What is known for prices of several selections together, until something happens."""
+    model_at_ms: int = 0
 
     def __post_init__(self) -> None:
         # Its markets as they are in memory, for their liability; in no snapshot.
@@ -110,6 +149,11 @@ class Fixture(Actor, dict=True):
             cap = min(cap, max(0, limit.max_liability_minor - others))
         return cap
 
+    def model_now(self, now_ms: int) -> MatchModel | None:
+        """In play it is good for a minute: a match goes on also while nothing happens."""
+        old = self.phase is Phase.IN_PLAY and now_ms - self.model_at_ms > MODEL_AGE_MS
+        return None if old or self.over else self.model
+
     @property
     def over(self) -> bool:
         return self.phase in (Phase.ENDED, Phase.CANCELLED)
@@ -131,6 +175,8 @@ class FixtureView(msgspec.Struct, frozen=True, array_like=True, tag=True):
     score: str
     markets: list[str]
     seq: int
+    model: MatchModel | None = None
+    """While it is good."""
 
 
 class GetFixture(Question, frozen=True, array_like=True, tag=True):
@@ -152,6 +198,7 @@ class GetFixture(Question, frozen=True, array_like=True, tag=True):
             fixture.score,
             list(fixture.markets),
             fixture.seq,
+            fixture.model_now(now_ms),
         )
 
 
@@ -195,6 +242,25 @@ class ChangePhase(Command, frozen=True, array_like=True, tag=True):
         if self.phase not in _NEXT[fixture.phase]:
             return Refused(Reason.WRONG_STATUS, facts={"phase": fixture.phase})
         return PhaseChanged(now_ms, self.fixture_id, fixture.seq + 1, self.phase, self.score)
+
+
+class SetModel(Command, frozen=True, array_like=True, tag=True):
+    """Say what to expect of the match now. It holds until the phase or the score changes."""
+
+    fixture_id: str
+    model: MatchModel
+
+    def cast(self) -> tuple[str, ...]:
+        return (ref("fixture", self.fixture_id),)
+
+    def decide(self, now_ms: int, fixture: Fixture) -> Event:
+        if not fixture.fixture_id:
+            return Refused(Reason.UNKNOWN_FIXTURE)
+        if fixture.over:
+            return Refused(Reason.WRONG_STATUS, facts={"phase": fixture.phase})
+        if not self.model.possible:
+            return Refused(Reason.OUT_OF_BOUNDS, "no match can be like that")
+        return ModelSet(now_ms, self.fixture_id, fixture.seq, self.model)
 
 
 class ChangeEventLimits(Command, frozen=True, array_like=True, tag=True):
@@ -261,6 +327,17 @@ class PhaseChanged(FixtureEvent, frozen=True, array_like=True, tag=True):
         fixture.seq = self.seq
         fixture.phase = self.phase
         fixture.score = self.score
+        fixture.model = None  # it was of the match as it stood
+
+
+class ModelSet(FixtureEvent, frozen=True, array_like=True, tag=True):
+    """The house's own: followers are not told, and `seq` stays."""
+
+    model: MatchModel
+
+    def apply(self, fixture: Fixture) -> None:
+        fixture.model = self.model
+        fixture.model_at_ms = self.at_ms
 
 
 class EventLimitsChanged(FixtureEvent, frozen=True, array_like=True, tag=True):

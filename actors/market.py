@@ -11,12 +11,13 @@ what is to be shown: while a cause stands, an open market's is suspended.
 from __future__ import annotations
 
 import enum
+from collections import Counter
 from collections.abc import Iterator, Sequence
 
 import msgspec
 
 from actors.base import Actor, Command, Event, Question, Reason, Refused, Several, ref
-from actors.bet import PriceChange
+from actors.bet import PriceChange, Settling
 from actors.book import (
     HOLD_MS,
     WHOLE,
@@ -30,7 +31,9 @@ from actors.book import (
 )
 from actors.fixture import MAX_MARKETS, UNLIMITED, Fixture
 from actors.odds import MAX_ODDS, MIN_ODDS, ONE
-from actors.results import VOID, Result
+from actors.results import LOST, VOID, Outcome, Result
+from actors.slips.outcomes import finished
+from actors.terms import NO_TERMS, Gone, MarketTerms, Off, taken_off
 from ledger.money import MAX_MINOR, Money
 
 MAX_BET_DELAY_MS = 12_000
@@ -45,6 +48,7 @@ LIABILITY = "liability"
 STALE = "stale"
 TRADER = "trader"
 """Causes that the house itself has; a feed's is its own name, such as `producer/3`."""
+MAX_TIED = 1_000
 
 
 class MarketStatus(enum.StrEnum):
@@ -131,6 +135,12 @@ class Market(Actor, dict=True):
     behind: MarketStatus = MarketStatus.OPEN
     """The status that comes back when the last cause is gone, while one keeps it suspended."""
     hedges: dict[str, Hedge] = msgspec.field(default_factory=dict)
+    terms: MarketTerms = NO_TERMS
+    places: dict[str, Result] = msgspec.field(default_factory=dict)
+    """How the place part came out, where the terms have one."""
+    starting_odds: dict[str, int] = msgspec.field(default_factory=dict)
+    gone: dict[str, Gone] = msgspec.field(default_factory=dict)
+    """Withdrawals, where the terms say that they take something off the others' prices."""
 
     def __post_init__(self) -> None:
         self._open_book(Book())  # an attribute outside the fields: it is in no snapshot
@@ -151,7 +161,9 @@ class Market(Actor, dict=True):
             line.bets += 1
             line.stakes_minor += hedge.stake_minor
             line.liability_minor += hedge.wins_minor
-        self.book.fit(self.winners, gone, hedged)
+        # Places are paid, too: as if each were a win, which is never too little.
+        winners = max(self.winners, self.terms.places) if self.winners else 0
+        self.book.fit(winners, gone, hedged)
 
     def unsaved(self) -> bytes:
         return b"" if self.may_rest() else self.book.packed()
@@ -209,6 +221,9 @@ class Market(Actor, dict=True):
             return Refused(Reason.MARKET_SUSPENDED)
         if self.status is not MarketStatus.OPEN:
             return Refused(Reason.MARKET_CLOSED)
+        if not asked and not selection.withdrawn:  # at the starting price
+            offered = self.terms.starting_price and not self.in_play
+            return None if offered else Refused(Reason.STARTING_PRICE_UNAVAILABLE)
         if selection.withdrawn or not MIN_ODDS <= selection.odds <= MAX_ODDS:
             return Refused(Reason.SELECTION_UNAVAILABLE)
         limits = self.limits
@@ -261,6 +276,19 @@ class Market(Actor, dict=True):
         """Whether no result is known but that of withdrawn selections, which are void."""
         return all(self.selections[selection_id].withdrawn for selection_id in self.results)
 
+    def settling(self, selection_id: str, version: int) -> Settling:
+        """By what the bets on a selection are settled, whose result is known by that version."""
+        withdrawn = self.selections[selection_id].withdrawn
+        return Settling(
+            selection_id,
+            self.results[selection_id],
+            version,
+            withdrawn,
+            self.places.get(selection_id),
+            self.starting_odds.get(selection_id, 0),
+            None if withdrawn else taken_off(self.terms, self.gone.values()),
+        )
+
 
 # What placement asks, without a trace in the journal
 
@@ -276,6 +304,7 @@ class Held(msgspec.Struct, frozen=True, array_like=True, tag=True):
     market_name: str
     selection_name: str
     in_play: bool
+    ante_post: bool = False
 
 
 class HoldStake(Question, frozen=True, array_like=True, tag=True):
@@ -300,6 +329,8 @@ class HoldStake(Question, frozen=True, array_like=True, tag=True):
     """The offer that the player takes: its stake and price are those of the offer."""
     agreed_until_ms: int = 0
     """Until when a trader has agreed to this stake at this price (`actors.risk.referral`)."""
+    wait_ms: int = 0
+    """How long the bet waits for the bet delay of another of its markets."""
 
     def cast(self) -> tuple[str, ...]:
         return (ref("market", self.market_id), ref("fixture", self.fixture_id))
@@ -338,7 +369,7 @@ class HoldStake(Question, frozen=True, array_like=True, tag=True):
             self.selection_id,
             stake_minor,
             odds,
-            now_ms + market.bet_delay_ms + HOLD_MS,
+            now_ms + max(market.bet_delay_ms, min(self.wait_ms, MAX_BET_DELAY_MS)) + HOLD_MS,
         )
         ordinary = not promised and self.customer_factor == WHOLE and not self.liability_minor
         if not ordinary:
@@ -469,6 +500,7 @@ def _held(market: Market, fixture: Fixture, hold: Hold) -> Held:
         market.name,
         market.selections[hold.selection_id].name,
         market.in_play,
+        market.terms.ante_post,
     )
 
 
@@ -553,6 +585,9 @@ class SelectionView(msgspec.Struct, frozen=True, array_like=True):
     result: Result | None
     base_odds: int = 0
     """As in `Selection`."""
+    place: Result | None = None
+    starting_odds: int = 0
+    gone: Gone | None = None
 
 
 class MarketView(msgspec.Struct, frozen=True, array_like=True, tag=True):
@@ -578,6 +613,14 @@ class MarketView(msgspec.Struct, frozen=True, array_like=True, tag=True):
     stale: bool = False
     """The prices are too old: no bet is taken, though the status may be open."""
     winners: int = 1
+    terms: MarketTerms = NO_TERMS
+    over: bool = False
+    """The event is over, whatever the market's status."""
+
+    @property
+    def off(self) -> Off | None:
+        """What withdrawals take off prices, as of now."""
+        return taken_off(self.terms, [one.gone for one in self.selections if one.gone])
 
 
 class GetMarket(Question, frozen=True, array_like=True, tag=True):
@@ -608,6 +651,9 @@ class GetMarket(Question, frozen=True, array_like=True, tag=True):
                     selection.withdrawn,
                     market.results.get(selection_id),
                     selection.base_odds,
+                    market.places.get(selection_id),
+                    market.starting_odds.get(selection_id, 0),
+                    market.gone.get(selection_id),
                 )
                 for selection_id, selection in market.selections.items()
             ],
@@ -619,6 +665,8 @@ class GetMarket(Question, frozen=True, array_like=True, tag=True):
             max(0, now_ms - market.priced_at_ms) if market.priced_at_ms else 0,
             market.stale(now_ms),
             market.winners,
+            market.terms,
+            fixture.over,
         )
 
 
@@ -685,6 +733,7 @@ class OpenMarket(MarketCommand, frozen=True, array_like=True, tag=True):
     status: MarketStatus = MarketStatus.OPEN
     winners: int = 1
     """How many selections win: 0 where each of them stands for itself."""
+    terms: MarketTerms = NO_TERMS
 
     def decide(self, now_ms: int, market: Market, fixture: Fixture) -> Event:
         if not fixture.fixture_id:
@@ -698,6 +747,9 @@ class OpenMarket(MarketCommand, frozen=True, array_like=True, tag=True):
             return Refused(Reason.OUT_OF_BOUNDS, facts={"max_selections": MAX_SELECTIONS})
         if not 0 <= self.winners <= len(self.selections):
             return Refused(Reason.OUT_OF_BOUNDS, facts={"max_winners": len(self.selections)})
+        contradiction = self.terms.contradiction(len(self.selections))
+        if contradiction:
+            return Refused(Reason.OUT_OF_BOUNDS, contradiction)
         if not fixture.over and len(fixture.markets) < MAX_MARKETS:
             return MarketOpened(
                 now_ms,
@@ -711,6 +763,7 @@ class OpenMarket(MarketCommand, frozen=True, array_like=True, tag=True):
                 self.limits,
                 self.status,
                 self.winners,
+                self.terms,
             )
         return Refused(
             Reason.WRONG_STATUS, facts={"phase": fixture.phase, "markets": len(fixture.markets)}
@@ -923,9 +976,17 @@ class ChangeStatus(MarketCommand, frozen=True, array_like=True, tag=True):
 
 
 class WithdrawSelection(MarketCommand, frozen=True, array_like=True, tag=True):
-    """A runner is removed: bets on it are void, and the others run on."""
+    """A runner is removed: bets on it are void (ante-post lost), and the others run on.
+
+    Where that takes something off the others' prices, it is by the price that the runner has now,
+    or by `odds` where its price was taken off before; or by `reduction`, its factor. It then has to
+    happen before the result: what bets on the others are settled by is known with that.
+    """
 
     selection_id: str
+    odds: int = 0
+    reduction: int = 0
+    """In ten-thousandths."""
 
     def decide(self, now_ms: int, market: Market, fixture: Fixture) -> Event:
         if not market.market_id:
@@ -935,6 +996,14 @@ class WithdrawSelection(MarketCommand, frozen=True, array_like=True, tag=True):
             return Refused(Reason.UNKNOWN_SELECTION)
         if selection.withdrawn or market.finished:
             return Refused(Reason.WRONG_STATUS, facts={"status": market.status})
+        gone = None
+        if market.terms.deducts:
+            if not market.only_withdrawn():
+                return Refused(Reason.WRONG_STATUS, "the result is declared")
+            if not (0 <= self.odds <= MAX_ODDS and 0 <= self.reduction < ONE):
+                return Refused(Reason.OUT_OF_BOUNDS, facts={"max_odds": MAX_ODDS})
+            odds = self.odds or selection.odds
+            gone = Gone(market.odds_version + 1, odds, self.reduction)
         return SelectionWithdrawn(
             now_ms,
             self.fixture_id,
@@ -942,38 +1011,64 @@ class WithdrawSelection(MarketCommand, frozen=True, array_like=True, tag=True):
             fixture.seq + 1,
             market.result_version + 1,
             self.selection_id,
+            gone,
         )
 
 
 class DeclareResult(MarketCommand, frozen=True, array_like=True, tag=True):
     """How every selection came out, as known now. Declared again, it corrects the last one.
 
-    The results of all selections are needed, but for withdrawn ones, which stay void. `cancelled`
-    voids the whole market and needs none.
+    The results of all selections are needed, but for withdrawn ones, which stay as they are; so are
+    those of the place part where the terms have one, and the starting price of each selection that
+    pays at it. `cancelled` voids the whole market and needs none.
+
+    Of selections whose place in the finish is in `positions`, from 1, both results follow from
+    that: one wins, and who share a position are in a dead heat.
     """
 
     results: dict[str, Result]
     cancelled: bool = False
+    places: dict[str, Result] = msgspec.field(default_factory=dict)
+    starting_odds: dict[str, int] = msgspec.field(default_factory=dict)
+    positions: dict[str, int] = msgspec.field(default_factory=dict)
 
     def decide(self, now_ms: int, market: Market, fixture: Fixture) -> Event:
         if not market.market_id:
             return Refused(Reason.UNKNOWN_MARKET)
-        for selection_id in self.results:
+        given = (*self.results, *self.places, *self.starting_odds, *self.positions)
+        for selection_id in given:
             if selection_id not in market.selections:
                 return Refused(Reason.UNKNOWN_SELECTION, facts={"selection_id": selection_id})
-        results = {
-            selection_id: VOID
-            if self.cancelled or selection.withdrawn
-            else self.results.get(selection_id)
-            for selection_id, selection in market.selections.items()
-        }
-        missing = [selection_id for selection_id, result in results.items() if result is None]
-        if missing:
-            return Refused(Reason.INCOMPLETE_RESULT, facts={"selection_id": missing[0]})
+        terms = market.terms
+        won, placed = self.results, self.places
+        if self.positions:
+            try:
+                won = won | _finished(market, self.positions, market.winners or 1)
+                placed = placed | _finished(market, self.positions, terms.places)
+            except ValueError as wrong:
+                return Refused(Reason.OUT_OF_BOUNDS, str(wrong))
+        results = _complete(market, won, cancelled=self.cancelled)
+        places = _complete(market, placed, cancelled=self.cancelled) if terms.places else {}
+        starting = market.starting_odds | self.starting_odds if terms.starting_price else {}
+        for selection_id, result in results.items():
+            if result is None or places.get(selection_id, VOID) is None:
+                return Refused(Reason.INCOMPLETE_RESULT, facts={"selection_id": selection_id})
+            pays = _pays(result) or _pays(places.get(selection_id))
+            if terms.starting_price and pays and selection_id not in starting:
+                facts: dict[str, int | str] = {"selection_id": selection_id}
+                return Refused(Reason.INCOMPLETE_RESULT, "its starting price is missing", facts)
+        for selection_id, odds in starting.items():
+            if not MIN_ODDS <= odds <= MAX_ODDS:
+                return Refused(Reason.OUT_OF_BOUNDS, facts={"selection_id": selection_id})
         changed = {
             selection_id: result
             for selection_id, result in results.items()
-            if result is not None and result != market.results.get(selection_id)
+            if result is not None
+            and (
+                result != market.results.get(selection_id)
+                or places.get(selection_id) != market.places.get(selection_id)
+                or starting.get(selection_id) != market.starting_odds.get(selection_id)
+            )
         }
         same = self.cancelled == (market.status is MarketStatus.CANCELLED)
         if not changed and same and market.status not in TRADABLE:
@@ -986,7 +1081,40 @@ class DeclareResult(MarketCommand, frozen=True, array_like=True, tag=True):
             market.result_version + 1,
             changed,
             self.cancelled,
+            {name: result for name, result in places.items() if result and name in changed},
+            {name: odds for name, odds in starting.items() if name in changed},
         )
+
+
+def _complete(
+    market: Market, given: dict[str, Result], *, cancelled: bool
+) -> dict[str, Result | None]:
+    """The result of every selection; None where it is missing."""
+    gone = LOST if market.terms.ante_post else VOID
+    return {
+        selection_id: VOID
+        if cancelled
+        else gone
+        if selection.withdrawn
+        else given.get(selection_id)
+        for selection_id, selection in market.selections.items()
+    }
+
+
+def _finished(market: Market, positions: dict[str, int], places: int) -> dict[str, Result]:
+    """What the positions make of bets on the first so many. Raises ValueError for wrong ones."""
+    if not places:
+        return {}
+    ran = {name: at for name, at in positions.items() if not market.selections[name].withdrawn}
+    tied = Counter(ran.values())
+    if any(count > MAX_TIED for count in tied.values()):
+        raise ValueError(f"more than {MAX_TIED} at one position")
+    return {name: finished(at, tied[at], places) for name, at in ran.items()}
+
+
+def _pays(result: Result | None) -> bool:
+    """Whether it pays more than a refund, for which the price has to be known."""
+    return result is not None and result.outcome in (Outcome.WON, Outcome.HALF_WON)
 
 
 class RecordHedge(MarketCommand, frozen=True, array_like=True, tag=True):
@@ -1078,6 +1206,7 @@ class MarketOpened(MarketEvent, frozen=True, array_like=True, tag=True):
     limits: Limits
     status: MarketStatus
     winners: int = 1
+    terms: MarketTerms = NO_TERMS
 
     def apply(self, market: Market, fixture: Fixture) -> None:
         fixture.seq = self.seq
@@ -1090,6 +1219,7 @@ class MarketOpened(MarketEvent, frozen=True, array_like=True, tag=True):
         market.status = self.status
         market.limits = self.limits
         market.winners = self.winners
+        market.terms = self.terms
         market.selections = {
             selection_id: Selection(name) for selection_id, name in self.selections.items()
         }
@@ -1143,13 +1273,21 @@ class StatusChanged(MarketEvent, frozen=True, array_like=True, tag=True):
 class SelectionWithdrawn(MarketEvent, frozen=True, array_like=True, tag=True):
     version: int
     selection_id: str
+    gone: Gone | None = None
+    """What it takes off the others' prices follows from this; None where it takes nothing."""
 
     def apply(self, market: Market, fixture: Fixture) -> None:
         fixture.seq = self.seq
         selection = market.selections[self.selection_id]
         selection.withdrawn = True
         selection.odds = selection.base_odds = 0
-        market.results[self.selection_id] = VOID
+        result = LOST if market.terms.ante_post else VOID
+        market.results[self.selection_id] = result
+        if market.terms.places:
+            market.places[self.selection_id] = result
+        if self.gone is not None:
+            market.gone[self.selection_id] = self.gone
+            market.odds_version = self.gone.odds_version
         market.result_version = self.version
         market.fit_book()
 
@@ -1161,10 +1299,16 @@ class ResultDeclared(MarketEvent, frozen=True, array_like=True, tag=True):
     results: dict[str, Result]
     """Of those selections only whose result is new: bets on the others are settled already."""
     cancelled: bool
+    places: dict[str, Result] = msgspec.field(default_factory=dict)
+    """Of the same, how the place part came out,"""
+    starting_odds: dict[str, int] = msgspec.field(default_factory=dict)
+    """and the starting prices that are known."""
 
     def apply(self, market: Market, fixture: Fixture) -> None:
         fixture.seq = self.seq
         market.results |= self.results
+        market.places |= self.places
+        market.starting_odds |= self.starting_odds
         market.result_version = self.version
         market.status = MarketStatus.CANCELLED if self.cancelled else MarketStatus.CLOSED
         market.book.break_holds()

@@ -14,7 +14,6 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import ClassVar
 
 import msgspec
-from msgspec.structs import replace
 
 from actors.base import Command, Event, Reason, Refused, Several, ref
 from actors.bet import Bet, BetEvent, BetState, Fact, Leg, SettledBets, Settling
@@ -150,7 +149,8 @@ class SettleLeg(Command, frozen=True, array_like=True, tag=True):
         # From here the leg is known by this version, and the slip settled by all that is known.
         before = known_of(bet.legs, bet.facts)
         selection = (self.market_id, self.on.selection_id)
-        known = before | {selection: self.on.known}
+        fact_now = self.on.known_of(bet.legs[number])
+        known = before | {selection: fact_now}
         now = settle(bet.slip, known)
         given = _stake_given(bet, now)
         more = now.paid_minor - bet.payout_minor
@@ -163,7 +163,7 @@ class SettleLeg(Command, frozen=True, array_like=True, tag=True):
             Money(stake_of(bet.slip), bet.currency),
             self.market_id,
             self.on.selection_id,
-            self.on.known,
+            fact_now,
             self.on.version,
             BetState(now.state),
             now.paid_minor,
@@ -316,9 +316,3 @@ class LegSettled(BetEvent, frozen=True, array_like=True, tag=True):
             moved.append(Transfer(debt, revenue, self.owed_minor, currency))
         paid = Money(self.more_minor, currency)
         return (*moved, *transfers_in(revenue, self.player_id, paid, self.debt_repaid_minor))
-
-
-def with_odds(slip: Slip, odds: Sequence[int]) -> Slip:
-    """The slip at those prices, one for each leg."""
-    legs = (replace(leg, odds=price) for leg, price in zip(slip.legs, odds, strict=True))
-    return replace(slip, legs=tuple(legs))

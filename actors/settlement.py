@@ -24,13 +24,13 @@ from actors.market import CompleteSettlement, CountHolds, OpenHolds, ReadAgain
 from actors.multiple import SettleSlips
 from actors.placement import BOOK, Waiter
 from actors.placement import Router as PlacementRouter
-from actors.results import Result
 
 PAGE = 500
 """Bets that are read, and sent, at a time."""
 PAGES_UNDER_WAY = 4
 """While these are settled the next one is read. With `PAGE`, the most that a player's own bet finds
 before it in a shard."""
+SLIPS_AT_ONCE = 50
 PAUSE_S = 0.05
 MAX_TURNED_AWAY = 200
 """Times in a row that a full queue is tried again before the settlement is given up for now."""
@@ -45,9 +45,9 @@ class Router(PlacementRouter, Protocol):
 class Declared(Protocol):
     """Results of a market by which not every bet is known to be settled.
 
-    `version` is the market's result version; beside each result stands the version in which it
-    was last changed, by which its bets are settled, and whether the selection was withdrawn. A
-    correction of one selection so leaves the bets on the others alone.
+    `version` is the market's result version; with each result comes the version in which it was
+    last changed, by which its bets are settled. A correction of one selection so leaves the bets
+    on the others alone.
     """
 
     @property
@@ -57,7 +57,7 @@ class Declared(Protocol):
     @property
     def version(self) -> int: ...
     @property
-    def results(self) -> Mapping[str, tuple[Result, int, bool]]: ...
+    def results(self) -> Mapping[str, Settling]: ...
 
 
 class BetToSettle(Protocol):
@@ -131,9 +131,10 @@ async def _settle_all(
 ) -> AsyncIterator[SettledBets]:
     """Send page after page, a few under way at once, and say what became of each."""
     under_way: deque[asyncio.Task[list[SettledBets]]] = deque()
+    slips = asyncio.Lock()
     try:
         async for page in _pages(ledger, declared):
-            sending = _send(router, clock, licence, declared, page)
+            sending = _send(router, clock, licence, declared, page, slips)
             under_way.append(asyncio.ensure_future(sending))
             while len(under_way) >= PAGES_UNDER_WAY:
                 for settled in await under_way.popleft():
@@ -160,26 +161,45 @@ async def _pages(ledger: Bets, declared: Declared) -> AsyncIterator[list[BetToSe
             bet
             for bet in page
             if bet.selection_id in declared.results
-            and bet.result_version < declared.results[bet.selection_id][1]
+            and bet.result_version < declared.results[bet.selection_id].version
         ]
         if open_:
             yield open_
 
 
 async def _send(
-    router: Router, clock: Waiter, licence: str, declared: Declared, page: list[BetToSettle]
+    router: Router,
+    clock: Waiter,
+    licence: str,
+    declared: Declared,
+    page: list[BetToSettle],
+    slips: asyncio.Lock,
 ) -> list[SettledBets]:
-    """Settle a page: one message for the singles of each partition, and one for its slips."""
+    """Settle a page: one message for the singles of each partition; its slips a few at a time."""
     partitions = await router.partitions(licence, [bet.player_id for bet in page])
     neighbours: defaultdict[tuple[str, bool], list[BetToSettle]] = defaultdict(list)
     for partition, bet in zip(partitions, page, strict=True):
         neighbours[partition, bet.of_lines].append(bet)
-    return await asyncio.gather(
+    singles = asyncio.gather(
         *(
-            _settle(router, clock, licence, declared, bets, SettleSlips if of_lines else SettleBets)
+            _settle(router, clock, licence, declared, bets, SettleBets)
             for (_, of_lines), bets in neighbours.items()
+            if not of_lines
         )
     )
+    done: list[SettledBets] = []
+    try:
+        # A slip of 63 legs takes a thousand times what a single does, in which a shard does nothing
+        # else: so of slips there is one message under way.
+        for (_, of_lines), bets in neighbours.items():
+            for start in range(0, len(bets) if of_lines else 0, SLIPS_AT_ONCE):
+                some = bets[start : start + SLIPS_AT_ONCE]
+                async with slips:
+                    done.append(await _settle(router, clock, licence, declared, some, SettleSlips))
+    except BaseException:
+        singles.cancel()
+        raise
+    return [*await singles, *done]
 
 
 async def _settle(
@@ -195,7 +215,7 @@ async def _settle(
         (bet.player_id, bet.bet_id, numbers.setdefault(bet.selection_id, len(numbers)))
         for bet in bets
     ]
-    selections = tuple(Settling(name, *declared.results[name]) for name in numbers)
+    selections = tuple(declared.results[name] for name in numbers)
     message = kind(declared.market_id, selections, each)
     for _ in range(MAX_TURNED_AWAY):
         try:

@@ -2,6 +2,8 @@
 
 As with a single (`actors.placement`) a market's yes is only a hold, and the bet is the wallet's
 decision alone. A slip has one hold for each of its selections; one no of a market releases all.
+Selections that are joined have one price, which is the house's own (`actors.same_game`): their
+markets only say that they can be had.
 """
 
 from __future__ import annotations
@@ -9,15 +11,16 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Sequence
 from itertools import chain
-from typing import cast
+from typing import Protocol, cast
 
 import msgspec
 
 from actors.base import Reason, Refused
-from actors.bet import Leg, PriceChange
+from actors.bet import BetView, Leg, PriceChange, less
 from actors.book import Confirmed, hold_id
-from actors.cashout import CashedOut, CashOut
+from actors.cashout import CashedOut, CashOut, known_about, slip_of
 from actors.errors import NothingDone
+from actors.fixture import FixtureView, GetFixture
 from actors.market import (
     ConfirmHold,
     GetMarket,
@@ -29,15 +32,25 @@ from actors.market import (
     ReadAgain,
     ReleaseHold,
 )
-from actors.multiple import PlaceSlip, SlipPlaced, carried, with_odds
+from actors.multiple import PlaceSlip, SlipPlaced, carried
 from actors.placement import BOOK, Answer, LiabilityNotKnown, Router, Waiter
+from actors.same_game import joint_odds, leg_of
 from actors.slips.cashout import CashOutRules, Offer
-from actors.slips.slip import Slip, refuse
+from actors.slips.settling import Known
+from actors.slips.slip import Selection, Slip, refuse
 from actors.wallet import GetWallet, WalletView
 from ledger.money import Money
 
 MAX_ROUNDS = 3
 """Times that markets are asked for room while prices rise."""
+
+
+PRICES_GOOD_MS = 2_000
+"""How old the prices may be by which a bet is bought back."""
+
+
+class Watch(Waiter, Protocol):
+    def now_ms(self) -> int: ...
 
 
 class SlipRequest(msgspec.Struct, frozen=True):
@@ -56,7 +69,16 @@ class _Asked(msgspec.Struct, frozen=True):
     market_id: str
     selection_id: str
     odds: int
+    """0 at the starting price; where selections are joined, the price of all of them."""
     hold_id: str
+    joined: bool
+
+
+class _HeldSlip(msgspec.Struct, frozen=True):
+    """What all markets said yes to: the slip at the prices that it got."""
+
+    slip: Slip
+    yes: list[Held]
 
 
 async def place_slip(
@@ -75,21 +97,21 @@ async def place_slip(
     The wallet is always asked, for the first answer to `key` is kept there. Raises
     `LiabilityNotKnown` where a market is not ready: nothing was done.
     """
-    slip = request.slip
+    slip = await on_terms(router, request.slip)
     asked = _selections(slip, bet_id)
-    held: list[Held] | Refused = []
+    held: _HeldSlip | Refused | None = None
     if refuse(slip) is None:
-        held = await _hold_all(router, clock, request, asked, licence, player_id)
+        held = await _hold_all(router, clock, request, slip, asked, licence, player_id)
     if isinstance(held, Refused):
         if held.reason is Reason.LIABILITY_UNKNOWN:
             raise LiabilityNotKnown(bet_id)
         command = PlaceSlip(player_id, bet_id, request.currency, slip, (), 0, held)
-    elif not held:  # the wallet says what is wrong with it
+    elif held is None:  # the wallet says what is wrong with it
         command = PlaceSlip(player_id, bet_id, request.currency, slip, (), 0)
     else:
-        slip = _as_held(slip, asked, held)
-        legs = tuple(_leg(one, yes) for one, yes in zip(asked, held, strict=True))
-        expires_at_ms = min(yes.expires_at_ms for yes in held)
+        slip = held.slip
+        legs = tuple(_leg(one, yes) for one, yes in zip(asked, held.yes, strict=True))
+        expires_at_ms = min(yes.expires_at_ms for yes in held.yes)
         command = PlaceSlip(player_id, bet_id, request.currency, slip, legs, expires_at_ms)
     try:
         answer = await router.ask(licence, player_id, command, key=key, fingerprint=fingerprint)
@@ -99,10 +121,10 @@ async def place_slip(
         raise
     # When there was no answer at all the holds stay: it is not known whether the bet was placed.
     placed: SlipPlaced | Refused = answer.reply
-    if command.legs:
+    if isinstance(held, _HeldSlip):
         if isinstance(placed, SlipPlaced) and placed.bet_id == bet_id:
             costs = carried(slip, {})
-            for one, yes in zip(asked, cast(list[Held], held), strict=True):
+            for one, yes in zip(asked, held.yes, strict=True):
                 bet = Confirmed(
                     answer.partition,
                     answer.block_seq,
@@ -117,13 +139,34 @@ async def place_slip(
     return placed
 
 
+async def on_terms(router: Router, slip: Slip) -> Slip:
+    """The slip, each-way on the terms of its markets, which are fixed and so can be asked first."""
+    if not slip.each_way:
+        return slip
+    views = await _markets(router, [(leg.fixture_id, leg.market_id) for leg in slip.legs])
+    legs = (
+        msgspec.structs.replace(leg, each_way=view.terms.each_way if view else None)
+        for leg, view in zip(slip.legs, views, strict=True)
+    )
+    return msgspec.structs.replace(slip, legs=tuple(legs))
+
+
+async def _markets(router: Router, markets: Sequence[tuple[str, str]]) -> list[MarketView | None]:
+    """Each market as it is now, by its fixture and itself; None where there is none."""
+    asking = [
+        router.ask(BOOK, fixture_id, GetMarket(fixture_id, name)) for fixture_id, name in markets
+    ]
+    replies = [answer.reply for answer in await asyncio.gather(*asking)]
+    return [reply if isinstance(reply, MarketView) else None for reply in replies]
+
+
 def _selections(slip: Slip, bet_id: str) -> list[_Asked]:
     pairs = chain.from_iterable(
         ((number, leg, selection) for selection in leg.selections)
         for number, leg in enumerate(slip.legs)
     )
     return [
-        _Asked(number, leg.fixture_id, *selection, leg.odds, hold_id(bet_id, at))
+        _Asked(number, leg.fixture_id, *selection, leg.odds, hold_id(bet_id, at), bool(leg.joined))
         for at, (number, leg, selection) in enumerate(pairs)
     ]
 
@@ -132,32 +175,58 @@ async def _hold_all(
     router: Router,
     clock: Waiter,
     request: SlipRequest,
+    slip: Slip,
     asked: Sequence[_Asked],
     licence: str,
     player_id: str,
-) -> list[Held] | Refused:
+) -> _HeldSlip | Refused:
     """A yes of every market, or the first no in the order of the legs; then nothing is held."""
-    held = await _hold_enough(router, request, asked, licence, player_id, request.slip)
+    priced = await _at_joint_prices(router, slip, request.policy)
+    if isinstance(priced, Refused):
+        return priced
+    held = await _hold_enough(router, request, asked, licence, player_id, priced)
     if isinstance(held, Refused):
         return held
+    got = _as_held(priced, asked, held)
     delay_ms = max(yes.bet_delay_ms for yes in held)
     if not delay_ms:
-        return held
+        return _HeldSlip(got, held)
     # Who can't pay must not keep others out of the markets for as long as the delay is.
     wallet = (await router.ask(licence, player_id, GetWallet(player_id))).reply
     if isinstance(wallet, WalletView) and wallet.cash_minor < request.slip.stake_minor:
         _release(router, asked)
         return Refused(Reason.INSUFFICIENT_FUNDS, facts={"cash_minor": wallet.cash_minor})
+    if any(yes.bet_delay_ms < delay_ms for yes in held):
+        # The leg with the longest delay is waited for by all: theirs must not run out meanwhile.
+        held = await _hold_enough(router, request, asked, licence, player_id, got, delay_ms)
+        if isinstance(held, Refused):
+            return held
+        got = _as_held(got, asked, held)
     await clock.sleep(delay_ms / 1000)
     looks = [
-        LookAgain(one.fixture_id, one.market_id, one.hold_id, one.odds, request.policy)
+        LookAgain(
+            one.fixture_id,
+            one.market_id,
+            one.hold_id,
+            one.odds,
+            _policy(one, request.policy),
+        )
         for one in asked
     ]
     again = await _ask_all(router, asked, looks)
-    before = _as_held(request.slip, asked, held)
-    if isinstance(again, Refused) or _costs_no_more(before, _as_held(before, asked, again)):
+    if isinstance(again, Refused):
         return again
-    return await _hold_enough(router, request, asked, licence, player_id, before)
+    priced = await _at_joint_prices(router, slip, request.policy)
+    if isinstance(priced, Refused):
+        _release(router, asked)
+        return priced
+    now = _as_held(priced, asked, again)
+    if not _costs_no_more(got, now):
+        again = await _hold_enough(router, request, asked, licence, player_id, now)
+        if isinstance(again, Refused):
+            return again
+        now = _as_held(priced, asked, again)
+    return _HeldSlip(now, again)
 
 
 async def _hold_enough(
@@ -167,8 +236,9 @@ async def _hold_enough(
     licence: str,
     player_id: str,
     slip: Slip,
+    wait_ms: int = 0,
 ) -> list[Held] | Refused:
-    """Room for what the slip costs at the prices that it gets.
+    """Room for what the slip costs at the prices that it gets, until `wait_ms` have passed.
 
     Each market knows its own price alone. Where prices rise, the slip costs more on every leg than
     was asked for at first: then all are asked again.
@@ -185,9 +255,10 @@ async def _hold_enough(
                 licence,
                 player_id,
                 stake,
-                one.odds,
-                request.policy,
+                one.odds if one.joined else slip.legs[one.leg].odds,
+                _policy(one, request.policy),
                 costs[one.market_id, one.selection_id],
+                wait_ms=wait_ms,
             )
             for one in asked
         ]
@@ -207,6 +278,54 @@ def _costs_no_more(asked: Slip, got: Slip) -> bool:
     """Whether room for the one is room for the other."""
     room = carried(asked, {})
     return all(cost <= room[selection] for selection, cost in carried(got, {}).items())
+
+
+def _policy(one: _Asked, policy: PriceChange) -> PriceChange:
+    """What a market is told: of joined selections its own price is not the one that counts."""
+    return PriceChange.ANY if one.joined else policy
+
+
+# Several selections under one price
+
+
+async def _at_joint_prices(router: Router, slip: Slip, policy: PriceChange) -> Slip | Refused:
+    """The slip with what is joined at the house's price now, if the player takes that."""
+    now = await joined(router, slip)
+    if isinstance(now, Refused):
+        return now
+    for number, (leg, then) in enumerate(zip(slip.legs, now.legs, strict=True)):
+        better = then.odds > leg.odds and policy is PriceChange.BETTER
+        if then.odds != leg.odds and policy is not PriceChange.ANY and not better:
+            return Refused(Reason.PRICE_CHANGED, facts={"leg": number, "odds": then.odds})
+    return now
+
+
+async def joined(router: Router, slip: Slip) -> Slip | Refused:
+    """The slip with what is joined at the house's price now, whatever was asked for."""
+    legs = list(slip.legs)
+    for number, leg in enumerate(legs):
+        if leg.joined:
+            odds = await _price_together(router, leg.fixture_id, leg.selections)
+            if not odds:
+                why = "there is no price for them together"
+                return Refused(Reason.CORRELATED_LEGS, why, {"leg": number})
+            legs[number] = msgspec.structs.replace(leg, odds=odds)
+    return msgspec.structs.replace(slip, legs=tuple(legs))
+
+
+async def _price_together(router: Router, fixture_id: str, selections: Sequence[Selection]) -> int:
+    """What the house asks for those selections of a fixture together; 0 where it does not."""
+    fixture = (await router.ask(BOOK, fixture_id, GetFixture(fixture_id))).reply
+    if not isinstance(fixture, FixtureView) or fixture.model is None:
+        return 0
+    views = await _markets(router, [(fixture_id, market_id) for market_id, _ in selections])
+    legs = []
+    for view, (_, selection_id) in zip(views, selections, strict=True):
+        known = leg_of(view.kind, selection_id, view.terms.line_quarters) if view else None
+        if known is None:
+            return 0
+        legs.append(known)
+    return joint_odds(fixture.model, legs)
 
 
 async def _ask_all(
@@ -232,9 +351,14 @@ async def _ask_all(
 
 
 def _as_held(slip: Slip, asked: Sequence[_Asked], held: Sequence[Held]) -> Slip:
-    """At the prices that it got."""
-    odds = {one.leg: yes.odds for one, yes in zip(asked, held, strict=True)}
-    return with_odds(slip, [odds[number] for number in range(len(slip.legs))])
+    """At the prices that it got, and with what its markets say of those who do not run."""
+    got = {one.leg: (one, yes) for one, yes in zip(asked, held, strict=True)}
+    legs = []
+    for number, leg in enumerate(slip.legs):
+        one, yes = got[number]
+        odds = leg.odds if one.joined or not one.odds else yes.odds
+        legs.append(msgspec.structs.replace(leg, odds=odds, ante_post=yes.ante_post))
+    return msgspec.structs.replace(slip, legs=tuple(legs))
 
 
 def _leg(one: _Asked, held: Held) -> Leg:
@@ -242,7 +366,7 @@ def _leg(one: _Asked, held: Held) -> Leg:
         one.fixture_id,
         one.market_id,
         one.selection_id,
-        held.odds,
+        held.odds if one.odds else 0,
         held.odds_version,
         held.fixture_name,
         held.market_name,
@@ -259,46 +383,84 @@ def _release(router: Router, asked: Sequence[_Asked]) -> None:
 # Cashing out
 
 
-async def prices_now(router: Router, legs: Sequence[Leg]) -> tuple[list[int], int]:
-    """Odds of each leg now, 0 where there are none, and the longest bet delay of their markets."""
-    asking = [
-        router.ask(BOOK, leg.fixture_id, GetMarket(leg.fixture_id, leg.market_id)) for leg in legs
-    ]
-    odds, delay_ms = [], 0
-    for leg, answer in zip(legs, await asyncio.gather(*asking), strict=True):
-        market = answer.reply
-        price = 0
-        open_ = isinstance(market, MarketView) and market.status is MarketStatus.OPEN
-        if open_ and not market.stale:
-            delay_ms = max(delay_ms, market.bet_delay_ms if market.in_play else 0)
-            for selection in market.selections:
-                if selection.selection_id == leg.selection_id and not selection.withdrawn:
-                    price = selection.odds
-        odds.append(price)
-    return odds, delay_ms
+class Now(msgspec.Struct, frozen=True):
+    """What the legs of a bet can be had at now."""
+
+    odds: tuple[int, ...]
+    """Of each leg of its slip; 0 where there are none."""
+    less: tuple[Known, ...]
+    """Of each selection, what withdrawals have taken off the price it was bet at."""
+    delay_ms: int
+    """The longest bet delay of their markets."""
+
+
+async def prices_now(router: Router, bet: BetView | None) -> Now:
+    """Of a bet that there is not, nothing."""
+    if bet is None:
+        return Now((), (), 0)
+    views = await _markets(router, [(leg.fixture_id, leg.market_id) for leg in bet.legs])
+    each = [_price(view, leg) for leg, view in zip(bet.legs, views, strict=True)]
+    delays = [view.bet_delay_ms for view in views if view and view.in_play]
+    less = [_less(view, leg) for leg, view in zip(bet.legs, views, strict=True)]
+    odds, known, prices = [], known_about(bet), iter(each)
+    for leg in slip_of(bet).legs:
+        of = dict(zip(leg.selections, prices, strict=False))
+        still = [selection for selection in leg.selections if selection not in known]
+        if len(still) < 2:
+            odds.append(of[still[0]] if still else 0)
+        elif all(of[selection] for selection in still):
+            odds.append(await _price_together(router, leg.fixture_id, still))
+        else:
+            odds.append(0)
+    return Now(tuple(odds), tuple(less), max(delays, default=0))
+
+
+def _price(view: MarketView | None, leg: Leg) -> int:
+    if view is None or view.over or view.stale or view.status is not MarketStatus.OPEN:
+        return 0
+    for selection in view.selections:
+        if selection.selection_id == leg.selection_id and not selection.withdrawn:
+            return selection.odds
+    return 0
+
+
+def _less(view: MarketView | None, leg: Leg) -> Known:
+    off = view.off if view else None
+    return less(leg, Known(), off) if off and leg.odds else Known()
 
 
 async def cash_out(
     router: Router,
-    clock: Waiter,
+    clock: Watch,
     *,
     licence: str,
     player_id: str,
     bet_id: str,
-    legs: Sequence[Leg],
+    bet: BetView | None,
     offer: Offer,
     rules: CashOutRules,
     key: str,
     fingerprint: bytes,
 ) -> CashedOut | Refused:
     """Take an offer at the prices of now; in play, at those after the bet delay."""
-    odds, delay_ms = await prices_now(router, legs)
-    if delay_ms:
+    good_until_ms = clock.now_ms() + PRICES_GOOD_MS
+    now = await prices_now(router, bet)
+    if now.delay_ms:
+        delay_ms = now.delay_ms
         await clock.sleep(delay_ms / 1000)
-        odds, _ = await prices_now(router, legs)
+        good_until_ms = clock.now_ms() + PRICES_GOOD_MS
+        now = await prices_now(router, bet)
         # What was in time when it was asked for does not become late by our own waiting.
         offer = msgspec.structs.replace(offer, expires_at_ms=offer.expires_at_ms + delay_ms)
-    command = CashOut(player_id, bet_id, offer, tuple(odds), rules)
+    command = CashOut(
+        player_id,
+        bet_id,
+        offer,
+        now.odds,
+        rules,
+        less=now.less,
+        prices_good_until_ms=good_until_ms,
+    )
     answer = await router.ask(licence, player_id, command, key=key, fingerprint=fingerprint)
     bought: CashedOut | Refused = answer.reply
     if isinstance(bought, CashedOut):

@@ -17,10 +17,10 @@ from msgspec import UNSET, Meta, UnsetType
 from actors.bet import BetState, PriceChange
 from actors.fixture import Phase
 from actors.market import MAX_BET_DELAY_MS, MAX_SELECTIONS, MarketStatus
-from actors.odds import MAX_ODDS, Odds
+from actors.odds import MAX_ODDS, ONE, Odds
 from actors.results import Outcome
 from actors.slips.kinds import Kind
-from actors.slips.slip import MAX_LEGS
+from actors.slips.slip import MAX_DIVISOR, MAX_JOINED, MAX_LEGS
 from actors.wallet import Direction
 from ledger.money import MAX_MINOR
 
@@ -238,11 +238,55 @@ class Selection(Reply, frozen=True):
     odds: Price
     withdrawn: bool
     result: SelectionResult | UnsetType = UNSET
+    place: Annotated[
+        SelectionResult | UnsetType,
+        Meta(description="How the place part of each-way bets came out"),
+    ] = UNSET
+    starting_odds: Annotated[
+        int | UnsetType, Meta(description="The starting price, once it is known")
+    ] = UNSET
 
 
 class StakeLimits(Reply, frozen=True):
     min_stake_minor: Minor
     max_stake_minor: Minor
+
+
+class EachWayTerms(Body, frozen=True, forbid_unknown_fields=True):
+    """The place part pays for so many places, at 1 + (odds - 1) / divisor."""
+
+    places: Annotated[int, Meta(ge=1, le=MAX_SELECTIONS)]
+    divisor: Annotated[int, Meta(ge=1, le=MAX_DIVISOR)]
+
+
+class DeductionRule(Body, frozen=True, forbid_unknown_fields=True):
+    """Rule 4 by Tattersalls' table, and where operators differ."""
+
+    cap_pence: Annotated[
+        int, Meta(ge=1, le=99, description="The most in the pound that several take")
+    ] = 90
+    waive_5p: Annotated[bool, Meta(description="A total of 5p is not taken")] = False
+
+
+class Terms(Body, frozen=True, forbid_unknown_fields=True):
+    """What a market offers beside a win at the price shown. Fixed when it is opened."""
+
+    each_way: EachWayTerms | UnsetType = UNSET
+    starting_price: Annotated[
+        bool, Meta(description="Legs can be had at the price that is known at the off")
+    ] = False
+    ante_post: Annotated[bool, Meta(description="A withdrawn runner loses")] = False
+    rule_4: Annotated[
+        DeductionRule | UnsetType,
+        Meta(description="What a withdrawal takes off the winnings at prices from before it"),
+    ] = UNSET
+    reduction_factors: Annotated[
+        bool, Meta(description="A withdrawal takes its own factor off prices from before it")
+    ] = False
+    line_quarters: Annotated[
+        Annotated[int, Meta(ge=-400, le=4_000)] | UnsetType,
+        Meta(description="The line of a total or a handicap, in quarters: 10 is 2.5"),
+    ] = UNSET
 
 
 class Market(Reply, frozen=True):
@@ -255,6 +299,7 @@ class Market(Reply, frozen=True):
     odds_version: int
     limits: StakeLimits
     selections: list[Selection]
+    terms: Terms | UnsetType = UNSET
 
 
 class Fixture(Reply, frozen=True):
@@ -317,8 +362,32 @@ class Leg(Reply, frozen=True):
         int | UnsetType, Meta(description="The odds asked for, where the bet got others")
     ] = UNSET
     banker: Annotated[bool | UnsetType, Meta(description="In every line of a slip")] = UNSET
+    joint: Annotated[
+        int | UnsetType,
+        Meta(description="The one price for this selection and its neighbours of the same `leg`"),
+    ] = UNSET
+    leg: Annotated[
+        int | UnsetType, Meta(description="Where a leg of the slip has several selections: which")
+    ] = UNSET
     outcome: Annotated[
         Outcome | UnsetType, Meta(description="Of a slip's leg, once it is known")
+    ] = UNSET
+    sp: Annotated[bool | UnsetType, Meta(description="At the starting price")] = UNSET
+    each_way: EachWayTerms | UnsetType = UNSET
+    ante_post: bool | UnsetType = UNSET
+    place: Annotated[
+        Outcome | UnsetType, Meta(description="Of an each-way leg's place part, once it is known")
+    ] = UNSET
+    starting_odds: Annotated[
+        int | UnsetType, Meta(description="Of a leg at the starting price, once it is known")
+    ] = UNSET
+    deduction: Annotated[
+        int | UnsetType,
+        Meta(description="Taken off the winnings by withdrawals, in ten-thousandths: 2500 is 25p"),
+    ] = UNSET
+    reductions: Annotated[
+        list[int] | UnsetType,
+        Meta(description="Taken off the price by withdrawals, one after the other"),
     ] = UNSET
 
 
@@ -328,6 +397,9 @@ class Lines(Reply, frozen=True):
     kind: Kind
     folds: Annotated[list[int], Meta(description="How many of the free legs are in a line")]
     lines: int
+    each_way: Annotated[
+        bool | UnsetType, Meta(description="Half of the lines are on the places")
+    ] = UNSET
 
 
 class Bet(Reply, frozen=True):
@@ -368,11 +440,27 @@ class BetPath(Query, frozen=True, forbid_unknown_fields=True):
 # Slips of several lines
 
 
+class JoinedSelection(Body, frozen=True, forbid_unknown_fields=True):
+    market_id: MarketId
+    selection_id: Id
+
+
 class NewLeg(Body, frozen=True, forbid_unknown_fields=True):
     market_id: MarketId
     selection_id: Id
-    odds: Annotated[Odds, Meta(description="The decimal odds times 10,000 that were shown")]
+    odds: Annotated[
+        Odds | UnsetType, Meta(description="The decimal odds times 10,000 that were shown")
+    ] = UNSET
     banker: Annotated[bool, Meta(description="In every line, beside the folds")] = False
+    sp: Annotated[bool, Meta(description="In place of odds: at the starting price")] = False
+    joined: Annotated[
+        list[JoinedSelection],
+        Meta(
+            max_length=MAX_JOINED - 1,
+            description="Other selections on the same fixture, under one price with this one that "
+            "a quote says. All of them have to win",
+        ),
+    ] = []
 
 
 class NewSlip(Body, frozen=True, forbid_unknown_fields=True):
@@ -389,6 +477,13 @@ class NewSlip(Body, frozen=True, forbid_unknown_fields=True):
     accept: Annotated[
         PriceChange, Meta(description="Which changes of prices to take without asking again")
     ] = PriceChange.NONE
+    each_way: Annotated[
+        bool,
+        Meta(
+            description="As many lines again, on the places, by the terms of the markets; half of "
+            "the stake is on those"
+        ),
+    ] = False
 
 
 class SlipQuote(Reply, frozen=True):
@@ -399,6 +494,10 @@ class SlipQuote(Reply, frozen=True):
     line_stake_minor: Annotated[int, Meta(description="On each line")]
     potential_payout_minor: Minor
     currency: str
+    odds: Annotated[
+        list[int],
+        Meta(description="Of each leg: as asked, or the house's price now for what is joined"),
+    ]
 
 
 class CashOutQuery(Query, frozen=True, forbid_unknown_fields=True):
@@ -454,6 +553,33 @@ class PhaseNow(Reply, frozen=True):
     score: str
 
 
+Expected = Annotated[
+    int, Meta(ge=100, le=90_000, description="Goals expected before the match, times 10,000")
+]
+
+
+class NewModel(Body, frozen=True, forbid_unknown_fields=True):
+    """What to expect of a football match, and where it stands: prices selections together."""
+
+    home: Expected
+    away: Expected
+    rho: Annotated[
+        int, Meta(ge=-4_000, le=4_000, description="Dixon and Coles' rho, times 10,000")
+    ] = 0
+    home_goals: Annotated[int, Meta(ge=0, le=50)] = 0
+    away_goals: Annotated[int, Meta(ge=0, le=50)] = 0
+    half: Annotated[int, Meta(ge=1, le=2)] = 1
+    minute: Annotated[
+        int, Meta(ge=0, le=120, description="Counted on from 45 in the second half")
+    ] = 0
+    home_reds: Annotated[int, Meta(ge=0, le=4)] = 0
+    away_reds: Annotated[int, Meta(ge=0, le=4)] = 0
+
+
+class ModelNow(Reply, frozen=True):
+    fixture_id: str
+
+
 class NewSelection(Body, frozen=True, forbid_unknown_fields=True):
     selection_id: Id
     name: Text
@@ -473,6 +599,7 @@ class NewMarket(Body, frozen=True, forbid_unknown_fields=True):
     selections: Annotated[list[NewSelection], Meta(min_length=1, max_length=MAX_SELECTIONS)]
     limits: NewLimits = NewLimits()
     status: Literal["open", "suspended"] = "open"
+    terms: Terms = Terms()
 
 
 class PriceList(Body, frozen=True, forbid_unknown_fields=True):
@@ -500,12 +627,33 @@ class StatusNow(Reply, frozen=True):
     bet_delay_ms: int
 
 
-class NewResult(Body, frozen=True, forbid_unknown_fields=True):
+class NewPlace(Body, frozen=True, forbid_unknown_fields=True):
     outcome: Outcome
     tied: Annotated[
         int, Meta(ge=1, le=1_000, description="Winners in a dead heat that share `places`")
     ] = 1
     places: Annotated[int, Meta(ge=1, le=1_000)] = 1
+
+
+class NewResult(Body, frozen=True, forbid_unknown_fields=True):
+    """An outcome, or a position in the finish from which the outcome and the place follow."""
+
+    outcome: Outcome | UnsetType = UNSET
+    tied: Annotated[
+        int, Meta(ge=1, le=1_000, description="Winners in a dead heat that share `places`")
+    ] = 1
+    places: Annotated[int, Meta(ge=1, le=1_000)] = 1
+    position: Annotated[
+        Annotated[int, Meta(ge=1, le=MAX_SELECTIONS)] | UnsetType,
+        Meta(description="In place of an outcome"),
+    ] = UNSET
+    place: Annotated[
+        NewPlace | UnsetType,
+        Meta(description="Beside an outcome: that of the place part, where the terms have one"),
+    ] = UNSET
+    starting_odds: Annotated[
+        Odds | UnsetType, Meta(description="Needed of what pays at it, where the terms offer it")
+    ] = UNSET
 
 
 class ResultList(Body, frozen=True, forbid_unknown_fields=True):
@@ -518,6 +666,8 @@ class ResultNow(Reply, frozen=True):
     version: Annotated[int, Meta(description="Of the result; every correction is one higher")]
     cancelled: bool
     results: dict[str, SelectionResult]
+    places: dict[str, SelectionResult] | UnsetType = UNSET
+    starting_odds: dict[str, int] | UnsetType = UNSET
 
 
 class Empty(Body, frozen=True, forbid_unknown_fields=True):
@@ -526,6 +676,13 @@ class Empty(Body, frozen=True, forbid_unknown_fields=True):
 
 class Withdrawal(Body, frozen=True, forbid_unknown_fields=True):
     selection_id: Id
+    odds: Annotated[
+        Odds | UnsetType,
+        Meta(description="By which others are reduced; the price on the board if left out"),
+    ] = UNSET
+    reduction: Annotated[
+        int, Meta(ge=0, lt=ONE, description="Its factor in ten-thousandths: 2530 is 25.3 per cent")
+    ] = 0
 
 
 class WithdrawnNow(Reply, frozen=True):
@@ -533,6 +690,9 @@ class WithdrawnNow(Reply, frozen=True):
     seq: int
     version: int
     selection_id: str
+    odds: Annotated[
+        int | UnsetType, Meta(description="By which prices from before it are reduced")
+    ] = UNSET
 
 
 class ExposureLine(Reply, frozen=True):

@@ -12,7 +12,8 @@ from actors.placement import BetRequest, LiabilityNotKnown, place
 from actors.results import WON, payout_minor
 from actors.runtime.addresses import fixture_of
 from actors.runtime.keys import fingerprint
-from actors.slips.settling import settle
+from actors.slips.settling import Known, settle
+from actors.slips.slip import Leg as SlipLeg
 from actors.slips.slip import Slip, folds_in, lines_in
 from gateway import api, keys, problems
 from gateway.http import granted
@@ -20,6 +21,8 @@ from gateway.problems import Problem
 from gateway.services import Services
 from ledger.money import MAX_MINOR, Money
 from ledger.reads import BetRow, LegRow
+
+_from_json = msgspec.json.Decoder(Known)
 
 
 async def place_bet(services: Services, player_id: str, slip: api.Slip, key: str) -> api.Bet:
@@ -104,13 +107,15 @@ def bet_json(bet: BetView | BetRow) -> api.Bet:
     if bet.state is not BetState.OPEN and bet.settled_at_ms:
         settled_at = api.time_text(bet.settled_at_ms)
     legs = [leg_json(leg) for leg in bet.legs]
+    known = _known(bet)
     lines: api.Lines | UnsetType = UNSET
     if bet.slip is None:
         most = potential_payout(bet.stake_minor, bet.legs[0].odds)
+        legs = [_reduced(leg, known) for leg, known in zip(legs, known, strict=True)]
     else:
         most = _most(bet)
         lines = lines_json(bet.slip)
-        legs = _legs_of_slip(bet, bet.slip, legs)
+        legs = _legs_of_slip(bet.slip, legs, known)
     closed = bet.cashed_out_minor
     return api.Bet(
         bet.bet_id,
@@ -138,21 +143,59 @@ def _most(bet: BetView | BetRow) -> int:
 
 
 def lines_json(slip: Slip) -> api.Lines:
-    return api.Lines(slip.kind, list(folds_in(slip)), lines_in(slip))
+    each_way = slip.each_way or UNSET
+    return api.Lines(slip.kind, list(folds_in(slip)), lines_in(slip), each_way)
 
 
-def _legs_of_slip(bet: BetView | BetRow, slip: Slip, legs: list[api.Leg]) -> list[api.Leg]:
-    """With what only legs of slips have."""
+def _known(bet: BetView | BetRow) -> list[Known]:
+    """What is known of each leg; of a single only where a withdrawal took something off it."""
     if isinstance(bet, BetRow):
-        outcomes = [leg.outcome for leg in bet.legs]
-    else:
-        results = [fact.known.result for fact in bet.facts]
-        outcomes = [result.outcome if result else None for result in results]
-    bankers = [leg.banker for leg in slip.legs for _ in leg.selections]
-    return [
-        msgspec.structs.replace(leg, outcome=outcome or UNSET, banker=banker or UNSET)
-        for leg, outcome, banker in zip(legs, outcomes, bankers, strict=True)
-    ]
+        return [_from_json.decode(leg.known) if leg.known else Known() for leg in bet.legs]
+    return [fact.known for fact in bet.facts] or [Known()] * len(bet.legs)
+
+
+def _legs_of_slip(slip: Slip, legs: list[api.Leg], known: list[Known]) -> list[api.Leg]:
+    """With what only legs of slips have."""
+    found = []
+    for leg, (number, of), fact in zip(legs, selections_of(slip), known, strict=True):
+        found.append(
+            msgspec.structs.replace(
+                _reduced(slip_leg_json(leg, number, of), fact),
+                outcome=fact.result.outcome if fact.result else UNSET,
+                place=fact.place.outcome if fact.place and of.each_way else UNSET,
+                starting_odds=fact.starting_odds
+                if of.at_starting_price and fact.starting_odds
+                else UNSET,
+            )
+        )
+    return found
+
+
+def selections_of(slip: Slip) -> list[tuple[int, SlipLeg]]:
+    """For each selection the leg that it is of, and its number."""
+    return [(number, leg) for number, leg in enumerate(slip.legs) for _ in leg.selections]
+
+
+def slip_leg_json(leg: api.Leg, number: int, of: SlipLeg) -> api.Leg:
+    """With what the slip says of it."""
+    terms = of.each_way
+    return msgspec.structs.replace(
+        leg,
+        banker=of.banker or UNSET,
+        joint=of.odds if of.joined else UNSET,
+        leg=number if of.joined else UNSET,
+        sp=of.at_starting_price or UNSET,
+        each_way=api.EachWayTerms(terms.places, terms.divisor) if terms else UNSET,
+        ante_post=of.ante_post or UNSET,
+    )
+
+
+def _reduced(leg: api.Leg, known: Known) -> api.Leg:
+    return msgspec.structs.replace(
+        leg,
+        deduction=known.deduction or UNSET,
+        reductions=list(known.reductions) or UNSET,
+    )
 
 
 def leg_json(leg: Leg | LegRow, asked: int | None = None) -> api.Leg:

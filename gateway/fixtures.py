@@ -5,16 +5,18 @@ from __future__ import annotations
 import asyncio
 
 import msgspec
-from msgspec import UNSET
+from msgspec import UNSET, UnsetType
 
 from actors.fixture import Fixture, FixtureView, GetFixture
 from actors.market import GetMarket, Limits, Market, MarketView, Selection
 from actors.results import Result
 from actors.runtime.addresses import BOOK
+from actors.terms import NO_TERMS, MarketTerms
 from gateway import api
 from gateway.http import granted
 from gateway.services import Services
 from ledger.reads import FixtureRow, MarketRow
+from ledger.tables import terms_of
 
 ATTEMPTS = 3
 """Times a fixture is asked for again when it changed between two answers."""
@@ -96,6 +98,7 @@ def market_of_view(view: MarketView, now_ms: int = 0) -> Market:
         winners=view.winners,
         priced_at_ms=now_ms - view.price_age_ms if priced else 0,
         causes=dict(view.causes),
+        terms=view.terms,
     )
     for selection in view.selections:
         market.selections[selection.selection_id] = Selection(
@@ -103,6 +106,10 @@ def market_of_view(view: MarketView, now_ms: int = 0) -> Market:
         )
         if selection.result is not None:
             market.results[selection.selection_id] = selection.result
+        if selection.place is not None:
+            market.places[selection.selection_id] = selection.place
+        if selection.starting_odds:
+            market.starting_odds[selection.selection_id] = selection.starting_odds
     return market
 
 
@@ -136,12 +143,13 @@ def market_json(market: Market) -> api.Market:
                 selection.name,
                 selection.odds,
                 selection.withdrawn,
-                result_json(market.results[selection_id])
-                if selection_id in market.results
-                else UNSET,
+                _result_of(market.results.get(selection_id)),
+                _result_of(market.places.get(selection_id)),
+                market.starting_odds.get(selection_id, UNSET),
             )
             for selection_id, selection in market.selections.items()
         ],
+        terms_json(market.terms),
     )
 
 
@@ -176,15 +184,41 @@ def _market_of_row(row: MarketRow) -> api.Market:
                 selection.name,
                 selection.odds,
                 selection.withdrawn,
-                UNSET if selection.result is None else result_json(selection.result),
+                _result_of(selection.result),
+                _result_of(selection.place),
+                selection.starting_odds or UNSET,
             )
             for selection in row.selections
         ],
+        terms_json(terms_of(row.terms)),
     )
 
 
 def limits_json(limits: Limits) -> api.StakeLimits:
     return api.StakeLimits(limits.min_stake_minor, limits.max_stake_minor)
+
+
+def terms_json(terms: MarketTerms) -> api.Terms | UnsetType:
+    """Nothing where a market offers nothing of the kind."""
+    if terms == NO_TERMS:
+        return UNSET
+    rule = terms.rule_4
+    return api.Terms(
+        api.EachWayTerms(terms.places, terms.divisor) if terms.places else UNSET,
+        terms.starting_price,
+        terms.ante_post,
+        api.DeductionRule(rule.cap_pence, rule.waive_5p) if rule else UNSET,
+        terms.reduction_factors,
+        UNSET if terms.line_quarters is None else terms.line_quarters,
+    )
+
+
+def results_json(results: dict[str, Result]) -> dict[str, api.SelectionResult]:
+    return {name: result_json(result) for name, result in results.items()}
+
+
+def _result_of(result: Result | None) -> api.SelectionResult | UnsetType:
+    return UNSET if result is None else result_json(result)
 
 
 def result_json(result: Result) -> api.SelectionResult:

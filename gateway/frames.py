@@ -187,6 +187,8 @@ class Results(Delta, frozen=True, tag="result"):
     results: dict[str, api.SelectionResult]
     status: MarketStatus
     from_seq: FromSeq | UnsetType = UNSET
+    places: dict[str, api.SelectionResult] | UnsetType = UNSET
+    starting_odds: dict[str, int] | UnsetType = UNSET
 
 
 class Settled(Delta, frozen=True, tag="settled"):

@@ -89,6 +89,7 @@ KINDS: dict[str, Kind] = {
     Reason.DUPLICATE_LEG: Kind(409, "A selection is on the slip twice"),
     Reason.CORRELATED_LEGS: Kind(409, "Legs that depend on each other can't be combined"),
     Reason.EACH_WAY_UNAVAILABLE: Kind(409, "A leg can't be had each-way"),
+    Reason.STARTING_PRICE_UNAVAILABLE: Kind(409, "A leg can't be had at the starting price"),
     Reason.BOOST_UNAVAILABLE: Kind(409, "The boost does not fit the slip"),
     Reason.UNEVEN_STAKE: Kind(409, "The stake can't be shared evenly by the lines"),
     Reason.NOTHING_OPEN: Kind(409, "Nothing of the bet is open"),

@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Protocol
 
 import msgspec
 import structlog
+from msgspec import UNSET
 
 from actors.base import Reason
 from actors.errors import NoAnswer
@@ -45,7 +46,7 @@ from gateway.fixtures import (
     fixture_of_view,
     market_json,
     market_of_view,
-    result_json,
+    results_json,
 )
 from gateway.outbox import Change, conflated
 from gateway.problems import Problem
@@ -524,9 +525,16 @@ def delta_of(event: BookEvent, markets: dict[str, Market]) -> frames.Delta | Non
         case SelectionWithdrawn():
             return frames.Withdrawn(fixture_id, seq, event.market_id, event.selection_id)
         case ResultDeclared():
-            results = {name: result_json(result) for name, result in event.results.items()}
             status = markets[event.market_id].status
-            return frames.Results(fixture_id, seq, event.market_id, results, status)
+            return frames.Results(
+                fixture_id,
+                seq,
+                event.market_id,
+                results_json(event.results),
+                status,
+                places=results_json(event.places) or UNSET,
+                starting_odds=event.starting_odds or UNSET,
+            )
         case SettlementCompleted():
             status = markets[event.market_id].status
             return frames.Settled(fixture_id, seq, event.market_id, status)

@@ -3,57 +3,87 @@
 from __future__ import annotations
 
 import base64
+from typing import cast
 
 import msgspec
 
 from actors.base import Refused
 from actors.bet import BetState, BetView, GetBet
-from actors.cashout import CashedOut, known_about, slip_of
+from actors.cashout import CashedOut, slip_of, worth_by
 from actors.multiple import SlipPlaced
 from actors.placement import LiabilityNotKnown
 from actors.runtime.addresses import fixture_of
 from actors.runtime.keys import fingerprint
-from actors.slip_placement import SlipRequest, cash_out, place_slip, prices_now
+from actors.slip_placement import (
+    SlipRequest,
+    cash_out,
+    joined,
+    on_terms,
+    place_slip,
+    prices_now,
+)
 from actors.slips.cashout import CashOutRules, Offer, offer
 from actors.slips.settling import settle
-from actors.slips.slip import Leg, Slip, lines_in, refuse
+from actors.slips.slip import MAX_LEGS, Leg, Slip, lines_in, refuse
 from gateway import api, keys, problems
-from gateway.bets import leg_json, lines_json
+from gateway.bets import leg_json, lines_json, selections_of, slip_leg_json
 from gateway.http import granted
 from gateway.problems import Problem
 from gateway.services import Services
+from ledger.money import MAX_MINOR
 
 RULES = CashOutRules()
 _offers = msgspec.msgpack.Decoder(Offer)
 
 
-def slip_asked(body: api.NewSlip) -> Slip:
-    """The slip of a request, at the odds that the player was shown."""
-    legs = [
-        Leg(fixture_of(leg.market_id), leg.market_id, leg.selection_id, leg.odds, leg.banker)
-        for leg in body.legs
-    ]
-    return Slip(tuple(legs), body.kind, body.stake_minor, tuple(body.folds))
+def slip_asked(body: api.NewSlip, *, quoting: bool = False) -> Slip:
+    """The slip of a request, at the odds that the player was shown.
+
+    `quoting`: what is joined may have none yet. Raises `Problem`.
+    """
+    legs = tuple(_leg_asked(number, leg, quoting) for number, leg in enumerate(body.legs))
+    return Slip(legs, body.kind, body.stake_minor, tuple(body.folds), body.each_way)
 
 
-def quote(services: Services, body: api.NewSlip) -> api.SlipQuote:
+def _leg_asked(number: int, leg: api.NewLeg, quoting: bool) -> Leg:
+    to_be_priced = quoting and leg.joined and not leg.sp
+    if bool(leg.odds) == leg.sp and not to_be_priced:
+        raise Problem("invalid_request", f"Either odds or sp - at `$.legs[{number}]`.")
+    fixture_id = fixture_of(leg.market_id)
+    if any(fixture_of(other.market_id) != fixture_id for other in leg.joined):
+        raise Problem("invalid_request", f"On another fixture - at `$.legs[{number}].joined`.")
+    return Leg(
+        fixture_id,
+        leg.market_id,
+        leg.selection_id,
+        leg.odds or 0,
+        leg.banker,
+        joined=tuple((other.market_id, other.selection_id) for other in leg.joined),
+    )
+
+
+async def quote(services: Services, body: api.NewSlip) -> api.SlipQuote:
     """What the slip would be. Raises `Problem` for one that can't be a bet."""
-    slip = slip_asked(body)
-    wrong = refuse(slip)
+    slip = await on_terms(services.router, slip_asked(body, quoting=True))
+    priced = await joined(services.router, slip)
+    wrong = priced if isinstance(priced, Refused) else refuse(priced)
     if wrong:
         raise problems.refused(wrong, services.clock.now_ms())
+    slip = cast(Slip, priced)
     return api.SlipQuote(
         lines_json(slip),
         slip.stake_minor,
         slip.stake_minor // lines_in(slip),
         settle(slip, {}).most_minor,
         body.currency,
+        [leg.odds for leg in slip.legs],
     )
 
 
 async def take_slip(services: Services, player_id: str, body: api.NewSlip, key: str) -> api.Bet:
     """Take the stake and answer with the bet, durable. Raises `Problem`."""
-    services.pace.check(player_id, services.clock.now_ms())
+    for _ in body.legs:  # each costs what a bet does
+        services.pace.check(player_id, services.clock.now_ms())
     slip = slip_asked(body)
     try:
         placed = await place_slip(
@@ -77,9 +107,10 @@ async def take_slip(services: Services, player_id: str, body: api.NewSlip, key: 
 
 
 def slip_json(placed: SlipPlaced, asked: list[int]) -> api.Bet:
+    own = selections_of(placed.slip)
     legs = [
-        msgspec.structs.replace(leg_json(leg, odds), banker=of.banker or msgspec.UNSET)
-        for leg, odds, of in zip(placed.legs, asked, placed.slip.legs, strict=True)
+        slip_leg_json(leg_json(leg, None if of.joined else asked[number]), number, of)
+        for leg, (number, of) in zip(placed.legs, own, strict=True)
     ]
     return api.Bet(
         placed.bet_id,
@@ -102,13 +133,15 @@ async def offer_for(
     services: Services, player_id: str, bet_id: str, stake_minor: int | None
 ) -> api.CashOutOffer:
     """What would be paid for the bet now, or for a part of it. Raises `Problem`."""
+    services.pace.check(player_id, services.clock.now_ms())
     bet = await _bet(services, player_id, bet_id)
-    odds, _ = await prices_now(services.router, bet.legs)
+    now = await prices_now(services.router, bet)
     now_ms = services.clock.now_ms()
     part = stake_minor if stake_minor is not None else bet.stake_minor
     made: Offer | Refused
     if bet.state is BetState.OPEN:
-        made = offer(slip_of(bet), known_about(bet), odds, part, RULES, now_ms)
+        known = worth_by(bet, now.less)
+        made = offer(slip_of(bet), known, now.odds, part, RULES, now_ms)
     else:
         raise Problem("nothing_open")
     if isinstance(made, Refused):
@@ -131,6 +164,12 @@ async def take_offer(
         given = _offers.decode(base64.urlsafe_b64decode(taken))
     except (ValueError, msgspec.MsgspecError):
         raise Problem("invalid_request", "That is no offer - at `$.offer`.") from None
+    now_ms = services.clock.now_ms()
+    services.pace.check(player_id, now_ms)
+    amounts = (given.stake_minor, given.amount_minor, given.of_stake_minor, given.paid_minor)
+    sound = all(0 <= amount <= MAX_MINOR for amount in amounts)
+    if not sound or given.expires_at_ms > now_ms + RULES.valid_ms or len(given.prices) > MAX_LEGS:
+        raise Problem("invalid_request", "That is no offer of ours - at `$.offer`.")
     bet = await _bet(services, player_id, bet_id)
     bought = await cash_out(
         services.router,
@@ -138,7 +177,7 @@ async def take_offer(
         licence=services.licence.code,
         player_id=player_id,
         bet_id=bet_id,
-        legs=bet.legs,
+        bet=bet,
         offer=given,
         rules=RULES,
         key=key,

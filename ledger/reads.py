@@ -9,22 +9,24 @@ from __future__ import annotations
 
 import asyncio
 import base64
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, TypeVar
 
 import asyncpg
 import msgspec
 
-from actors.bet import BetState
+from actors.bet import BetState, Settling
 from actors.book import Line
 from actors.entries import decode_entries
 from actors.fixture import Phase
 from actors.market import MarketStatus
 from actors.results import Outcome, Result
 from actors.slips.slip import Slip
+from actors.terms import Gone, Off, taken_off
 from actors.wallet import Direction
 from ledger.database import CONNECT_TIMEOUT_S, unavailable
 from ledger.queries import Queries
+from ledger.tables import terms_of
 
 _sql = Queries("reads")
 
@@ -58,6 +60,8 @@ class LegRow(msgspec.Struct, frozen=True):
     in_play: bool
     outcome: Outcome | None = None
     """Of a slip's leg, once it is known."""
+    known: str | None = None
+    """As JSON, what is known of it besides (`slips.settling.Known`)."""
 
 
 class BetRow(msgspec.Struct, frozen=True):
@@ -115,6 +119,8 @@ class SelectionRow(msgspec.Struct, frozen=True):
     odds: int
     withdrawn: bool
     result: Result | None
+    place: Result | None = None
+    starting_odds: int | None = None
 
 
 class MarketRow(msgspec.Struct, frozen=True):
@@ -132,6 +138,8 @@ class MarketRow(msgspec.Struct, frozen=True):
     result_version: int
     settled_version: int
     selections: tuple[SelectionRow, ...]
+    terms: str | None = None
+    """As JSON (`actors.terms.MarketTerms`)."""
 
 
 class FixtureRow(msgspec.Struct, frozen=True):
@@ -157,16 +165,12 @@ class BetToSettle(msgspec.Struct, frozen=True, gc=False):
 
 
 class Declared(msgspec.Struct, frozen=True):
-    """A market's results by which not every bet is known to be settled.
-
-    Beside each result stands the version in which it was last changed, and whether the selection
-    was withdrawn.
-    """
+    """A market's results by which not every bet is known to be settled, by selection."""
 
     fixture_id: str
     market_id: str
     version: int
-    results: dict[str, tuple[Result, int, bool]]
+    results: dict[str, Settling]
 
 
 _Row = TypeVar("_Row")
@@ -174,6 +178,7 @@ _Row = TypeVar("_Row")
 _legs = msgspec.json.Decoder(tuple[LegRow, ...])
 _slip = msgspec.json.Decoder(Slip)
 _markets = msgspec.json.Decoder(tuple[MarketRow, ...])
+_gone = msgspec.json.Decoder(list[Gone])
 _positions = msgspec.json.Decoder(dict[str, int])
 _lines = msgspec.json.Decoder(list[tuple[str, str, int, int, int]])
 
@@ -340,14 +345,14 @@ class LedgerReads:
         """Results by which not every bet is known to be settled, a market each."""
         rows = await self._fetch("unsettled", _sql.unsettled)
         found: dict[str, Declared] = {}
-        for fixture_id, market_id, market_version, selection_id, *known in rows:
-            outcome, tied, places, withdrawn, version = known
+        off: Off | None = None
+        for fixture_id, market_id, market_version, selection_id, *known, terms, gone in rows:
             declared = found.get(market_id)
             if declared is None:
                 declared = found[market_id] = Declared(fixture_id, market_id, market_version, {})
+                off = taken_off(terms_of(terms), _gone.decode(gone) if gone else [])
             if selection_id is not None:  # a version may have changed no result
-                result = Result(Outcome(outcome), tied, places)
-                declared.results[selection_id] = (result, version, withdrawn)
+                declared.results[selection_id] = settling_of(selection_id, known, off)
         return list(found.values())
 
     async def _fetch(self, doing: str, query: str, *arguments: Any) -> list[Any]:
@@ -374,6 +379,20 @@ def _document(value: Any) -> Any:
     if isinstance(value, dict):
         return {key: _document(item) for key, item in value.items()}
     return value
+
+
+def settling_of(selection_id: str, known: Sequence[Any], off: Off | None) -> Settling:
+    """From the columns of a selection whose result is known."""
+    outcome, tied, places, withdrawn, version, *place, starting_odds = known
+    return Settling(
+        selection_id,
+        Result(Outcome(outcome), tied, places),
+        version,
+        withdrawn,
+        Result(Outcome(place[0]), *place[1:]) if place[0] else None,
+        starting_odds,
+        None if withdrawn else off,
+    )
 
 
 def _bet(row: Any) -> BetRow:

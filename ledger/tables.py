@@ -23,7 +23,7 @@ from actors.bet import BetPlaced, BetSettled, BetState, HoldResolved, Leg, Settl
 from actors.book import Line
 from actors.cashout import CashedOut
 from actors.entries import AnyEvent, Entry, Opened, answer_of, decode_entries
-from actors.fixture import EventLimitsChanged, FixtureCreated, FixtureEvent, PhaseChanged
+from actors.fixture import EventLimitsChanged, FixtureCreated, FixtureEvent, ModelSet, PhaseChanged
 from actors.market import (
     HedgeRecorded,
     LimitsChanged,
@@ -38,16 +38,18 @@ from actors.market import (
 )
 from actors.multiple import Exposed, LegSettled, SlipPlaced
 from actors.player import EmailClaimed, LoggedIn, LoginFailed, PlayerRegistered
-from actors.results import VOID, Result
+from actors.results import LOST, VOID, Result
 from actors.risk.referral import (
     ReferralAccepted,
     ReferralAsked,
     ReferralRefused,
     ReferralTaken,
 )
+from actors.slips.settling import Known
 from actors.slips.slip import Slip
 from actors.staff import MemberEvent
 from actors.stop import StopEvent
+from actors.terms import NO_TERMS, MarketTerms
 from actors.wallet import (
     DepositCompleted,
     DepositFailed,
@@ -163,13 +165,15 @@ class BetRow(msgspec.Struct):
 
 
 class LegChange(msgspec.Struct):
-    """How a leg of a slip came out."""
+    """How a leg of a slip came out, or that of a single that lost something by a withdrawal."""
 
     bet_id: str
     market_id: str
     selection_id: str
     outcome: str
     result_version: int
+    known: str
+    """As JSON."""
 
 
 class PaymentRow(msgspec.Struct):
@@ -217,6 +221,8 @@ class MarketRow(msgspec.Struct):
     result_count: int
     result_version: int
     settled_version: int
+    terms: str | None = None
+    """As JSON."""
 
 
 class SelectionRow(msgspec.Struct):
@@ -230,6 +236,13 @@ class SelectionRow(msgspec.Struct):
     tied: int | None = None
     places: int | None = None
     result_version: int = 0
+    place_outcome: str | None = None
+    place_tied: int | None = None
+    place_places: int | None = None
+    starting_odds: int | None = None
+    gone_version: int | None = None
+    gone_odds: int | None = None
+    reduction: int | None = None
 
 
 class SelectionChange(msgspec.Struct):
@@ -246,6 +259,13 @@ class SelectionChange(msgspec.Struct):
     tied: int | None = None
     places: int | None = None
     result_version: int | None = None
+    place_outcome: str | None = None
+    place_tied: int | None = None
+    place_places: int | None = None
+    starting_odds: int | None = None
+    gone_version: int | None = None
+    gone_odds: int | None = None
+    reduction: int | None = None
 
 
 # The words on a statement. `stake` and `payout` are what a player knows them by.
@@ -267,6 +287,7 @@ _BET_EVENTS = frozenset(
 )
 
 _encoder = msgspec.msgpack.Encoder()
+_terms = msgspec.json.Decoder(MarketTerms)
 
 
 class Tables:
@@ -490,7 +511,16 @@ class Tables:
                 selection = self._selection(event.market_id, event.selection_id)
                 selection.withdrawn = True
                 selection.odds = 0
-                _set_result(selection, VOID, event.version)
+                terms = terms_of(market.terms)
+                result = LOST if terms.ante_post else VOID
+                _set_result(selection, result, event.version)
+                if terms.places:
+                    _set_place(selection, result)
+                if event.gone is not None:
+                    market.odds_version = event.gone.odds_version
+                    selection.gone_version = event.gone.odds_version
+                    selection.gone_odds = event.gone.odds
+                    selection.reduction = event.gone.reduction
             case ResultDeclared():
                 market = self._market(event)
                 market.result_version = event.version
@@ -500,6 +530,10 @@ class Tables:
                 for selection_id, result in event.results.items():
                     selection = self._selection(event.market_id, selection_id)
                     _set_result(selection, result, event.version)
+                    if selection_id in event.places:
+                        _set_place(selection, event.places[selection_id])
+                    if selection_id in event.starting_odds:
+                        selection.starting_odds = event.starting_odds[selection_id]
             case SettlementCompleted():
                 market = self._market(event)
                 market.settled_version = event.version
@@ -511,7 +545,7 @@ class Tables:
                 EmailClaimed() | LoggedIn() | LoginFailed() | HoldResolved() | Refused() | Opened()
             ):
                 pass  # in the audit only
-            case EventLimitsChanged() | HedgeRecorded():
+            case EventLimitsChanged() | HedgeRecorded() | ModelSet():
                 pass
             case ReferralAsked() | ReferralAccepted() | ReferralRefused() | ReferralTaken():
                 pass
@@ -551,6 +585,7 @@ class Tables:
                 leg.in_play,
                 None,
                 0,
+                None,
             )
         )
 
@@ -562,6 +597,8 @@ class Tables:
         bet.payout_minor = event.payout_minor
         bet.result_version = event.version
         bet.settled_at_ms = event.at_ms
+        if event.known is not None:
+            self._know(event, event.known)
 
     # Slips
 
@@ -589,11 +626,14 @@ class Tables:
         bet.payout_minor = event.payout_minor
         bet.most_minor = event.most_minor
         bet.settled_at_ms = None if event.state is BetState.OPEN else event.at_ms
-        assert event.known.result is not None
-        outcome = event.known.result.outcome.value
-        leg = (event.bet_id, event.market_id, event.selection_id)
-        self.leg_changes[leg] = LegChange(*leg, outcome, event.version)
+        self._know(event, event.known)
         self._expose(event.exposed)
+
+    def _know(self, event: BetSettled | LegSettled, known: Known) -> None:
+        assert known.result is not None
+        leg = (event.bet_id, event.market_id, event.selection_id)
+        outcome = known.result.outcome.value
+        self.leg_changes[leg] = LegChange(*leg, outcome, event.version, text_of(known))
 
     def _cashed_out(self, event: CashedOut) -> None:
         bet = self.bets[event.bet_id]
@@ -657,6 +697,7 @@ class Tables:
             result_count=0,
             result_version=0,
             settled_version=0,
+            terms=None if event.terms == NO_TERMS else text_of(event.terms),
         )
         for number, (selection_id, name) in enumerate(event.selections.items()):
             row = SelectionRow(event.market_id, selection_id, number, name)
@@ -690,15 +731,25 @@ def _set_result(selection: SelectionRow | SelectionChange, result: Result, versi
     selection.result_version = version
 
 
+def _set_place(selection: SelectionRow | SelectionChange, result: Result) -> None:
+    selection.place_outcome = result.outcome.value
+    selection.place_tied = result.tied
+    selection.place_places = result.places
+
+
 def _reference_of(event: Any) -> str:
     """The bet or the payment that the money was for."""
     reference: str = event.bet_id if type(event) in _BET_EVENTS else event.payment_id
     return reference
 
 
-def text_of(slip: Slip) -> str:
-    """A slip as the ledger keeps it."""
-    return msgspec.json.encode(slip).decode()
+def text_of(kept: Slip | Known | MarketTerms) -> str:
+    """What the ledger keeps as JSON."""
+    return msgspec.json.encode(kept).decode()
+
+
+def terms_of(text: str | None) -> MarketTerms:
+    return _terms.decode(text) if text else NO_TERMS
 
 
 @functools.cache

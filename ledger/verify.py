@@ -29,6 +29,7 @@ from actors.market import Market, PricesChanged
 from actors.multiple import carried, known_of
 from actors.player import Player
 from actors.slips.settling import settle
+from actors.terms import NO_TERMS
 from actors.wallet import Wallet
 from ledger.blocks import EMPTY, Block, BrokenChain, Head, check
 from ledger.database import CONNECT_TIMEOUT_S, WrongDatabase
@@ -325,6 +326,7 @@ class _Verifier:
                     market.source_sequence,
                     market.result_version,
                     market.settled_version,
+                    None if market.terms == NO_TERMS else text_of(market.terms),
                 )
             ],
         )
@@ -411,6 +413,7 @@ def _legs_of(bet: Bet) -> list[tuple[Any, ...]]:
             *msgspec.structs.astuple(leg),
             fact.known.result and fact.known.result.outcome,
             fact.version,
+            text_of(fact.known) if fact.version else None,
         )
         for leg, fact in zip(bet.legs, facts, strict=True)
     ]
@@ -419,7 +422,8 @@ def _legs_of(bet: Bet) -> list[tuple[Any, ...]]:
 def _selections_of(market: Market) -> list[tuple[Any, ...]]:
     rows = []
     for selection_id, selection in market.selections.items():
-        result = market.results.get(selection_id)
+        result, place = market.results.get(selection_id), market.places.get(selection_id)
+        gone = market.gone.get(selection_id)
         rows.append(
             (
                 market.market_id,
@@ -430,6 +434,11 @@ def _selections_of(market: Market) -> list[tuple[Any, ...]]:
                 result and result.outcome,
                 result and result.tied,
                 result and result.places,
+                place and place.outcome,
+                place and place.tied,
+                place and place.places,
+                market.starting_odds.get(selection_id),
+                *((gone.odds_version, gone.odds, gone.reduction) if gone else (None,) * 3),
             )
         )
     return rows

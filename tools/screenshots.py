@@ -1,9 +1,12 @@
 """Take the pictures of the player page for the documentation.
 
-    python tools/screenshots.py http://127.0.0.1:8080 docs
+    python tools/screenshots.py http://127.0.0.1:8080 results/pictures
 
-Registers a player, deposits, places a bet on whatever is on the board, and writes
-`player-phone.png` and `player-desktop.png`. Needs Playwright and a Chromium.
+Git ignores that folder: those that are to be kept are copied to `docs`.
+
+Registers players who bet on whatever is on the board, and writes `player-phone.png`,
+`player-desktop.png`, `player-multiples.png` and `player-cash-out.png`. Needs Playwright and a
+Chromium.
 """
 
 from __future__ import annotations
@@ -16,9 +19,15 @@ import sys
 from pathlib import Path
 from uuid import uuid4
 
-from playwright.async_api import Browser, Page, async_playwright, expect
+from playwright.async_api import Page, async_playwright, expect
 
-VIEWS = {"phone": (390, 844), "desktop": (1280, 800)}
+PHONE, DESKTOP = (390, 844), (1280, 800)
+VIEWS = {
+    "phone": PHONE,
+    "desktop": DESKTOP,
+    "multiples": DESKTOP,
+    "cash-out": PHONE,
+}
 FLAGS = [
     "--headless",
     "--no-sandbox",
@@ -41,18 +50,24 @@ async def main(base_url: str, folder: Path) -> None:
         browser = await playwright.chromium.launch(executable_path=chromium, args=FLAGS)
         for name, (width, height) in VIEWS.items():
             picture = folder / f"player-{name}.png"
-            await take(browser, base_url, width, height, picture)
+            viewport = {"width": width, "height": height}
+            context = await browser.new_context(viewport=viewport, color_scheme="light")
+            page = await context.new_page()
+            page.set_default_timeout(PATIENCE_MS)
+            await come_with_money(page, base_url)
+            if name in ("phone", "desktop"):
+                await take_board(page, picture, phone=name == "phone")
+            elif name == "multiples":
+                await take_multiples(page, picture)
+            else:
+                await take_cash_out(page, picture)
+            await context.close()
             shrink(picture)
             print(f"{picture}  {picture.stat().st_size // 1024} KB")
         await browser.close()
 
 
-async def take(browser: Browser, base_url: str, width: int, height: int, picture: Path) -> None:
-    """One player's visit, ending with a picture of the board."""
-    viewport = {"width": width, "height": height}
-    context = await browser.new_context(viewport=viewport, color_scheme="light")
-    page = await context.new_page()
-    page.set_default_timeout(PATIENCE_MS)
+async def come_with_money(page: Page, base_url: str) -> None:
     await page.goto(base_url)
     await register(page)
     await page.get_by_role("navigation").get_by_role("link", name="Account").click()
@@ -60,10 +75,12 @@ async def take(browser: Browser, base_url: str, width: int, height: int, picture
     await page.locator(".payments .primary").click()
     await expect(page.locator("#balance")).to_have_text("£250.00")
     await page.get_by_role("navigation").get_by_role("link", name="Sports").click()
-
-    # One bet placed, and another on the slip. The board moves meanwhile: any price will do.
+    # The board moves meanwhile: any price will do.
     await page.get_by_text("Accept any").dispatch_event("click")
-    phone = width < 940
+
+
+async def take_board(page: Page, picture: Path, *, phone: bool) -> None:
+    """One bet placed, and another on the slip."""
     await page.locator(".price:enabled").first.click()
     if phone:
         await page.locator("#open-slip").click()
@@ -79,7 +96,48 @@ async def take(browser: Browser, base_url: str, width: int, height: int, picture
     await expect(page.locator(".toast")).to_have_count(0)
     await expect(page.locator(".price.up, .price.down").first).to_be_visible()
     await page.screenshot(path=picture)
-    await context.close()
+
+
+async def choose(page: Page, count: int) -> None:
+    """A price of as many fixtures that have not begun, which are rarely suspended."""
+    cards = page.locator(".phase-scheduled .card:has(.price:enabled)")
+    for number in range(count):
+        await cards.nth(number).locator(".price:enabled").first.click()
+    await expect(page.locator(".line")).to_have_count(count)
+
+
+async def take_multiples(page: Page, picture: Path) -> None:
+    """Three selections, and what they make together."""
+    await choose(page, 3)
+    for kind, pounds in {"treble": "5", "trixie": "1"}.items():
+        await page.locator(f'.multi[data-kind="{kind}"]').get_by_role("textbox").fill(pounds)
+    await expect(page.locator(".totals")).not_to_contain_text("…")
+    await page.locator(".multis").scroll_into_view_if_needed()
+    await page.evaluate("""
+        document.activeElement.blur();
+        scrollTo(0, 0);
+        document.querySelector(".slip-body").scrollTo(0, 1e6);
+    """)
+    await expect(page.locator(".toast")).to_have_count(0)
+    await page.screenshot(path=picture)
+
+
+async def take_cash_out(page: Page, picture: Path) -> None:
+    """A treble and a single, and an offer for half of the treble."""
+    await choose(page, 3)
+    await page.locator("#open-slip").click()
+    await page.get_by_role("textbox", name="Stake").first.fill("10")
+    await page.locator('.multi[data-kind="treble"]').get_by_role("textbox").fill("8")
+    await page.locator("#place").click()
+    await expect(page.locator(".outcome")).to_have_text("2 bets placed.")
+    await page.get_by_role("link", name="See my bets").click()
+    treble = page.locator(".bet", has_text="Treble")
+    await treble.locator(".cash-out-open").click()
+    await treble.get_by_role("textbox").fill("4")
+    await expect(treble).to_contain_text("stays on")
+    await page.evaluate("document.activeElement.blur(); scrollTo(0, 0)")
+    await expect(page.locator(".toast")).to_have_count(0)
+    await page.screenshot(path=picture)
 
 
 async def register(page: Page) -> None:

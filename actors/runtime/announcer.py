@@ -20,7 +20,7 @@ from redis.exceptions import RedisError
 from actors.base import Event
 from actors.bet import BetEvent
 from actors.entries import AnyEvent
-from actors.fixture import EventLimitsChanged, FixtureCreated, FixtureEvent, PhaseChanged
+from actors.fixture import EventLimitsChanged, FixtureCreated, FixtureEvent, ModelSet, PhaseChanged
 from actors.market import DeskEvent, MarketEvent
 from actors.player import PlayerRegistered
 from actors.risk.referral import ReferralEvent
@@ -116,7 +116,7 @@ def _audience_of(kind: type[Event]) -> Audience:
     # Kept by type: what an event is a kind of takes longer to find out than to publish it.
     if issubclass(kind, FixtureCreated | PhaseChanged):
         return Audience.LOBBY
-    if issubclass(kind, EventLimitsChanged | DeskEvent):
+    if issubclass(kind, EventLimitsChanged | ModelSet | DeskEvent):
         return Audience.NOBODY
     if issubclass(kind, FixtureEvent | MarketEvent):
         return Audience.FIXTURE

@@ -20,7 +20,7 @@ from actors.bet import HoldResolved
 from actors.book import HOLD_MS, Hold, Line
 from actors.errors import NoAnswer
 from actors.fixture import Fixture
-from actors.market import GetExposure, Market
+from actors.market import MAX_BET_DELAY_MS, GetExposure, Market
 from actors.placement import resolve_hold
 from actors.runtime.clock import Clock
 from actors.runtime.partition import Partition
@@ -37,6 +37,8 @@ MAX_CONFIRMED = 2_000
 """Bets a book remembers one by one before it reads the ledger's totals again."""
 MAX_AGE_MS = 60_000
 """After so long a book with bets in it is read again: it may have missed what changed them."""
+LONGEST_WAIT_MS = MAX_BET_DELAY_MS
+"""A slip's hold waits for the bet delay of whichever market is on it."""
 MAX_FATES = 500
 """Holds whose fate is asked for at a time."""
 MAX_MARKETS_READ = 500
@@ -161,7 +163,12 @@ class Keeper:
         for market in markets:
             market.book.outdated = False  # whoever says so from here on means something later
         for ledger in self.ledgers.values():
-            positions, totals = await self._totals(partition, ledger, list(lines))
+            try:
+                positions, totals = await self._totals(partition, ledger, list(lines))
+            except BaseException:
+                for market in markets:
+                    market.book.outdated = True
+                raise
             heads |= positions
             for market_id, selections in totals.items():
                 for selection_id, line in selections.items():
@@ -190,7 +197,8 @@ class Keeper:
 
 def _whole_from_ms(market: Market, partition: Partition) -> int:
     """When the last hold granted before the partition was opened must have run out."""
-    return partition.opened_at_ms + HOLD_MS + market.longest_delay_ms + SLACK_MS
+    longest_ms = max(market.longest_delay_ms, LONGEST_WAIT_MS)
+    return partition.opened_at_ms + HOLD_MS + longest_ms + SLACK_MS
 
 
 def _wants_totals(market: Market, partition: Partition, now_ms: int) -> bool:

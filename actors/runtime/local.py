@@ -16,9 +16,9 @@ from actors.bet import Bet, BetEvent, BetState
 from actors.book import Line
 from actors.entries import decode_entries
 from actors.errors import NoAnswer
-from actors.market import ResultDeclared, SelectionWithdrawn, SettlementCompleted
+from actors.fixture import Fixture
+from actors.market import Market, MarketEvent, ResultDeclared, SelectionWithdrawn
 from actors.multiple import carried, known_of
-from actors.results import VOID
 from actors.runtime.addresses import BOOK, partitions_of
 from actors.runtime.clock import Clock, WallClock
 from actors.runtime.directory import Directory, Scope
@@ -201,36 +201,32 @@ class LocalCluster:
 
     async def unsettled(self) -> list[Declared]:
         """Markets with results by which not every bet is settled, folded from the journal."""
-        found: dict[str, Declared] = {}
+        markets: defaultdict[str, Market] = defaultdict(Market)
+        fixtures: defaultdict[str, Fixture] = defaultdict(Fixture)
+        versions: defaultdict[str, dict[str, int]] = defaultdict(dict)
+        """Of each market's selections: in which their results last changed."""
         for name in self._book_partitions:
             for block in await self.journal.blocks(name, 0, 1_000_000):
                 for entry in decode_entries(block.body):
                     for event in entry.events:
-                        if isinstance(event, ResultDeclared | SelectionWithdrawn):
-                            _declare(found, event)
-                        elif isinstance(event, SettlementCompleted):
-                            _settled(found, event)
-        return list(found.values())
+                        if isinstance(event, MarketEvent):
+                            event.apply(markets[event.market_id], fixtures[event.fixture_id])
+                        if isinstance(event, ResultDeclared):
+                            changed = dict.fromkeys(event.results, event.version)
+                            versions[event.market_id] |= changed
+                        elif isinstance(event, SelectionWithdrawn):
+                            versions[event.market_id][event.selection_id] = event.version
+        return [
+            _declared(market, versions[market.market_id])
+            for market in markets.values()
+            if market.settled_version < market.result_version
+        ]
 
 
-def _declare(found: dict[str, Declared], event: ResultDeclared | SelectionWithdrawn) -> None:
-    declared = found.setdefault(event.market_id, Declared(event.fixture_id, event.market_id, 0, {}))
-    results = event.results if isinstance(event, ResultDeclared) else {event.selection_id: VOID}
-    known = declared.results | {
-        selection_id: (result, event.version, isinstance(event, SelectionWithdrawn))
-        for selection_id, result in results.items()
+def _declared(market: Market, versions: dict[str, int]) -> Declared:
+    results = {
+        selection_id: market.settling(selection_id, version)
+        for selection_id, version in versions.items()
+        if version > market.settled_version
     }
-    found[event.market_id] = Declared(event.fixture_id, event.market_id, event.version, known)
-
-
-def _settled(found: dict[str, Declared], event: SettlementCompleted) -> None:
-    declared = found.pop(event.market_id)
-    left = {
-        selection_id: known
-        for selection_id, known in declared.results.items()
-        if known[1] > event.version
-    }
-    if left or declared.version > event.version:
-        found[event.market_id] = Declared(
-            declared.fixture_id, declared.market_id, declared.version, left
-        )
+    return Declared(market.fixture_id, market.market_id, market.result_version, results)

@@ -94,7 +94,25 @@ class Answer(msgspec.Struct, frozen=True):
     block_seq: int
 
 
+def _encoded(batch: list[Waiting]) -> tuple[list[Waiting], bytes]:
+    """The batch as bytes, without what can't be encoded: that fails alone."""
+    try:
+        return batch, encode_items([waiting.item for waiting in batch])
+    except (OverflowError, TypeError, ValueError):
+        good = []
+        for waiting in batch:
+            try:
+                encode_items([waiting.item])
+            except (OverflowError, TypeError, ValueError) as wrong:
+                log.warning("item_not_encoded", item=type(waiting.item.message), why=str(wrong))
+                waiting.answer(_FAULTY)
+            else:
+                good.append(waiting)
+        return good, encode_items([waiting.item for waiting in good])
+
+
 _NOT_HERE = Reply(Status.NOT_HERE)
+_FAULTY = Reply(Status.FAULTY)
 _OVERLOADED = Reply(Status.OVERLOADED)
 _UNKNOWN = Reply(Status.UNKNOWN)
 
@@ -152,7 +170,7 @@ class Lane:
 
     async def _carry(self, batch: list[Waiting]) -> None:
         try:
-            encoded = encode_items([waiting.item for waiting in batch])
+            batch, encoded = _encoded(batch)
             replies = decode_replies(await self._deliver(encoded))
         except ShardBusy:
             replies = [_OVERLOADED] * len(batch)

@@ -30,6 +30,7 @@ AnyCommand = (
     | fixture.CreateFixture
     | fixture.ChangePhase
     | fixture.ChangeEventLimits
+    | fixture.SetModel
     | market.OpenMarket
     | market.ChangePrices
     | market.ChangeStatus

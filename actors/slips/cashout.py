@@ -3,8 +3,9 @@
 A single is offered stake x (price at placement / price now) x (1 - margin). On a slip with several
 lines, every open leg counts as its price at placement over its price now, every known leg as its
 factor, and the offer is for the lines that are still open: what decided lines pay is the player's
-already. The margin is taken once, on the sum, and the amount is rounded once, half up. No offer is
-above what the open lines can still pay.
+already. The margin is taken once, on the sum, and the amount is rounded once, down: bought back
+penny by penny, a bet is not worth more than at once. No offer is above what the open lines can
+still pay.
 
 A part is a share of the stake in whole minor units. What is left is a slip with the rest of the
 stake; its unit may be a fraction of a minor unit, which settles exactly. The part that was bought
@@ -35,7 +36,6 @@ from actors.slips.settling import (
 )
 from actors.slips.slip import Selection, Slip
 from actors.slips.sums import Ratio
-from ledger.money import divide_half_up
 
 
 class CashOutRules(msgspec.Struct, frozen=True, array_like=True):
@@ -104,7 +104,7 @@ def offer(
     value = _worth(view, _at(slip, asked)) - _worth(view, as_lost)
     share = value * (ONE - rules.margin) * stake_minor / (ONE * slip.stake_minor)
     most = (standing.most_minor - standing.paid_minor) * stake_minor // slip.stake_minor
-    offered = min(divide_half_up(share.numerator, share.denominator), most)
+    offered = min(share.numerator // share.denominator, most)
     if offered <= 0:
         return Refused(Reason.CASH_OUT_TOO_SMALL)
     return Offer(

@@ -44,9 +44,12 @@ TATTERSALLS = (
 
 
 class Withdrawal(msgspec.Struct, frozen=True, array_like=True):
-    """A runner that was withdrawn, and its odds at that moment."""
+    """A runner that was withdrawn, and its odds at that moment.
 
-    at_ms: int
+    Moments are milliseconds, or versions of the market's prices: whatever prices are told by, too.
+    """
+
+    at: int
     odds: int
 
 
@@ -72,13 +75,13 @@ class Rule4(msgspec.Struct, frozen=True, array_like=True):
                 return pence
         return 0
 
-    def deduction(self, withdrawals: Iterable[Withdrawal], priced_at_ms: int) -> int:
+    def deduction(self, withdrawals: Iterable[Withdrawal], priced_at: int) -> int:
         """The share of winnings, in ten-thousandths, that a price taken at that moment loses.
 
         Only for what was withdrawn afterwards: an earlier withdrawal is in the price already. A leg
         at starting price was priced at the off, so it normally loses nothing.
         """
-        total = sum(self.pence(gone.odds) for gone in withdrawals if gone.at_ms > priced_at_ms)
+        total = sum(self.pence(gone.odds) for gone in withdrawals if gone.at > priced_at)
         if total == 5 and self.waive_5p:
             return 0
         return min(total, self.cap_pence) * PENNY

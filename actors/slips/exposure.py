@@ -16,9 +16,18 @@ from __future__ import annotations
 from collections.abc import Mapping
 from math import prod
 
-from actors.odds import MAX_ODDS
 from actors.results import Outcome
-from actors.slips.settling import Factor, Known, Side, View, apart, as_won, factors_of, look
+from actors.slips.settling import (
+    ASSUMED_STARTING_ODDS,
+    Factor,
+    Known,
+    Side,
+    View,
+    apart,
+    as_won,
+    factors_of,
+    look,
+)
 from actors.slips.slip import Selection, Slip
 from actors.slips.sums import Ratio, sum_over_lines, sums_by_leg
 
@@ -26,7 +35,7 @@ from actors.slips.sums import Ratio, sum_over_lines, sums_by_leg
 def liabilities(
     slip: Slip,
     known: Mapping[Selection, Known] | None = None,
-    assumed_starting_odds: int = MAX_ODDS,
+    assumed_starting_odds: int = ASSUMED_STARTING_ODDS,
 ) -> dict[Selection, int]:
     """What each open selection has to carry, in minor units, rounded up.
 

@@ -29,6 +29,9 @@ from ledger.money import divide_half_up
 
 MAX_WITHDRAWN = 100
 """Runners of one market that may be removed."""
+ASSUMED_STARTING_ODDS = 1_010_000
+"""100/1. What a starting price is taken for until it is known, in what a slip can pay and in what
+the house can lose: it is longer once in thousands of runners, and then the house pays it."""
 
 
 class Known(msgspec.Struct, frozen=True, array_like=True):
@@ -86,7 +89,9 @@ class Settlement(msgspec.Struct, frozen=True, array_like=True):
 
 
 def settle(
-    slip: Slip, known: Mapping[Selection, Known], assumed_starting_odds: int = MAX_ODDS
+    slip: Slip,
+    known: Mapping[Selection, Known],
+    assumed_starting_odds: int = ASSUMED_STARTING_ODDS,
 ) -> Settlement:
     """Settle a slip by what is known so far. Refused slips (`slip.refuse`) must not come here."""
     view = look(slip, known, assumed_starting_odds)
@@ -101,7 +106,7 @@ def settle(
     return Settlement(state, paid, most, view.lines, lines_paid, lines_open)
 
 
-def potential_minor(slip: Slip, assumed_starting_odds: int = MAX_ODDS) -> int:
+def potential_minor(slip: Slip, assumed_starting_odds: int = ASSUMED_STARTING_ODDS) -> int:
     """The most that the slip can pay, in minor units, as of its placement."""
     return settle(slip, {}, assumed_starting_odds).most_minor
 

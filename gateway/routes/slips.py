@@ -14,7 +14,7 @@ async def place(call: Call) -> api.Bet:
 
 
 async def price(call: Call) -> api.SlipQuote:
-    return quote(call.services, call.body)
+    return await quote(call.services, call.body)
 
 
 async def cash_out_offer(call: Call) -> api.CashOutOffer:
@@ -34,6 +34,8 @@ _SLIP_CODES = (
     Reason.WRONG_LEG_COUNT,
     Reason.DUPLICATE_LEG,
     Reason.CORRELATED_LEGS,
+    Reason.EACH_WAY_UNAVAILABLE,
+    Reason.STARTING_PRICE_UNAVAILABLE,
     Reason.UNEVEN_STAKE,
     Reason.OUT_OF_BOUNDS,
 )
@@ -51,7 +53,7 @@ ROUTES = [
         path="/v1/slips",
         handle=place,
         name="placeSlip",
-        summary="Place a bet of several lines: a multiple, a system, a full cover",
+        summary="Place a bet of several lines, each-way, at the starting price, or joined",
         tag="Bets",
         body=api.NewSlip,
         reply=api.Bet,
@@ -65,7 +67,7 @@ ROUTES = [
         path="/v1/slips/quote",
         handle=price,
         name="quoteSlip",
-        summary="How many lines a slip has and what it can pay, at the odds given",
+        summary="How many lines a slip has, what it can pay, and the price of what is joined",
         tag="Bets",
         body=api.NewSlip,
         reply=api.SlipQuote,

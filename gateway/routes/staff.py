@@ -5,8 +5,20 @@ from __future__ import annotations
 import datetime as dt
 from typing import Any
 
+import msgspec
+from msgspec import UNSET
+
 from actors.base import Command, Reason
-from actors.fixture import ChangePhase, CreateFixture, Fixture, FixtureCreated, PhaseChanged
+from actors.fixture import (
+    ChangePhase,
+    CreateFixture,
+    Fixture,
+    FixtureCreated,
+    MatchModel,
+    ModelSet,
+    PhaseChanged,
+    SetModel,
+)
 from actors.market import (
     ChangePrices,
     ChangeStatus,
@@ -28,8 +40,10 @@ from actors.odds import MIN_ODDS
 from actors.results import Result
 from actors.runtime.addresses import BOOK, fixture_of
 from actors.runtime.keys import fingerprint
+from actors.slips.deductions import Rule4
+from actors.terms import MarketTerms
 from gateway import api, keys
-from gateway.fixtures import fixture_json, market_json, result_json
+from gateway.fixtures import fixture_json, market_json, results_json
 from gateway.http import MAX_LARGE_BODY, Auth, Call, Route, T, granted
 from gateway.problems import Problem
 
@@ -79,6 +93,14 @@ async def change_phase(call: Call) -> api.PhaseNow:
     return api.PhaseNow(changed.fixture_id, changed.seq, changed.phase, changed.score)
 
 
+async def set_model(call: Call) -> api.ModelNow:
+    path: api.FixturePath = call.path
+    given: api.NewModel = call.body
+    message = SetModel(path.fixture_id, MatchModel(*msgspec.structs.astuple(given)))
+    told = await command(call, path.fixture_id, message, ModelSet, message)
+    return api.ModelNow(told.fixture_id)
+
+
 # Markets
 
 
@@ -102,6 +124,7 @@ async def open_market(call: Call) -> api.Market:
         names,
         Limits(limits.min_stake_minor, limits.max_stake_minor, limits.max_liability_minor),
         MarketStatus(body.status),
+        terms=_terms(body.terms),
     )
     opened = await command(call, path.fixture_id, message, MarketOpened, (path.fixture_id, body))
     fixture, market = Fixture(), Market()
@@ -113,6 +136,19 @@ async def open_market(call: Call) -> api.Market:
         priced = await command(call, path.fixture_id, prices, PricesChanged, prices, key)
         priced.apply(market, fixture)
     return market_json(market)
+
+
+def _terms(given: api.Terms) -> MarketTerms:
+    each_way, rule = given.each_way, given.rule_4
+    return MarketTerms(
+        each_way.places if each_way else 0,
+        each_way.divisor if each_way else 0,
+        given.starting_price,
+        given.ante_post,
+        Rule4(cap_pence=rule.cap_pence, waive_5p=rule.waive_5p) if rule else None,
+        given.reduction_factors,
+        None if given.line_quarters is UNSET else given.line_quarters,
+    )
 
 
 async def change_prices(call: Call) -> api.PricesNow:
@@ -146,33 +182,57 @@ async def change_status(call: Call) -> api.StatusNow:
 async def declare_result(call: Call) -> api.ResultNow:
     path: api.MarketPath = call.path
     body: api.ResultList = call.body
-    results = {}
+    results, places, starting_odds, positions = {}, {}, {}, {}
     for selection_id, given in body.results.items():
         try:
-            results[selection_id] = Result(given.outcome, given.tied, given.places)
+            _only_one(given)
+            if given.outcome:
+                results[selection_id] = Result(given.outcome, given.tied, given.places)
+            if given.position:
+                positions[selection_id] = given.position
+            if given.place:
+                place = given.place
+                places[selection_id] = Result(place.outcome, place.tied, place.places)
         except ValueError as wrong:
             where = f"$.results.{selection_id}"
             raise Problem("invalid_request", f"{wrong} - at `{where}`.") from None
-    return await _declare(call, path.market_id, results, cancelled=False)
+        if given.starting_odds:
+            starting_odds[selection_id] = given.starting_odds
+    fixture_id = fixture_of(path.market_id)
+    message = DeclareResult(
+        fixture_id,
+        path.market_id,
+        results,
+        places=places,
+        starting_odds=starting_odds,
+        positions=positions,
+    )
+    return await _declare(call, message)
+
+
+def _only_one(given: api.NewResult) -> None:
+    """Raises ValueError for a result that says two things, or none."""
+    if bool(given.outcome) == bool(given.position):
+        raise ValueError("either an outcome or a position")
+    if given.position and (given.place or given.tied > 1):
+        raise ValueError("a position says everything else")
 
 
 async def cancel_market(call: Call) -> api.ResultNow:
     path: api.MarketPath = call.path
-    return await _declare(call, path.market_id, {}, cancelled=True)
+    return await _declare(call, DeclareResult(fixture_of(path.market_id), path.market_id, {}, True))
 
 
-async def _declare(
-    call: Call, market_id: str, results: dict[str, Result], *, cancelled: bool
-) -> api.ResultNow:
-    fixture_id = fixture_of(market_id)
-    message = DeclareResult(fixture_id, market_id, results, cancelled)
-    declared = await command(call, fixture_id, message, ResultDeclared, message)
+async def _declare(call: Call, message: DeclareResult) -> api.ResultNow:
+    declared = await command(call, message.fixture_id, message, ResultDeclared, message)
     return api.ResultNow(
         declared.market_id,
         declared.seq,
         declared.version,
         declared.cancelled,
-        {name: result_json(result) for name, result in declared.results.items()},
+        results_json(declared.results),
+        results_json(declared.places) or UNSET,
+        declared.starting_odds or UNSET,
     )
 
 
@@ -180,10 +240,16 @@ async def withdraw_selection(call: Call) -> api.WithdrawnNow:
     path: api.MarketPath = call.path
     body: api.Withdrawal = call.body
     fixture_id = fixture_of(path.market_id)
-    message = WithdrawSelection(fixture_id, path.market_id, body.selection_id)
+    message = WithdrawSelection(
+        fixture_id, path.market_id, body.selection_id, body.odds or 0, body.reduction
+    )
     withdrawn = await command(call, fixture_id, message, SelectionWithdrawn, message)
     return api.WithdrawnNow(
-        withdrawn.market_id, withdrawn.seq, withdrawn.version, withdrawn.selection_id
+        withdrawn.market_id,
+        withdrawn.seq,
+        withdrawn.version,
+        withdrawn.selection_id,
+        withdrawn.gone.odds if withdrawn.gone else UNSET,
     )
 
 
@@ -250,6 +316,18 @@ ROUTES = [
         **_FIXTURE,
     ),
     _staff(
+        "fixtures/{fixture_id}/model",
+        set_model,
+        "setModel",
+        "Say what to expect of a match, for prices of several of its selections together",
+        api.NewModel,
+        api.ModelNow,
+        Reason.UNKNOWN_FIXTURE,
+        Reason.WRONG_STATUS,
+        Reason.OUT_OF_BOUNDS,
+        **_FIXTURE,
+    ),
+    _staff(
         "fixtures/{fixture_id}/markets",
         open_market,
         "openMarket",
@@ -261,6 +339,7 @@ ROUTES = [
         Reason.UNKNOWN_SELECTION,
         Reason.ALREADY_EXISTS,
         Reason.WRONG_STATUS,
+        Reason.OUT_OF_BOUNDS,
         status=201,
         **_FIXTURE,
     ),
@@ -315,7 +394,7 @@ ROUTES = [
         "markets/{market_id}/withdrawals",
         withdraw_selection,
         "withdrawSelection",
-        "Withdraw a runner: bets on it are void, the others run on",
+        "Withdraw a runner: bets on it are void (ante-post lost), the others run on",
         api.Withdrawal,
         api.WithdrawnNow,
         Reason.UNKNOWN_MARKET,

@@ -132,9 +132,10 @@ where bet.bet_id = changed.bet_id
 -- name: change_legs
 update leg set
     outcome = changed.outcome,
-    result_version = changed.result_version
-from unnest($1::text[], $2::text[], $3::text[], $4::text[], $5::bigint[])
-    as changed (bet_id, market_id, selection_id, outcome, result_version)
+    result_version = changed.result_version,
+    known = changed.known
+from unnest($1::text[], $2::text[], $3::text[], $4::text[], $5::bigint[], $6::text[])
+    as changed (bet_id, market_id, selection_id, outcome, result_version, known)
 where
     leg.bet_id = changed.bet_id
     and leg.market_id = changed.market_id
@@ -210,7 +211,8 @@ select
     selection_count,
     result_count,
     result_version,
-    settled_version
+    settled_version,
+    terms
 from market
 where market_id = any($1::text[])
 
@@ -218,14 +220,15 @@ where market_id = any($1::text[])
 insert into market (
     market_id, fixture_id, opened_seq, name, kind, currency, status, in_play, bet_delay_ms,
     min_stake_minor, max_stake_minor, max_liability_minor,
-    odds_version, source_sequence, selection_count, result_count, result_version, settled_version
+    odds_version, source_sequence, selection_count, result_count, result_version, settled_version,
+    terms
 )
 select *
 from unnest(
     $1::text[], $2::text[], $3::bigint[], $4::text[], $5::text[], $6::text[], $7::text[],
     $8::boolean[], $9::bigint[],
     $10::bigint[], $11::bigint[], $12::bigint[],
-    $13::bigint[], $14::bigint[], $15::int[], $16::int[], $17::bigint[], $18::bigint[]
+    $13::bigint[], $14::bigint[], $15::int[], $16::int[], $17::bigint[], $18::bigint[], $19::text[]
 )
 on conflict (market_id) do update set
     status = excluded.status,
@@ -247,11 +250,22 @@ update selection set
     outcome = coalesce(changed.outcome, selection.outcome),
     tied = coalesce(changed.tied, selection.tied),
     places = coalesce(changed.places, selection.places),
-    result_version = coalesce(changed.result_version, selection.result_version)
+    result_version = coalesce(changed.result_version, selection.result_version),
+    place_outcome = coalesce(changed.place_outcome, selection.place_outcome),
+    place_tied = coalesce(changed.place_tied, selection.place_tied),
+    place_places = coalesce(changed.place_places, selection.place_places),
+    starting_odds = coalesce(changed.starting_odds, selection.starting_odds),
+    gone_version = coalesce(changed.gone_version, selection.gone_version),
+    gone_odds = coalesce(changed.gone_odds, selection.gone_odds),
+    reduction = coalesce(changed.reduction, selection.reduction)
 from unnest(
     $1::text[], $2::text[], $3::bigint[], $4::boolean[], $5::text[], $6::int[], $7::int[],
-    $8::bigint[]
-) as changed (market_id, selection_id, odds, withdrawn, outcome, tied, places, result_version)
+    $8::bigint[], $9::text[], $10::int[], $11::int[], $12::bigint[], $13::bigint[], $14::bigint[],
+    $15::bigint[]
+) as changed (
+    market_id, selection_id, odds, withdrawn, outcome, tied, places, result_version,
+    place_outcome, place_tied, place_places, starting_odds, gone_version, gone_odds, reduction
+)
 where
     selection.market_id = changed.market_id
     and selection.selection_id = changed.selection_id

@@ -262,7 +262,16 @@ select
                                     case
                                         when outcome is not null
                                             then json_build_array(outcome, tied, places)
-                                    end
+                                    end,
+                                    'place',
+                                    case
+                                        when place_outcome is not null
+                                            then
+                                                json_build_array(
+                                                    place_outcome, place_tied, place_places
+                                                )
+                                    end,
+                                    'starting_odds', starting_odds
                                 )
                                 order by number
                             ),
@@ -300,7 +309,20 @@ select
     selection.tied,
     selection.places,
     selection.withdrawn,
-    selection.result_version as version
+    selection.result_version as version,
+    selection.place_outcome,
+    selection.place_tied,
+    selection.place_places,
+    coalesce(selection.starting_odds, 0) as starting_odds,
+    market.terms,
+    case
+        when market.terms is not null
+            then (
+                select json_agg(json_build_array(gone_version, gone_odds, reduction))::text
+                from selection as withdrawn
+                where withdrawn.market_id = market.market_id and gone_version is not null
+            )
+    end as gone
 from market
 left join selection
     on

@@ -158,7 +158,7 @@ where bet_id = any($1::text[])
 
 -- name: legs
 select bet_id, fixture_id, market_id, selection_id, odds, odds_version, fixture_name, market_name,
-    selection_name, in_play, outcome, result_version
+    selection_name, in_play, outcome, result_version, known
 from leg
 where bet_id = any($1::text[])
 order by bet_id, number
@@ -182,12 +182,13 @@ where fixture_id = any($1::text[])
 -- name: markets
 select market_id, fixture_id, name, kind, currency, status, in_play, bet_delay_ms,
     min_stake_minor, max_stake_minor, max_liability_minor, odds_version, source_sequence,
-    result_version, settled_version
+    result_version, settled_version, terms
 from market
 where market_id = any($1::text[])
 
 -- name: selections
-select market_id, selection_id, name, odds, withdrawn, outcome, tied, places
+select market_id, selection_id, name, odds, withdrawn, outcome, tied, places, place_outcome,
+    place_tied, place_places, starting_odds, gone_version, gone_odds, reduction
 from selection
 where market_id = any($1::text[])
 order by market_id, number

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import base64
 from typing import Any
 
+import msgspec
 import pytest
 
+from actors.slips.cashout import Offer
 from actors.slips.kinds import Kind
 from ledger.verify import verify
 from tests.gateway.backend import Backend, until
@@ -209,15 +212,15 @@ async def test_a_single_is_bought_back(desk: Desk) -> None:
     assert offer["amount_minor"] == 475
     await desk.prices(market, home=30_000)
     worse = (await player.post(path, {"offer": offer["offer"]})).problem(409, "price_changed")
-    assert worse["amount_minor"] == 396
+    assert worse["amount_minor"] == 395
     await desk.prices(market, home=20_000)
     taken = await player.post(path, {"offer": offer["offer"]})
-    assert (taken["amount_minor"], taken["state"]) == (594, "cashed_out")  # better than offered
+    assert (taken["amount_minor"], taken["state"]) == (593, "cashed_out")  # better than offered
     await declare(desk, market)
     await asyncio.sleep(0.3)
-    bet = await pays(player, placed["bet_id"], "cashed_out", 594)
-    assert bet["potential_payout_minor"] == 594
-    assert await player.cash() == 9_500 + 594
+    bet = await pays(player, placed["bet_id"], "cashed_out", 593)
+    assert bet["potential_payout_minor"] == 593
+    assert await player.cash() == 9_500 + 593
 
 
 async def test_no_price_no_offer(desk: Desk) -> None:
@@ -249,3 +252,60 @@ async def test_the_ledger_agrees(desk: Desk, backend: Backend) -> None:
     await until(caught_up, "the ledger has everything")
     report = await verify(backend.pools["gb"], "gb")
     assert report.ok, report
+
+
+# What a review found
+
+
+async def test_nothing_is_bought_back_once_the_event_is_over(desk: Desk) -> None:
+    player, fixture = await desk.player(), await desk.fixture()
+    market = await desk.market(fixture)
+    placed = await player.post("/v1/bets", bet_on(market))
+    path = f"/v1/bets/{placed['bet_id']}/cash-out"
+    offer = await player.get(path)
+    ended = {"phase": "ended", "score": "0-3"}
+    assert (await desk.staff.post(f"/v1/staff/fixtures/{fixture}/phase", ended)).status == 200
+    (await player.get(path)).problem(409, "cash_out_suspended")
+    late = await player.post(path, {"offer": offer["offer"]})
+    late.problem(409, "cash_out_suspended")
+
+
+async def test_an_offer_that_we_never_made_is_no_offer(desk: Desk) -> None:
+    """Numbers that no message can carry would fail whoever travels in the same batch."""
+    player, market = await desk.player(), await desk.market()
+    placed = await player.post("/v1/bets", bet_on(market))
+    path = f"/v1/bets/{placed['bet_id']}/cash-out"
+    for made_up in (
+        Offer(500, 1, 2**64 - 1, 500, 0, (25_000,)),
+        Offer(500, -1, 0, 500, 0, (25_000,)),
+        Offer(2**63, 1, 0, 500, 0, (25_000,)),
+        Offer(500, 1, 0, 500, 0, (25_000,) * 100),
+    ):
+        text = base64.urlsafe_b64encode(msgspec.msgpack.encode(made_up)).decode()
+        (await player.post(path, {"offer": text})).problem(400, "invalid_request")
+
+
+async def test_penny_by_penny_is_not_more(desk: Desk) -> None:
+    player, market = await desk.player(), await desk.market()
+    placed = await player.post("/v1/bets", bet_on(market, stake_minor=200))
+    await desk.prices(market, home=47_000)
+    path = f"/v1/bets/{placed['bet_id']}/cash-out"
+    assert (await player.get(path))["amount_minor"] == 101  # 2.00 x 2.5 / 4.7 x 0.95
+    (await player.get(f"{path}?stake_minor=1")).problem(409, "cash_out_too_small")
+
+
+async def test_a_leg_without_delay_waits_for_one_with_a_long_one(desk: Desk) -> None:
+    player, on = await desk.player(), await markets(desk, 2)
+    await desk.status(on[1], "open", in_play=True, bet_delay_ms=6_000)
+    placed = await player.post("/v1/slips", asked("double", on, 100))
+    assert placed.status == 201, placed.raw
+
+
+def bet_on(market: str, stake_minor: int = 500) -> dict[str, Any]:
+    return {
+        "market_id": market,
+        "selection_id": "home",
+        "stake_minor": stake_minor,
+        "currency": "GBP",
+        "odds": 25_000,
+    }

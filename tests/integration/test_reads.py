@@ -10,7 +10,7 @@ from typing import Any
 import asyncpg
 import pytest
 
-from actors.bet import BetState
+from actors.bet import BetState, Settling
 from actors.book import Line
 from actors.market import CompleteSettlement, DeclareResult, WithdrawSelection
 from actors.results import LOST, VOID, WON
@@ -275,7 +275,9 @@ async def test_unsettled_are_the_results_whose_bets_wait(ledgers):
 
     assert await unsettled() == []
     history.book(WithdrawSelection(fixture_id, market_id, "s2"))
-    assert await unsettled() == [Declared(fixture_id, market_id, 1, {"s2": (VOID, 1, True)})]
+    assert await unsettled() == [
+        Declared(fixture_id, market_id, 1, {"s2": Settling("s2", VOID, 1, True)})
+    ]
     results = {"s0": WON, "s1": LOST}
     history.book(DeclareResult(fixture_id, market_id, results))
     assert await unsettled() == [
@@ -283,18 +285,26 @@ async def test_unsettled_are_the_results_whose_bets_wait(ledgers):
             fixture_id,
             market_id,
             2,
-            {"s0": (WON, 2, False), "s1": (LOST, 2, False), "s2": (VOID, 1, True)},
+            {
+                "s0": Settling("s0", WON, 2),
+                "s1": Settling("s1", LOST, 2),
+                "s2": Settling("s2", VOID, 1, True),
+            },
         )
     ]
     history.book(CompleteSettlement(fixture_id, market_id, 1))
     assert await unsettled() == [
-        Declared(fixture_id, market_id, 2, {"s0": (WON, 2, False), "s1": (LOST, 2, False)})
+        Declared(
+            fixture_id, market_id, 2, {"s0": Settling("s0", WON, 2), "s1": Settling("s1", LOST, 2)}
+        )
     ]
     history.book(CompleteSettlement(fixture_id, market_id, 2))
     assert await unsettled() == []
     # A correction concerns the selections whose result is another one.
     history.book(DeclareResult(fixture_id, market_id, {"s0": WON, "s1": VOID}))
-    assert await unsettled() == [Declared(fixture_id, market_id, 3, {"s1": (VOID, 3, False)})]
+    assert await unsettled() == [
+        Declared(fixture_id, market_id, 3, {"s1": Settling("s1", VOID, 3)})
+    ]
     history.book(CompleteSettlement(fixture_id, market_id, 3))
     assert await unsettled() == []
     assert (await verify(book.pool, BOOK)).ok

@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 from actors.odds import MAX_ODDS, MIN_ODDS, ONE
 from actors.results import Outcome, Result
 from actors.slips.kinds import Kind
-from actors.slips.settling import Known
+from actors.slips.settling import ASSUMED_STARTING_ODDS, Known
 from actors.slips.slip import EachWay, Leg, Selection, Slip
 from ledger.money import MAX_MINOR
 
@@ -75,7 +75,7 @@ def price(slip: Slip, facts: Facts, number: int, place: bool, boosted: bool) -> 
     leg = slip.legs[number]
     fact = facts.get((leg.market_id, leg.selection_id), Known())
     odds = leg.boosted_odds if boosted and leg.boosted_odds else leg.odds or fact.starting_odds
-    odds = odds or MAX_ODDS
+    odds = odds or ASSUMED_STARTING_ODDS
     paid = taken = Fraction(odds, 10_000)
     if not leg.ante_post and not leg.joined:
         paid = 1 + (paid - 1) * (1 - Fraction(fact.deduction, 10_000))

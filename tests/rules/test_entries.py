@@ -106,6 +106,7 @@ SAMPLES: dict[str, Event] = {
         ),
         fixture.FixtureCreated(AT, "f", 1, "soccer", "cup", "A - B", AT),
         fixture.PhaseChanged(AT, "f", 2, Phase.IN_PLAY, "1-0"),
+        fixture.ModelSet(AT, "f", 2, fixture.MatchModel(15_000, 12_000, -500, 1, 0, 2, 60, 0, 1)),
         market.MarketOpened(
             AT,
             "f",

@@ -21,14 +21,12 @@ from actors.multiple import (
     SlipPlaced,
     carried,
     known_of,
-    with_odds,
 )
 from actors.odds import ONE
 from actors.results import LOST, VOID, WON, Outcome, Result
 from actors.slips import slip as slips
 from actors.slips.cashout import CashOutRules, Offer, offer
 from actors.slips.kinds import Kind
-from actors.slips.settling import settle
 from actors.slips.slip import Slip, folds_in, lines_in
 from actors.wallet import Wallet
 from ledger.accounts import Transfer
@@ -268,9 +266,22 @@ def test_a_given_stake_is_not_the_players() -> None:
     assert player.wallet.cash_minor == 500
 
 
-def test_at_other_prices_it_is_another_slip() -> None:
+def test_a_boost_replaces_the_price_and_its_cap_holds() -> None:
+    """Prices above the market's are given by the house: no request has a field for them."""
     of = slip(Kind.DOUBLE, 20_000, 30_000, stake=100)
-    assert settle(with_odds(of, [15_000, 20_000]), {}).most_minor == 300
+    boosted = msgspec.structs.replace(of, boosted_odds=80_000, boost_cap_minor=150)
+    player = Player(boosted)
+    player.result(0, WON)
+    assert player.result(1, WON).payout_minor == 750  # 600 and the cap, not 800
+    assert player.result(1, VOID).payout_minor == 200  # the price for both is gone with one
+    assert player.result(1, WON).payout_minor == 750
+    leg_of = msgspec.structs.replace(leg(0), boosted_odds=25_000)
+    player = Player(msgspec.structs.replace(of, legs=(leg_of, leg(1, 30_000))))
+    player.result(0, WON)
+    assert player.result(1, WON).payout_minor == 750
+    worse = msgspec.structs.replace(of, boosted_odds=59_999)
+    refused = place(worse).decide(NOW, Wallet("p", "GBP", 1_000, version=1))
+    assert refused == Refused(Reason.BOOST_UNAVAILABLE)
 
 
 def test_somebody_elses_bet_is_not_bought_back() -> None:

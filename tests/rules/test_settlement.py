@@ -17,7 +17,14 @@ from actors.settlement import PAGE, PAGES_UNDER_WAY, settle
 from ledger.money import Money
 
 MARKET = "f:m"
-ONE_WON = {"s00000": (WON, 1, False)}
+
+
+def results(version: int = 1, **known: Result) -> dict[str, Settling]:
+    """Each with the version in which it was last changed."""
+    return {name: Settling(name, result, version) for name, result in known.items()}
+
+
+ONE_WON = results(s00000=WON)
 
 
 class OnSelection(NamedTuple):
@@ -29,7 +36,7 @@ class OnSelection(NamedTuple):
 
 
 class Declared(NamedTuple):
-    results: dict[str, tuple[Result, int, bool]]
+    results: dict[str, Settling]
     version: int = 1
     fixture_id: str = "f"
     market_id: str = MARKET
@@ -112,18 +119,15 @@ def bets(count: int, selections: int) -> list[OnSelection]:
 
 async def test_every_bet_is_sent_once_with_the_result_of_its_selection():
     router, on = Router(), bets(1_730, 3)
-    results = {"s00000": (WON, 1, False), "s00001": (LOST, 1, False), "s00002": (LOST, 1, False)}
-    done = await settle(router, Clock(), {"gb": Ledger(on)}, Declared(results))
+    known = results(s00000=WON, s00001=LOST, s00002=LOST)
+    done = await settle(router, Clock(), {"gb": Ledger(on)}, Declared(known))
     assert (done.bets, done.payout_minor) == (1_730, 17_300)
     sent = Counter(
         (player_id, bet_id, message.selections[number])
         for message in router.sent
         for player_id, bet_id, number in message.bets
     )
-    assert sent == Counter(
-        (bet.player_id, bet.bet_id, Settling(bet.selection_id, *results[bet.selection_id]))
-        for bet in on
-    )
+    assert sent == Counter((bet.player_id, bet.bet_id, known[bet.selection_id]) for bet in on)
     assert [message.version for message in router.completed] == [1]
 
 
@@ -141,15 +145,15 @@ async def test_so_many_bets_are_under_way_at_once_and_no_more():
         router,
         Clock(),
         {"gb": Ledger(bets(9_000, 2))},
-        Declared({"s00000": (WON, 1, False), "s00001": (LOST, 1, False)}),
+        Declared(results(s00000=WON, s00001=LOST)),
     )
     assert PAGE < router.most <= PAGES_UNDER_WAY * PAGE
 
 
 async def test_thousands_of_selections_take_no_more_reads_than_one():
     ledger = Ledger(bets(3_000, 2_000))
-    results = {bet.selection_id: (LOST, 1, False) for bet in ledger.bets}
-    done = await settle(Router(), Clock(), {"gb": ledger}, Declared(results))
+    known = results(**{bet.selection_id: LOST for bet in ledger.bets})
+    done = await settle(Router(), Clock(), {"gb": ledger}, Declared(known))
     assert done.bets == 3_000
     assert ledger.reads == 3_000 // PAGE + 1
 
@@ -162,7 +166,7 @@ async def test_a_correction_leaves_the_bets_on_other_selections_alone():
         OnSelection("c", "bet-3", "player-1", 1),
         OnSelection("c", "bet-4", "player-1", 2),  # settled by this version before it was cut off
     ]
-    declared = Declared({"a": (LOST, 2, False), "c": (WON, 2, False)}, version=2)
+    declared = Declared(results(2, a=LOST, c=WON), version=2)
     await settle(router, Clock(), {"gb": Ledger(on)}, declared)
     assert sorted(bet_id for message in router.sent for _, bet_id, _ in message.bets) == [
         "bet-1",

@@ -145,7 +145,7 @@ def test_a_shorter_price_is_never_deducted_less(one: int, other: int) -> None:
 
 
 def gone(*withdrawn: tuple[int, int]) -> list[Withdrawal]:
-    return [Withdrawal(at_ms, odds) for at_ms, odds in withdrawn]
+    return [Withdrawal(at, odds) for at, odds in withdrawn]
 
 
 @pytest.mark.parametrize(
@@ -168,7 +168,7 @@ def gone(*withdrawn: tuple[int, int]) -> list[Withdrawal]:
 def test_several_withdrawals_add_up_to_a_cap(
     rule: Rule4, withdrawals: list[Withdrawal], deduction: int
 ) -> None:
-    assert rule.deduction(withdrawals, priced_at_ms=1) == deduction
+    assert rule.deduction(withdrawals, priced_at=1) == deduction
 
 
 @pytest.mark.parametrize(

@@ -233,7 +233,11 @@ class Evening:
         self.simulation.__enter__()
         name_ids_by_process(self.simulation)
         if self._broken:
-            self._broken(self.simulation.replace)
+            try:
+                self._broken(self.simulation.replace)
+            except BaseException:
+                self.simulation.__exit__(None, None, None)
+                raise
         self._look_over_shoulders()
         return self
 

@@ -13,7 +13,7 @@ from typing import Any
 
 from actors.base import Command, Question
 from actors.bet import BetState, BetView, GetBet
-from actors.cashout import known_about, slip_of
+from actors.cashout import slip_of, worth_by
 from actors.errors import Faulty, KeyReused, NoAnswer
 from actors.placement import BetRequest, LiabilityNotKnown, place
 from actors.runtime.addresses import BOOK
@@ -127,19 +127,18 @@ class Gateway:
         made: Any = None
         if isinstance(bet, BetView) and bet.state is BetState.OPEN:
             stake = min(bet.stake_minor, part)
-            odds, _ = await prices_now(self.router, bet.legs)
-            known = known_about(bet)
-            made = offer(slip_of(bet), known, odds, stake, RULES, self.clock.now_ms())
+            now = await prices_now(self.router, bet)
+            known = worth_by(bet, now.less)
+            made = offer(slip_of(bet), known, now.odds, stake, RULES, self.clock.now_ms())
         if not isinstance(made, Offer):
             made = Offer(1, 0, 0, 0, 0, ())  # for the answer that the key may have
-        legs = bet.legs if isinstance(bet, BetView) else ()
         return await cash_out(
             self.router,
             self.clock,
             licence=self.licence,
             player_id=player_id,
             bet_id=bet_id,
-            legs=legs,
+            bet=bet if isinstance(bet, BetView) else None,
             offer=made,
             rules=RULES,
             key=key,

@@ -412,6 +412,7 @@ class History:
         repaid: int,
         cash_after: int,
         held_after: int,
+        *_: Any,
     ) -> None:
         slip = self.slips[bet]
         claim((slip.player, slip.stake) == (player, stake[0]), f"{bet} settles another bet")
@@ -675,7 +676,15 @@ class History:
         return board
 
     def _SelectionWithdrawn(
-        self, _p: str, _at: int, fixture: str, market: str, seq: int, version: int, selection: str
+        self,
+        _p: str,
+        _at: int,
+        fixture: str,
+        market: str,
+        seq: int,
+        version: int,
+        selection: str,
+        *_: Any,
     ) -> None:
         board = self._next_result(fixture, market, seq, version)
         board.results[selection] = ["void", 1, 1]
@@ -691,6 +700,7 @@ class History:
         version: int,
         results: dict[str, Any],
         _cancelled: bool,
+        *_: Any,
     ) -> None:
         board = self._next_result(fixture, market, seq, version)
         board.results |= results  # those that changed

@@ -10,6 +10,7 @@ from __future__ import annotations
 import argparse
 import gc
 import json
+import multiprocessing
 import os
 import sys
 import time
@@ -99,13 +100,27 @@ def seeds_until_caught(broken: Variant, most: int) -> Outcome | None:
     return None
 
 
-def play_many(first: int, count: int) -> Iterator[Outcome]:
+SLICE = 50
+"""Evenings that a process plays before its cycles are collected and it is given others."""
+
+
+def play_slice(seeds: range) -> tuple[list[Outcome], float]:
+    """Some evenings, and the seconds of CPU that they took."""
+    began = time.process_time()
     with without_collector():
-        for seed in range(first, first + count):
-            outcome, _ = play(seed)
-            if seed % 50 == 0:
-                gc.collect()
-            yield outcome
+        played = [play(seed)[0] for seed in seeds]
+    return played, time.process_time() - began
+
+
+def play_many(first: int, count: int, jobs: int) -> Iterator[tuple[list[Outcome], float]]:
+    """Slices of evenings in the order of their seeds, played by that many processes."""
+    last = first + count
+    slices = [range(seed, min(seed + SLICE, last)) for seed in range(first, last, SLICE)]
+    if jobs == 1:
+        yield from map(play_slice, slices)
+        return
+    with multiprocessing.get_context("spawn").Pool(jobs) as pool:
+        yield from pool.imap(play_slice, slices)
 
 
 def explain(outcome: Outcome) -> str:
@@ -121,6 +136,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="make simulate", description="Evenings under seeds.")
     parser.add_argument("--seeds", type=int, default=300, help="how many")
     parser.add_argument("--from", type=int, default=0, dest="first", help="the first of them")
+    parser.add_argument("--jobs", type=int, default=os.cpu_count(), help="processes that play them")
     parser.add_argument("--seed", type=int, help="this one alone, with its story")
     parser.add_argument("--hashes", action="store_true", help="print the hash of each trace")
     parser.add_argument("--broken", action="store_true", help="how soon broken variants are caught")
@@ -136,7 +152,7 @@ def main() -> int:
         return 0
     # The figures that are shown are those of a long run; a short one must not replace them.
     long_run = RESULT if asked.seeds >= LONG_RUN else None
-    return _run(asked.first, asked.seeds, asked.result or long_run)
+    return _run(asked.first, asked.seeds, asked.jobs, asked.result or long_run)
 
 
 def _tell(seed: int) -> int:
@@ -163,32 +179,35 @@ def _break(most: int) -> int:
     return 1 if missed else 0
 
 
-def _run(first: int, count: int, result: Path | None) -> int:
+def _run(first: int, count: int, jobs: int, result: Path | None) -> int:
     """Play the evenings. The result is written now and then, of what is done so far."""
-    began, cpu = time.monotonic(), time.process_time()
+    began = time.monotonic()
+    cpu_s, done = 0.0, 0
     wrong: list[Outcome] = []
     totals: Counter[str] = Counter()
     faults: Counter[str] = Counter()
-    for done, outcome in enumerate(play_many(first, count), 1):
-        totals.update(
-            steps=outcome.steps,
-            virtual_s=int(outcome.virtual_s),
-            requests=outcome.ops,
-            bets=outcome.bets,
-            blocks=outcome.blocks,
-            faults=len(outcome.faults),
-        )
-        faults.update(kind_of(fault) for fault in outcome.faults)
-        if outcome.wrong:
-            wrong.append(outcome)
-            print(explain(outcome), flush=True)
-        if done % 250 == 0 or done == count:
-            used_ms = 1000 * (time.process_time() - cpu) / done
+    for played, slice_cpu_s in play_many(first, count, jobs):
+        cpu_s += slice_cpu_s
+        done += len(played)
+        for outcome in played:
+            totals.update(
+                steps=outcome.steps,
+                virtual_s=int(outcome.virtual_s),
+                requests=outcome.ops,
+                bets=outcome.bets,
+                blocks=outcome.blocks,
+                faults=len(outcome.faults),
+            )
+            faults.update(kind_of(fault) for fault in outcome.faults)
+            if outcome.wrong:
+                wrong.append(outcome)
+                print(explain(outcome), flush=True)
+        if done % (5 * SLICE) == 0 or done == count:
             figures = {
                 "first_seed": first,
                 "seeds": done,
                 "wrong": [outcome.seed for outcome in wrong],
-                "cpu_ms_per_seed": round(used_ms, 1),
+                "cpu_ms_per_seed": round(1000 * cpu_s / done, 1),
                 "seconds": round(time.monotonic() - began, 1),
                 "virtual_hours": round(totals["virtual_s"] / 3600, 1),
                 **{name: totals[name] for name in ("requests", "bets", "blocks", "steps")},
@@ -199,7 +218,8 @@ def _run(first: int, count: int, result: Path | None) -> int:
             if result is not None:
                 _write(result, figures)
             print(
-                f"{done} of {count} seeds, {len(wrong)} wrong, {used_ms:.0f} ms of CPU each",
+                f"{done} of {count} seeds, {len(wrong)} wrong, "
+                f"{1000 * cpu_s / done:.0f} ms of CPU each",
                 file=sys.stderr,
                 flush=True,
             )

@@ -21,14 +21,14 @@ from typing import Any, TypeVar
 import msgspec
 
 from actors.book import Line
-from actors.results import Outcome, Result
 from actors.runtime.simulated.loop import VirtualLoop, current
+from actors.terms import Gone, taken_off
 from actors.wallet import Direction
 from ledger.blocks import EMPTY, Block, Head, check
 from ledger.journal import FirstAnswer, JournalUnavailable, Snapshot
 from ledger.memory_journal import MemoryJournal
-from ledger.reads import BetToSettle, Declared, PaymentRow
-from ledger.tables import Batch, Tables
+from ledger.reads import BetToSettle, Declared, PaymentRow, settling_of
+from ledger.tables import Batch, Tables, terms_of
 
 T = TypeVar("T")
 
@@ -366,14 +366,17 @@ class SimulatedReads:
         for market_id, market in sorted(self._ledger.markets.items()):
             if market.settled_version >= market.result_version:
                 continue
+            rows = [row for (of, _), row in self._ledger.selections.items() if of == market_id]
+            gone = [
+                Gone(row.gone_version, row.gone_odds, row.reduction)
+                for row in rows
+                if row.gone_version is not None
+            ]
+            off = taken_off(terms_of(market.terms), gone)
             results = {
-                selection_id: (
-                    Result(Outcome(row.outcome), row.tied, row.places),
-                    row.result_version,
-                    row.withdrawn,
-                )
-                for (of, selection_id), row in self._ledger.selections.items()
-                if of == market_id and row.result_version > market.settled_version
+                row.selection_id: settling_of(row.selection_id, _known(row), off)
+                for row in rows
+                if row.result_version > market.settled_version
             }
             declared = Declared(market.fixture_id, market_id, market.result_version, results)
             found.append(declared)
@@ -393,6 +396,20 @@ class SimulatedReads:
 
         rows = await self._database.do("stuck payments", read)
         return rows[:limit], None
+
+
+def _known(row: Any) -> tuple[Any, ...]:
+    return (
+        row.outcome,
+        row.tied,
+        row.places,
+        row.withdrawn,
+        row.result_version,
+        row.place_outcome,
+        row.place_tied,
+        row.place_places,
+        row.starting_odds or 0,
+    )
 
 
 def _payment(row: Any) -> PaymentRow:

@@ -118,8 +118,8 @@ export function get(path, query = {}) {
   return persist("GET", search ? `${path}?${search}` : path, {});
 }
 
-export function post(path, body, key) {
-  return persist("POST", path, { body, key });
+export function post(path, body, key, options = {}) {
+  return persist("POST", path, { body, key, ...options });
 }
 
 /** What to tell the player about an error of any kind. */

@@ -1,8 +1,10 @@
 // My bets: open ones and settled ones, kept up to date by the stream.
 
 import { explain, get } from "./api.js";
+import { BetCard } from "./betcard.js";
 import { arrange, h, LATE_TEXT, setText, toast } from "./dom.js";
-import { money, oddsText, timeText, words } from "./format.js";
+import { money } from "./format.js";
+import { betName } from "./kinds.js";
 import { oddsFormat, session, wallet } from "./store.js";
 
 const PAGE = 20;
@@ -17,10 +19,23 @@ export class Bets {
   #asked = 0;
   #late = 0;
   #visible = false;
+  #cards = new Map();
+  #paid;
+  /** Which cards are on the screen: offers are asked for these only. */
+  #seen = new IntersectionObserver((entries) => {
+    for (const { target, isIntersecting } of entries) {
+      this.#cards.get(target.dataset.bet)?.cashOut.look(isIntersecting);
+    }
+  });
 
-  constructor(root, { openLogin }) {
+  /** `openLogin()` asks the player to log in; `paid()` is told when a bet was cashed out. */
+  constructor(root, { openLogin, paid }) {
     this.#root = root;
+    this.#paid = paid;
     this.#build(openLogin);
+    document.addEventListener("visibilitychange", () => {
+      for (const card of this.#cards.values()) card.cashOut.wake();
+    });
     for (const signal of [wallet, oddsFormat]) signal.follow(() => this.#sync());
     session.follow(() => {
       this.#bets.clear();
@@ -38,7 +53,7 @@ export class Bets {
     this.problem = h("p", { class: "notice bad", role: "alert", hidden: true });
     this.lateNote = h("p", { class: "notice", hidden: true }, LATE_TEXT);
     this.nothing = h("p", { class: "nothing" });
-    this.list = h("ol", { class: "bets", role: "list" });
+    this.list = h("ol", { class: "bets", role: "list", tabindex: "-1", "aria-label": "Bets" });
     this.more = h("button", { type: "button", class: "more", hidden: true,
       onclick: () => this.load(this.#cursor) }, "Show more");
     this.inside = h("div", {},
@@ -97,7 +112,7 @@ export class Bets {
 
   /** A bet was placed, settled, or settled anew. */
   update(bet, { aloud = true } = {}) {
-    if (aloud && bet.state !== "open" && wallet.value) announce(bet);
+    if (aloud && wallet.value) announce(bet, this.#bets.get(bet.bet_id));
     const belongs = (bet.state === "open") === (this.#tab === "open");
     if (belongs) {
       // Newest first: a bet that comes in goes to the top, one that is there stays in place.
@@ -122,52 +137,70 @@ export class Bets {
       : "No settled bets yet.");
     this.more.hidden = !this.#cursor;
     if (!wallet.value) return;
-    this.nodes ??= new Map();
     const kept = new Map();
-    for (const bet of this.#bets.values()) {
-      const view = [bet.bet_id, bet.state, bet.payout_minor, oddsFormat.value].join();
-      kept.set(view, this.nodes.get(view) ?? betNode(bet));
+    for (const [betId, bet] of this.#bets) {
+      const card = this.#cards.get(betId) ?? this.#card(bet);
+      card.sync(bet);
+      kept.set(betId, card);
     }
-    this.nodes = kept;
-    arrange(this.list, [...kept.values()]);
+    for (const [betId, card] of this.#cards) {
+      if (!kept.has(betId)) this.#drop(card);
+    }
+    this.#cards = kept;
+    arrange(this.list, [...kept.values()].map((card) => card.node));
+  }
+
+  #card(bet) {
+    const card = new BetCard(bet, (answer) => this.#cashedOut(bet.bet_id, answer));
+    this.#cards.set(bet.bet_id, card);
+    this.#seen.observe(card.node);
+    return card;
+  }
+
+  #drop(card) {
+    this.#seen.unobserve(card.node);
+    card.cashOut.look(false);
+    // What had the focus is gone.
+    if (card.node.contains(document.activeElement)) this.list.focus({ preventScroll: true });
+  }
+
+  /** A bet was bought back, in part or in full; without an answer it has changed otherwise. */
+  async #cashedOut(betId, answer) {
+    if (answer) {
+      const paid = money(answer.amount_minor, wallet.value);
+      toast(answer.state === "open" ? `Cashed out ${paid}. The rest of the bet stays on.`
+        : `Cashed out ${paid}.`, "good");
+      this.#paid();
+    }
+    try {
+      this.update(await get(`/v1/bets/${betId}`), { aloud: false });
+    } catch {
+      // The stream tells of it too, and the list is read again.
+    }
   }
 }
 
-function announce(bet) {
-  const [leg] = bet.legs;
+/** Say aloud what became of a bet. `before` is what was known of it, if anything was. */
+function announce(bet, before) {
   const paid = money(bet.payout_minor, wallet.value);
-  const what = `${leg.selection_name}, ${leg.fixture_name}.`;
+  const [leg] = bet.legs;
+  const what = bet.legs.length > 1
+    ? `${betName(bet)} on ${bet.legs.map((it) => it.selection_name).join(", ")}.`
+    : `${leg.selection_name}, ${leg.fixture_name}.`;
   const texts = {
     won: `Bet won: ${what} ${paid} paid.`,
+    partly_won: `Bet partly won: ${what} ${paid} paid.`,
     lost: `Bet lost: ${what}`,
     void: `Bet void: ${what} Your stake of ${paid} is back.`,
     half_won: `Bet half won: ${what} ${paid} paid.`,
     half_lost: `Bet half lost: ${what} ${paid} is back.`,
   };
-  const good = bet.state === "won" || bet.state === "half_won";
-  toast(texts[bet.state], good ? "good" : "plain");
-}
-
-function betNode(bet) {
-  const purse = { currency: bet.currency, minor_digits: wallet.value.minor_digits };
-  const [leg] = bet.legs;
-  const open = bet.state === "open";
-  const pair = (name, value) =>
-    h("div", {}, h("dt", {}, name), h("dd", { class: "figure" }, value));
-  return h("li", { class: "bet", "data-bet": bet.bet_id, "data-state": bet.state },
-    h("div", { class: "bet-head" },
-      h("div", {},
-        h("p", { class: "line-name" }, leg.selection_name, " ",
-          h("strong", { class: "figure at" }, `at ${oddsText(leg.odds, oddsFormat.value)}`)),
-        h("p", { class: "soft" }, `${leg.market_name} · ${leg.fixture_name}`,
-          leg.in_play ? " · in play" : "")),
-      h("span", { class: `state state-${bet.state}` }, words(bet.state))),
-    h("dl", { class: "bet-sums" },
-      pair("Stake", money(bet.stake_minor, purse)),
-      open
-        ? pair("Pays if it wins", money(bet.potential_payout_minor, purse))
-        : pair("Paid", money(bet.payout_minor, purse))),
-    h("p", { class: "bet-foot soft" },
-      h("time", { datetime: bet.placed_at }, timeText(bet.placed_at)), " · ",
-      h("code", {}, bet.bet_id)));
+  const good = ["won", "half_won", "partly_won"].includes(bet.state);
+  const text = texts[bet.state];
+  const cashed = bet.cashed_out_minor !== before?.cashed_out_minor;
+  if (text) toast(text, good ? "good" : "plain");
+  // Lines of a bet that goes on.
+  else if (before && bet.state === "open" && !cashed && bet.payout_minor > before.payout_minor) {
+    toast(`${paid} paid so far: ${what}`, "good");
+  }
 }

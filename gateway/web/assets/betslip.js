@@ -1,35 +1,48 @@
-// The betslip: singles, one for each selection, and the placing of them.
+// The betslip: selections, the single of each, the bets of several lines that they make together,
+// and the placing of them.
 
 import { explain, newKey, Problem } from "./api.js";
 import { arrange, h, icon, setText, toast } from "./dom.js";
 import { money, roundMoney } from "./format.js";
+import { kindsFor } from "./kinds.js";
 import { Line } from "./line.js";
+import { Multiple, multipleId, newMultiple } from "./multiple.js";
 import { place } from "./placing.js";
-import { connection, oddsFormat, policy, session, slip, wallet } from "./store.js";
+import { receiptNode } from "./receipt.js";
+import {
+  connection, multiples, oddsFormat, policy, receipts, session, slip, wallet,
+} from "./store.js";
 
 const MAX_LINES = 20;
+/** Selections from which one of them can be a banker and still leave a choice. */
+const BANKERS_FROM = 3;
 const POLICIES = { none: "Ask me", better: "Accept better", any: "Accept any" };
 
-/** What a refusal means to the player. The others explain themselves in `detail`. */
-function refusalText(problem, purse) {
+/**
+ * What a refusal means to the player. `name` is the selection of several that it is about, or "".
+ * The others explain themselves in `detail`.
+ */
+function refusalText(problem, purse, name) {
   const facts = problem.document;
+  const on = name ? `on ${name}` : "here";
+  const of = name ? ` of ${name}` : "";
   switch (problem.code) {
     case "price_changed":
-      return "The price moved before your bet was placed. Nothing was taken.";
+      return `The price${of} moved before your bet was placed. Nothing was taken.`;
     case "market_suspended":
-      return "The market was suspended. Nothing was taken; you can try again when it reopens.";
+      return `The market${of} was suspended. Nothing was taken; you can try again when it reopens.`;
     case "market_closed":
-      return "The market has closed. Nothing was taken.";
+      return `The market${of} has closed. Nothing was taken.`;
     case "selection_unavailable":
-      return "This selection is not offered any more. Nothing was taken.";
+      return `${name || "This selection"} is not offered any more. Nothing was taken.`;
     case "stake_too_small":
-      return `The smallest stake here is ${money(facts.min_stake_minor, purse)}.`;
+      return `The smallest stake ${on} is ${money(facts.min_stake_minor, purse)}.`;
     case "stake_above_limit":
-      return `The largest stake here is ${money(facts.max_stake_minor, purse)}.`;
+      return `The largest stake ${on} is ${money(facts.max_stake_minor, purse)}.`;
     case "liability_limit":
       return facts.max_stake_minor > 0
-        ? `At this price we can take ${money(facts.max_stake_minor, purse)} more.`
-        : "We can't take more on this selection at the moment.";
+        ? `At this price we can take ${money(facts.max_stake_minor, purse)} more ${on}.`
+        : `We can't take more on ${name || "this selection"} at the moment.`;
     case "hold_expired":
       return "It took too long to place the bet. Nothing was taken; please try again.";
     case "insufficient_funds":
@@ -44,8 +57,11 @@ export class Betslip {
   #book;
   #stream;
   #lines = new Map();
+  #multiples = new Map();
   #openLogin;
   #placed;
+  /** How the bets of the last press of the button came out. */
+  #round = { bets: 0, placed: 0, refused: 0 };
 
   /** `openLogin()` asks the player to log in; `placed(bet)` is told of every new bet. */
   constructor(root, book, stream, { openLogin, placed }) {
@@ -56,35 +72,66 @@ export class Betslip {
     this.#placed = placed;
     this.#build();
     for (const item of slip.value) this.#add(item);
+    for (const item of multiples.value) this.#multiples.set(multipleId(item), this.#multiple(item));
+    this.fitted = this.#legNames();
     book.follow((changes) => {
-      if ([...this.#lines.values()].some((line) => changes.has(line.item.fixture_id))) this.sync();
+      if (this.legLines.some((line) => changes.has(line.item.fixture_id))) this.sync();
     });
-    for (const signal of [wallet, policy, oddsFormat, session, connection]) {
+    for (const signal of [wallet, policy, oddsFormat, session, connection, receipts]) {
       signal.follow(() => this.sync());
     }
-    session.follow((now) => (now ? this.#resume(now.player_id) : this.#forgetReceipts()));
+    session.follow((now) => (now ? this.#resume(now.player_id) : receipts.set([])));
   }
+
+  // What is on it
 
   /** Ids of the fixtures whose prices the slip needs. */
   fixtureIds() {
-    return [...this.#lines.values()].map((line) => line.item.fixture_id);
+    return this.legLines.map((line) => line.item.fixture_id);
   }
 
-  /** Whether the selection is on the slip and still to be placed. */
+  /** Every selection on the slip: together they are the legs of what has several lines. */
+  get legLines() {
+    return [...this.#lines.values()];
+  }
+
+  get takesBankers() {
+    return this.#lines.size >= BANKERS_FROM;
+  }
+
+  get allEachWay() {
+    return this.#lines.size > 0 && this.legLines.every((line) => line.terms);
+  }
+
+  /** All bets that the slip can be: singles, then what has several lines. */
+  get #bets() {
+    return [...this.#lines.values(), ...this.#multiples.values()];
+  }
+
+  /** Whether the selection is on the slip. */
   has(marketId, selectionId) {
-    const line = this.#lines.get(`${marketId} ${selectionId}`);
-    return Boolean(line && !line.item.receipt);
+    return this.#lines.has(`${marketId} ${selectionId}`);
+  }
+
+  /** Whether it is in a bet on its way. */
+  underWay(line) {
+    return this.#bets.some((bet) => bet.item.attempt?.legs.includes(line.id));
+  }
+
+  /** Whether another selection is of the same match, so that no line can have both. */
+  clashes(line) {
+    const { fixture_id: fixtureId } = line.item;
+    return this.legLines.some((it) => it !== line && it.item.fixture_id === fixtureId);
   }
 
   /** Put a selection on the slip, or take it off again. */
   toggle(fixture, market, selection) {
     const id = `${market.market_id} ${selection.selection_id}`;
     const line = this.#lines.get(id);
-    if (line && !line.item.receipt) {
-      this.#remove(line);
+    if (line) {
+      if (!this.underWay(line)) this.#remove(line);
       return;
     }
-    if (line) this.#remove(line);
     if (this.#lines.size >= MAX_LINES) {
       toast(`The betslip holds ${MAX_LINES} selections. Remove one first.`, "bad");
       return;
@@ -98,10 +145,18 @@ export class Betslip {
       selection_name: selection.name,
       agreed: selection.odds,
       stake: "",
+      each_way: false,
+      banker: false,
       attempt: null,
       refusal: null,
-      receipt: null,
+      /** Whether a bet with it was placed by the last press of the button. */
+      placed: false,
     });
+    this.#changed();
+  }
+
+  toggleBanker(line) {
+    line.item.banker = !line.item.banker;
     this.#changed();
   }
 
@@ -115,21 +170,76 @@ export class Betslip {
     this.#changed();
   }
 
+  #multiple(item) {
+    return new Multiple(item, this);
+  }
+
+  /**
+   * Make the bets of several lines those that the selections make now. With other selections they
+   * are other bets: a stake that was typed for one of them is forgotten.
+   */
+  #fit() {
+    const bankers = this.takesBankers
+      ? this.legLines.filter((line) => line.item.banker).length
+      : 0;
+    const free = this.#lines.size - bankers;
+    const names = this.#legNames();
+    const same = names === this.fitted;
+    this.fitted = names;
+    const kept = new Map();
+    for (const kind of this.#clash() ? [] : kindsFor(free, bankers)) {
+      const item = newMultiple(kind, free, bankers);
+      const id = multipleId(item);
+      const known = this.#multiples.get(id);
+      kept.set(id, known && (same || known.item.attempt) ? known : this.#multiple(item));
+    }
+    for (const [id, known] of this.#multiples) {
+      if (known.item.attempt) kept.set(id, known);
+    }
+    this.#multiples = kept;
+  }
+
+  /** What the bets of several lines are made of. */
+  #legNames() {
+    return this.legLines.map((line) => `${line.id}${line.item.banker ? "*" : ""}`).sort().join("|");
+  }
+
+  /** Selections of one match, which can't be in one line: the first such group, or null. */
+  #clash() {
+    const first = this.legLines.find((line) => this.clashes(line));
+    if (!first) return null;
+    const { fixture_id: fixtureId } = first.item;
+    return this.legLines.filter((line) => line.item.fixture_id === fixtureId);
+  }
+
   #changed() {
+    this.#fit();
     this.save();
     this.sync();
     this.#root.dispatchEvent(new CustomEvent("slip-changed"));
   }
 
   save() {
-    slip.set([...this.#lines.values()].map((line) => line.item));
+    slip.set(this.legLines.map((line) => line.item));
+    multiples.set([...this.#multiples.values()].map((it) => it.item));
   }
 
   #build() {
     this.empty = h("div", { class: "slip-empty" }, icon("slip"),
       h("p", {}, "Your betslip is empty."),
       h("p", { class: "soft" }, "Choose a price to add a selection."));
+    this.outcome = h("p", { class: "outcome" });
+    this.receipts = h("ol", { class: "receipts", role: "list" });
+    this.seeBets = h("a", { href: "#/bets" }, "See my bets");
+    this.done = h("div", { class: "done", role: "status", tabindex: "-1" },
+      this.outcome, this.receipts, this.seeBets);
     this.list = h("ol", { class: "slip-lines", role: "list" });
+    this.clashText = h("p", { class: "clash", role: "status" });
+    this.multiples = h("ol", { class: "multis", role: "list" });
+    this.together = h("section", { class: "together", "aria-labelledby": "together-title" },
+      h("h3", { id: "together-title" }, "Multiples ",
+        h("span", { class: "soft" }, "stake on each line")),
+      this.clashText, this.multiples);
     this.policies = h("fieldset", { class: "segments" },
       h("legend", {}, "If the price moves"),
       h("div", {}, ...Object.entries(POLICIES).map(([value, label]) => {
@@ -144,60 +254,106 @@ export class Betslip {
       h("div", {}, h("dt", {}, "Total stake"), h("dd", {}, this.total)),
       h("div", {}, h("dt", {}, "Potential payout"), h("dd", {}, this.returns)));
     this.why = h("p", { class: "why", role: "status" });
+    this.acceptAll = h("button", { type: "button", class: "accept",
+      onclick: () => this.#acceptAll() }, "Accept all new prices");
     this.button = h("button", { type: "button", class: "primary place", id: "place",
       onclick: () => (session.value ? this.#placeAll() : this.#openLogin()) });
     this.clear = h("button", { type: "button", class: "link", onclick: () => this.#clear() },
       "Clear");
-    this.foot = h("div", { class: "slip-foot" }, this.policies, this.totals, this.why, this.button);
+    this.foot = h("div", { class: "slip-foot" },
+      this.policies, this.totals, this.why, this.acceptAll, this.button);
     const close = h("button", { type: "button", class: "bare slip-close",
       "aria-label": "Close betslip",
       onclick: () => this.#root.dispatchEvent(new CustomEvent("slip-close")) }, icon("close"));
     this.#root.append(
       h("div", { class: "slip-head" }, h("h2", { id: "slip-title" }, "Betslip"), this.clear, close),
-      h("div", { class: "slip-body" }, this.empty, this.list),
+      h("div", { class: "slip-body" }, this.empty, this.done, this.list, this.together),
       this.foot,
     );
   }
 
   #clear() {
-    for (const line of [...this.#lines.values()]) {
-      if (!line.item.attempt) this.#lines.delete(line.id);
-    }
+    for (const line of this.legLines) if (!this.underWay(line)) this.#lines.delete(line.id);
+    receipts.set([]);
     this.#changed();
     this.#root.focus({ preventScroll: true });
   }
 
+  // What it shows
+
   /** Bring every node up to date with the book, the wallet and the lines. */
   sync() {
-    const lines = [...this.#lines.values()];
-    for (const line of lines) line.sync();
-    arrange(this.list, lines.map((line) => line.node));
-    const unplaced = lines.filter((line) => !line.item.receipt);
-    this.empty.hidden = lines.length > 0;
-    this.clear.hidden = !lines.some((line) => !line.item.attempt);
-    this.foot.hidden = unplaced.length === 0;
+    for (const bet of this.#bets) bet.sync();
+    arrange(this.list, this.legLines.map((line) => line.node));
+    arrange(this.multiples, [...this.#multiples.values()].map((it) => it.node));
+    this.#syncTogether();
+    this.#syncReceipts();
+    const under = this.#bets.some((bet) => bet.item.attempt);
+    this.empty.hidden = this.#lines.size > 0 || receipts.value.length > 0;
+    const busy = this.legLines.every((line) => this.underWay(line));
+    this.clear.hidden = busy && !receipts.value.length;
+    this.foot.hidden = this.#lines.size === 0;
 
-    const staked = unplaced.filter((line) => line.item.stake.trim() && !line.item.attempt);
+    const staked = this.#staked();
     const purse = wallet.value;
-    const sums = staked.map((line) => line.amounts()).filter(Boolean);
+    const sums = staked.map((bet) => bet.amounts()).filter(Boolean);
     const total = sums.reduce((sum, it) => sum + it.stake, 0);
     this.totals.hidden = !purse || !sums.length;
     if (purse) {
       setText(this.total, money(total, purse));
-      setText(this.returns, money(sums.reduce((sum, it) => sum + it.payout, 0), purse));
+      setText(this.returns, sums.some((it) => it.payout === null)
+        ? "…" : money(sums.reduce((sum, it) => sum + it.payout, 0), purse));
     }
 
     const why = this.#whyNot(staked, total);
     setText(this.why, why);
     this.why.hidden = !why;
+    this.acceptAll.hidden = this.legLines.filter((line) => line.mustAccept).length < 2;
     this.button.disabled = Boolean(session.value) && (Boolean(why) || !staked.length);
-    setText(this.button, this.#buttonText(staked, why ? 0 : total, unplaced));
-    this.#badge(unplaced.length);
+    setText(this.button, this.#buttonText(staked, why ? 0 : total, under));
+    this.#badge(this.#lines.size);
   }
 
-  #buttonText(staked, total, unplaced) {
+  #staked() {
+    return this.#bets.filter((bet) => bet.item.stake.trim() && !bet.item.attempt);
+  }
+
+  #syncTogether() {
+    const clash = this.#clash();
+    this.together.hidden = this.#lines.size < 2;
+    let text = "";
+    if (clash) {
+      const names = clash.map((line) => line.item.selection_name).join(" and ");
+      text = `${names} are of one match, ${clash[0].item.fixture_name}: no line can have both. `
+        + "Remove one to combine the rest.";
+    } else if (!this.#multiples.size) {
+      text = "All selections are bankers. One has to be free.";
+    }
+    setText(this.clashText, text);
+    this.clashText.hidden = !text;
+  }
+
+  #syncReceipts() {
+    const bets = receipts.value;
+    const { bets: asked, placed, refused } = this.#round;
+    const purse = wallet.value;
+    const counted = (count) => `${count} ${count === 1 ? "bet" : "bets"}`;
+    const text = asked > 1 && placed + refused > 0
+      ? `${counted(placed)} placed${refused ? `, ${refused} refused` : ""}.`
+      : "";
+    setText(this.outcome, text);
+    this.outcome.hidden = !text;
+    this.seeBets.hidden = !bets.length;
+    if (!purse) return;
+    const view = `${oddsFormat.value} ${bets.map((bet) => bet.bet_id).join()}`;
+    if (this.receipts.dataset.view === view) return;
+    this.receipts.dataset.view = view;
+    this.receipts.replaceChildren(...bets.map((bet) => receiptNode(bet, purse, oddsFormat.value)));
+  }
+
+  #buttonText(staked, total, under) {
     if (!session.value) return "Log in to bet";
-    if (unplaced.length && unplaced.every((line) => line.item.attempt)) return "Placing…";
+    if (under && !staked.length) return "Placing…";
     if (!staked.length || !wallet.value || !total) return "Place bet";
     const what = staked.length === 1 ? "bet" : `${staked.length} bets`;
     return `Place ${what} · ${roundMoney(total, wallet.value)}`;
@@ -207,9 +363,10 @@ export class Betslip {
   #whyNot(staked, total) {
     if (!session.value) return "";
     if (!wallet.value) return "Waiting for your balance…";
-    if (staked.some((line) => line.blocked)) return "A selection with a stake can't be bet on now.";
-    if (staked.some((line) => line.mustAccept)) return "Accept the new price first.";
-    if (staked.some((line) => !line.amounts())) return "Correct the stake first.";
+    if (staked.some((bet) => bet.blocked)) return "A selection with a stake can't be bet on now.";
+    if (staked.some((bet) => bet.mustAccept)) return "Accept the new price first.";
+    if (staked.some((bet) => bet.quote?.problem)) return "One of these bets can't be had.";
+    if (staked.some((bet) => !bet.amounts())) return "Correct the stake first.";
     if (total > wallet.value.cash_minor) {
       const cash = money(wallet.value.cash_minor, wallet.value);
       return `Your balance is ${cash}. Stake less or deposit.`;
@@ -223,65 +380,69 @@ export class Betslip {
     setText(badge, String(count));
   }
 
+  // Placing
+
+  #acceptAll() {
+    for (const line of this.legLines) if (line.mustAccept) line.accept();
+    for (const it of this.#multiples.values()) it.item.refusal = null;
+    this.save();
+    this.sync();
+    this.button.focus();
+  }
+
   #placeAll() {
-    const staked = [...this.#lines.values()].filter(
-      (line) => line.item.stake.trim() && !line.item.attempt && !line.item.receipt,
-    );
-    for (const line of staked) {
-      const market = this.market(line.item);
-      line.item.refusal = null;
-      line.item.attempt = {
+    const staked = this.#staked();
+    this.#round = { bets: staked.length, placed: 0, refused: 0 };
+    receipts.set([]);
+    for (const line of this.legLines) line.item.placed = false;
+    for (const bet of staked) {
+      bet.item.refusal = null;
+      // One key for each bet, from here to its answer.
+      bet.item.attempt = {
+        ...bet.request(),
         key: newKey(),
         player_id: session.value.player_id,
-        delay_ms: market.in_play ? market.bet_delay_ms : 0,
+        odds: bet.effective,
+        delay_ms: bet.delayMs,
         began_ms: Date.now(),
         phase: "placing",
-        body: {
-          market_id: line.item.market_id,
-          selection_id: line.item.selection_id,
-          stake_minor: line.amounts().stake,
-          currency: wallet.value.currency,
-          odds: line.effective,
-          accept: policy.value,
-        },
       };
-      this.run(line);
     }
+    for (const bet of staked) this.run(bet);
     this.save();
     this.sync();
   }
 
   /** After a reload or a new log-in: find out what became of the bets that were under way. */
   #resume(playerId) {
-    for (const line of [...this.#lines.values()]) {
-      const { attempt } = line.item;
-      if (!attempt || line.running) continue;
-      if (attempt.player_id === playerId) this.check(line);
-      else this.#lines.delete(line.id);
+    for (const bet of this.#bets) {
+      const { attempt } = bet.item;
+      if (!attempt || bet.running) continue;
+      if (attempt.player_id === playerId) this.check(bet);
+      else this.#drop(bet);
     }
     this.#changed();
   }
 
-  #forgetReceipts() {
-    for (const line of [...this.#lines.values()]) {
-      if (line.item.receipt) this.#lines.delete(line.id);
-    }
-    this.#changed();
+  /** Another player's bet is nothing to ask about. */
+  #drop(bet) {
+    this.#lines.delete(bet.id);
+    this.#multiples.delete(bet.id);
   }
 
   /** Ask again about a bet whose outcome is not known, with the key it has. */
-  check(line) {
-    line.item.attempt.phase = "checking";
-    this.run(line);
+  check(bet) {
+    bet.item.attempt.phase = "checking";
+    this.run(bet);
     this.sync();
   }
 
-  async run(line) {
-    const { item } = line;
+  async run(bet) {
+    const { item } = bet;
     const { attempt } = item;
-    line.running = true;
+    bet.running = true;
     try {
-      const bet = await place(this.#stream, attempt.body, attempt.key, {
+      const placed = await place(this.#stream, attempt, {
         delayMs: attempt.delay_ms,
         unsure: () => {
           attempt.phase = "checking";
@@ -289,32 +450,66 @@ export class Betslip {
         },
       });
       item.attempt = null;
-      item.receipt = bet;
-      this.#placed(bet);
+      item.stake = "";
+      for (const id of attempt.legs) {
+        const line = this.#lines.get(id);
+        if (line) line.item.placed = true;
+      }
+      this.#round.placed += 1;
+      receipts.set([placed, ...receipts.value]);
+      this.#placed(placed);
     } catch (error) {
       this.#notPlaced(item, error);
     }
-    line.running = false;
+    bet.running = false;
+    this.#sweep();
     this.#changed();
+    this.#giveFocus();
+    // Other selections were chosen meanwhile: its row is gone, and its refusal with it.
+    if (item.refusal && !this.#bets.includes(bet)) toast(item.refusal.text, "bad");
+  }
+
+  /** Take off what is placed, and nothing that another bet is on its way with or to be tried. */
+  #sweep() {
+    const wanted = (bet) => bet.item.attempt || bet.item.refusal || bet.item.stake.trim();
+    const together = [...this.#multiples.values()].some(wanted);
+    for (const line of this.legLines) {
+      if (line.item.placed && !wanted(line) && !together) this.#lines.delete(line.id);
+    }
+  }
+
+  /** The button that was pressed is disabled or gone: who has no pointer goes on from what came. */
+  #giveFocus() {
+    const under = this.#bets.some((bet) => bet.item.attempt);
+    if (under || !this.#round.bets || document.activeElement !== document.body) return;
+    const next = this.button.disabled || this.foot.hidden ? this.done : this.button;
+    next.focus({ preventScroll: true });
   }
 
   #notPlaced(item, error) {
+    const { attempt } = item;
     if (!(error instanceof Problem)) {
-      item.attempt.phase = "unknown";
+      attempt.phase = "unknown";
     } else if (error.status === 401) {
       // An attempt before this one may have been carried out: the key stays.
-      item.attempt.phase = "login";
+      attempt.phase = "login";
     } else {
+      const facts = error.document;
+      const line = this.#lines.get(attempt.legs[facts.leg ?? 0]);
+      const name = attempt.legs.length > 1 && facts.leg !== undefined && line
+        ? line.item.selection_name
+        : "";
       item.attempt = null;
+      this.#round.refused += 1;
       item.refusal = {
-        text: refusalText(error, wallet.value),
-        max_stake_minor: error.document.max_stake_minor,
-        min_stake_minor: error.document.min_stake_minor,
+        text: refusalText(error, wallet.value, name),
+        max_stake_minor: facts.max_stake_minor,
+        min_stake_minor: facts.min_stake_minor,
         deposit: error.code === "insufficient_funds",
       };
-      if (error.code === "price_changed") {
-        const { odds, odds_version: version } = error.document;
-        this.#book.hear(item.market_id, item.selection_id, odds, version);
+      if (error.code === "price_changed" && line) {
+        const { market_id: marketId, selection_id: selectionId } = line.item;
+        this.#book.hear(marketId, selectionId, facts.odds, facts.odds_version);
       }
     }
   }

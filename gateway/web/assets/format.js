@@ -71,9 +71,27 @@ export function parseAmount(text, digits) {
   return { minor: Number(minor) };
 }
 
-/** What a winning single pays, its stake included: the server's own rounding, a half up. */
+/** The server's own rounding, a half up. */
+function divide(numerator, denominator) {
+  return Number((2n * numerator + denominator) / (2n * denominator));
+}
+
+/** What a winning single pays, its stake included. */
 export function payout(stakeMinor, odds) {
-  return Number((2n * BigInt(stakeMinor) * BigInt(odds) + ONE) / (2n * ONE));
+  return divide(BigInt(stakeMinor) * BigInt(odds), ONE);
+}
+
+/**
+ * What an each-way single pays, with `stakeMinor` on each half: {won, placed}. The place part has
+ * the winnings of the price over `divisor`.
+ */
+export function eachWayPayout(stakeMinor, odds, divisor) {
+  const [stake, price, parts] = [stakeMinor, odds, divisor].map(BigInt);
+  const placed = stake * (ONE * parts + price - ONE);
+  return {
+    won: divide(placed + stake * price * parts, ONE * parts),
+    placed: divide(placed, ONE * parts),
+  };
 }
 
 // Odds

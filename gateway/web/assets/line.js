@@ -1,9 +1,14 @@
-// One line of the betslip: what the player agreed to, what the price is now, the stake, and how far
-// its bet has come.
+// One selection on the betslip: what the player agreed to, what the price is now, the stake of its
+// single, and how far that has come.
 
 import { blocked } from "./book.js";
 import { h, icon, setText } from "./dom.js";
-import { major, money, oddsText, parseAmount, payout, roundMoney } from "./format.js";
+import {
+  eachWayPayout, major, money, oddsText, parseAmount, payout, roundMoney,
+} from "./format.js";
+import { termsText } from "./kinds.js";
+import { SINGLES, SLIPS } from "./placing.js";
+import { Progress } from "./progress.js";
 import { oddsFormat, policy, wallet } from "./store.js";
 
 const QUICK_MAJOR = [5, 10, 25, 50];
@@ -46,21 +51,75 @@ export class Line {
     return this.taken ? this.current : this.item.agreed;
   }
 
-  /** {stake, payout} in minor units, or null while the stake can't be used. */
+  /** {places, divisor} where the market pays places, or undefined. */
+  get terms() {
+    return this.slip.market(this.item)?.terms?.each_way;
+  }
+
+  /** Whether the single is half on winning and half on being placed. */
+  get eachWay() {
+    return Boolean(this.item.each_way && this.terms);
+  }
+
+  /** The longest that its market makes a bet wait, in ms. */
+  get delayMs() {
+    const market = this.slip.market(this.item);
+    return market?.in_play ? market.bet_delay_ms : 0;
+  }
+
+  /** What a slip has of it. */
+  get leg() {
+    const { market_id, selection_id, banker } = this.item;
+    return { market_id, selection_id, odds: this.effective, ...(banker && { banker }) };
+  }
+
+  /** {stake, payout, placed} in minor units, or null while the stake can't be used. */
   amounts() {
     if (!wallet.value) return null;
     const { minor, error } = parseAmount(this.item.stake, wallet.value.minor_digits);
-    if (error || this.#beyond(minor)) return null;
-    return { stake: minor, payout: payout(minor, this.effective) };
+    const stake = this.eachWay ? 2 * minor : minor;
+    if (error || this.#beyond(stake)) return null;
+    if (!this.eachWay) return { stake, payout: payout(stake, this.effective) };
+    const { won, placed } = eachWayPayout(minor, this.effective, this.terms.divisor);
+    return { stake, payout: won, placed };
   }
 
-  /** The limit that a stake breaks: {text, minor} or null. */
+  /** What to send for the single, and where. */
+  request() {
+    const stake_minor = this.amounts().stake;
+    const { currency } = wallet.value;
+    const accept = policy.value;
+    const { market_id, selection_id } = this.item;
+    const odds = this.effective;
+    if (!this.eachWay) {
+      return {
+        path: SINGLES,
+        body: { market_id, selection_id, stake_minor, currency, odds, accept },
+        legs: [this.id],
+      };
+    }
+    const legs = [{ market_id, selection_id, odds }];
+    return {
+      path: SLIPS,
+      body: { kind: "single", legs, stake_minor, currency, accept, each_way: true },
+      legs: [this.id],
+    };
+  }
+
+  /** What to type for a stake at that limit, which each-way is for both halves. */
+  #toType(limit, least) {
+    if (!this.eachWay || limit === undefined) return limit;
+    return least ? Math.ceil(limit / 2) : Math.floor(limit / 2);
+  }
+
+  /** The limit that a stake breaks: {text, minor, least} or null. */
   #beyond(stake) {
     const limits = this.slip.market(this.item)?.limits;
     if (!limits) return null;
     if (stake < limits.min_stake_minor) {
       const least = money(limits.min_stake_minor, wallet.value);
-      return { text: `The smallest stake here is ${least}.`, minor: limits.min_stake_minor };
+      const text = `The smallest stake here is ${least}.`;
+      return { text, minor: limits.min_stake_minor, least: true };
     }
     if (stake > limits.max_stake_minor) {
       const most = money(limits.max_stake_minor, wallet.value);
@@ -91,29 +150,45 @@ export class Line {
     this.deposit = h("a", { class: "fix", href: "#/account" }, "Deposit");
     this.acceptButton = h("button", { type: "button", class: "accept" });
     this.acceptButton.addEventListener("click", () => {
-      // What is agreed to is the price on the button, even if it moved again under the finger.
-      item.agreed = Number(this.acceptButton.dataset.odds);
-      item.refusal = null;
+      this.accept();
       this.slip.save();
       this.slip.sync();
       if (!this.mustAccept) document.getElementById("place").focus();
     });
+    this.eachWayBox = h("input", { type: "checkbox" });
+    this.eachWayBox.checked = Boolean(item.each_way);
+    this.eachWayBox.addEventListener("change", () => {
+      item.each_way = this.eachWayBox.checked;
+      this.#stake(item.stake);
+    });
+    this.eachWayText = h("span", {});
+    this.eachWayRow = h("label", { class: "check" }, this.eachWayBox, this.eachWayText);
+    this.bankerButton = h("button", { type: "button", class: "banker",
+      "aria-label": `Banker: ${item.selection_name} in every line`,
+      onclick: () => this.slip.toggleBanker(this) }, "Banker");
     this.form = h("div", { class: "line-form" },
       h("div", { class: "stake-row" },
-        h("label", { for: inputId }, "Stake"), this.input, this.quick),
-      this.returns);
-    this.progress = h("div", { class: "progress", role: "status" });
-    this.receipt = h("div", { class: "receipt", role: "status" });
+        h("label", { for: inputId }, "Stake", h("span", { class: "hush" },
+          ` on ${item.selection_name}`)), this.input, this.quick),
+      this.eachWayRow, this.returns);
+    this.progress = new Progress(() => this.slip.check(this));
     this.node = h("li", { class: "line" },
       h("div", { class: "line-head" },
         h("p", { class: "line-name" }, item.selection_name),
         h("p", { class: "line-price" }, this.was, this.move, this.price),
         this.removeButton,
-        h("p", { class: "soft" }, `${item.market_name} · ${item.fixture_name}`)),
+        h("p", { class: "soft" }, `${item.market_name} · ${item.fixture_name}`),
+        this.bankerButton),
       this.form,
       h("div", { class: "line-say", role: "status" },
         this.note, this.fix, this.deposit, this.acceptButton),
-      this.progress, this.receipt);
+      this.progress.node);
+  }
+
+  /** Agree to the price on the button, even if it moved again under the finger. */
+  accept() {
+    this.item.agreed = Number(this.acceptButton.dataset.odds);
+    this.item.refusal = null;
   }
 
   #stake(text, show = false) {
@@ -129,24 +204,26 @@ export class Line {
 
   sync() {
     const { item } = this;
-    const { attempt, receipt } = item;
-    const idle = !attempt && !receipt;
+    const { attempt } = item;
+    const idle = !attempt;
+    // What a bet on its way has among its legs stays as it is.
+    const still = this.slip.underWay(this);
     this.node.classList.toggle("is-blocked", idle && Boolean(this.blocked));
-    this.node.classList.toggle("is-placed", Boolean(receipt));
-    this.removeButton.hidden = Boolean(attempt);
+    this.node.classList.toggle("is-clashing", this.slip.clashes(this));
+    this.removeButton.hidden = still;
+    this.bankerButton.hidden = !this.slip.takesBankers;
+    this.bankerButton.disabled = still;
+    this.bankerButton.setAttribute("aria-pressed", String(Boolean(item.banker)));
     this.form.hidden = !idle;
     this.#syncPrice(idle);
     this.#syncStake();
     this.#syncSay(idle);
-    this.#syncProgress();
-    if (receipt) this.#showReceipt(receipt);
-    this.receipt.hidden = !receipt;
+    this.progress.sync(attempt);
   }
 
   #syncPrice(idle) {
     const { item } = this;
-    const fixed = item.receipt?.legs[0].odds ?? item.attempt?.body.odds;
-    const now = fixed ?? this.current;
+    const now = item.attempt?.odds ?? this.current;
     const moved = idle && now !== item.agreed;
     const up = now > item.agreed;
     this.was.hidden = this.move.hidden = !moved;
@@ -160,7 +237,11 @@ export class Line {
 
   #syncStake() {
     const purse = wallet.value;
-    this.quick.hidden = !purse;
+    const { terms } = this;
+    this.eachWayRow.hidden = !terms;
+    if (terms) setText(this.eachWayText, termsText(terms));
+    // With several selections there is no room for them, and most stakes are on what these make.
+    this.quick.hidden = !purse || this.slip.legLines.length > 1;
     if (!purse) {
       setText(this.returns, "");
       return;
@@ -174,7 +255,9 @@ export class Line {
       this.input.placeholder = purse.minor_digits ? "0.".padEnd(2 + purse.minor_digits, "0") : "0";
     }
     const sums = this.amounts();
-    setText(this.returns, sums ? `Pays ${money(sums.payout, purse)} if it wins` : "");
+    setText(this.returns, sums ? returnsText(sums, purse) : "");
+    // A stake that was placed is gone.
+    if (this.input.value !== this.item.stake) this.input.value = this.item.stake;
   }
 
   #syncSay(idle) {
@@ -202,14 +285,18 @@ export class Line {
     const { item } = this;
     if (this.blocked && this.slip.market(item)) return { text: BLOCKED[this.blocked], tone: "bad" };
     if (item.refusal) {
-      const limit = item.refusal.max_stake_minor ?? item.refusal.min_stake_minor;
-      return { text: item.refusal.text, tone: "bad", stake: limit };
+      const { text, max_stake_minor: most, min_stake_minor: least } = item.refusal;
+      const stake = this.#toType(most ?? least, most === undefined);
+      return { text, tone: "bad", stake };
     }
     if (item.stake.trim() && wallet.value) {
       const { minor, error } = parseAmount(item.stake, wallet.value.minor_digits);
       if (error) return { text: error, tone: "bad", stakeWrong: true };
-      const beyond = this.#beyond(minor);
-      if (beyond) return { text: beyond.text, tone: "bad", stake: beyond.minor, stakeWrong: true };
+      const beyond = this.#beyond(this.eachWay ? 2 * minor : minor);
+      if (beyond) {
+        const stake = this.#toType(beyond.minor, beyond.least);
+        return { text: beyond.text, tone: "bad", stake, stakeWrong: true };
+      }
     }
     const moved = this.current - item.agreed;
     if (!moved) return {};
@@ -218,56 +305,10 @@ export class Line {
       ? { text: `The price has ${way}; your setting accepts it.`, tone: moved > 0 ? "good" : "" }
       : { text: `The price has ${way} since you chose it.`, tone: moved > 0 ? "good" : "bad" };
   }
+}
 
-  #syncProgress() {
-    const { attempt } = this.item;
-    this.progress.hidden = !attempt;
-    clearTimeout(this.tick);
-    if (!attempt) return;
-    const left = attempt.began_ms + attempt.delay_ms - Date.now();
-    if (attempt.phase === "placing" && left > 0) {
-      this.tick = setTimeout(() => this.#syncProgress(), left % 1000 || 1000);
-    }
-    const view = `${attempt.phase} ${attempt.phase === "placing" ? Math.ceil(left / 1000) : ""}`;
-    if (this.progress.dataset.view === view) return;
-    this.progress.dataset.view = view;
-    this.progress.replaceChildren(...this.#progressNodes(attempt, left));
-  }
-
-  #progressNodes(attempt, left) {
-    const again = (text, act) => h("button", { type: "button", class: "fix", onclick: act }, text);
-    const said = (text) => h("p", {}, text);
-    const bar = h("progress", { "aria-hidden": "true" });
-    switch (attempt.phase) {
-      case "placing":
-        if (left <= 0) return [said("Placing your bet…"), bar];
-        bar.max = attempt.delay_ms;
-        bar.value = attempt.delay_ms - left;
-        return [said(`In play: checking the price… ${Math.ceil(left / 1000)} s`), bar];
-      case "checking":
-        return [said("We are checking whether your bet was placed…"), bar];
-      case "login":
-        return [said("Log in to find out whether your bet was placed.")];
-      default:
-        return [
-          said("We still don't know whether your bet was placed. It can't be placed twice."),
-          again("Check again", () => this.slip.check(this)),
-        ];
-    }
-  }
-
-  #showReceipt(bet) {
-    const view = `${bet.bet_id} ${oddsFormat.value} ${wallet.value?.currency ?? ""}`;
-    if (this.receipt.dataset.view === view || !wallet.value) return;
-    this.receipt.dataset.view = view;
-    const row = (name, value) => h("div", {}, h("dt", {}, name), h("dd", {}, value));
-    this.receipt.replaceChildren(
-      h("p", { class: "receipt-title" }, icon("check"), "Bet placed"),
-      h("dl", {},
-        row("Stake", money(bet.stake_minor, wallet.value)),
-        row("Price", oddsText(bet.legs[0].odds, oddsFormat.value)),
-        row("Pays if it wins", money(bet.potential_payout_minor, wallet.value)),
-        row("Bet id", h("code", {}, bet.bet_id))),
-      h("a", { href: "#/bets" }, "See my bets"));
-  }
+function returnsText(sums, purse) {
+  const pays = `Pays ${money(sums.payout, purse)} if it wins`;
+  if (sums.placed === undefined) return pays;
+  return `${money(sums.stake, purse)} in all. ${pays}, ${money(sums.placed, purse)} if placed`;
 }

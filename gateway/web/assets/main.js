@@ -16,7 +16,7 @@ const at = (id) => document.getElementById(id);
 const book = new Book();
 const account = new Account(at("who"));
 const openLogin = (why) => account.openLogin(why);
-const bets = new Bets(at("page-bets"), { openLogin });
+const bets = new Bets(at("page-bets"), { openLogin, paid: () => readWallet() });
 const statement = new Statement(at("page-account"), { openLogin });
 
 let board;
@@ -34,6 +34,11 @@ const stream = new Stream(book, {
   },
 });
 
+/** Without the stream nobody else will tell of the new balance. */
+function readWallet() {
+  if (!stream.takesBets) account.load();
+}
+
 function follow() {
   const fixtureIds = [...board.fixtureIds(), ...betslip.fixtureIds()];
   stream.want(fixtureIds);
@@ -44,8 +49,7 @@ betslip = new Betslip(at("slip"), book, stream, {
   openLogin,
   placed: (bet) => {
     bets.update(bet, { aloud: false });
-    // Without the stream nobody else will tell of the new balance.
-    if (!stream.takesBets) account.load();
+    readWallet();
   },
 });
 

@@ -8,24 +8,28 @@ const GIVE_UP_MS = 120_000;
 const LONGEST_PAUSE_MS = 8_000;
 /** Answers that are only a delay; after any other lost one we don't know what was done. */
 const NOTHING_DONE = new Set(["overloaded", "liability_unknown"]);
+export const SINGLES = "/v1/bets";
+export const SLIPS = "/v1/slips";
 
 /** After two minutes of asking the outcome is not known. Ask again later, with the same key. */
 export class StillUnknown extends Error {}
 
 /**
- * Place `bet` (the body of POST /v1/bets) and return the Bet.
+ * Place what `POST path` takes as `body`, and return the Bet.
  *
  * `unsure` is called when an attempt ended without an answer. Throws the `Problem` that refused it,
  * or `StillUnknown`. `delayMs` is the market's bet delay: the answer takes at least that long.
  */
-export async function place(stream, bet, key, { delayMs, unsure }) {
+export async function place(stream, { path, body, key }, { delayMs, unsure }) {
   const timeoutMs = delayMs + ANSWER_MS;
   const giveUpAt = performance.now() + delayMs + GIVE_UP_MS;
   for (let tried = 0; performance.now() < giveUpAt; tried++) {
     try {
-      // After a lost answer the other way may be open where the first is not.
-      if (stream.takesBets && tried % 2 === 0) return await stream.bet(bet, key, timeoutMs);
-      return await attempt("POST", "/v1/bets", { body: bet, key, timeoutMs });
+      // Singles go through the stream. After a lost answer the other way may be open where the
+      // first is not.
+      const streamed = path === SINGLES && stream.takesBets && tried % 2 === 0;
+      if (streamed) return await stream.bet(body, key, timeoutMs);
+      return await attempt("POST", path, { body, key, timeoutMs });
     } catch (error) {
       const answered = error instanceof Problem && !error.passing;
       if (answered || !(error instanceof Problem || error instanceof Lost)) throw error;

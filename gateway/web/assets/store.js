@@ -64,6 +64,10 @@ export const policy = kept(localStorage, "policy", "none", (it) =>
 );
 /** The selections on the betslip, bets under way among them: a reload loses none of them. */
 export const slip = kept(sessionStorage, "slip", [], Array.isArray);
+/** The bets of several lines on it, likewise. */
+export const multiples = kept(sessionStorage, "multiples", [], Array.isArray);
+/** The bets that were placed last, as the server answered them. */
+export const receipts = kept(sessionStorage, "receipts", [], Array.isArray);
 
 /** Take a wallet that came in, unless a later one is known: answers overtake each other. */
 export function takeWallet(latest) {

@@ -89,6 +89,10 @@ class Reason(enum.StrEnum):
     WRONG_STATUS = "wrong_status"
     STALE_SEQUENCE = "stale_sequence"
     INCOMPLETE_RESULT = "incomplete_result"
+    # staff and the desk
+    UNKNOWN_MEMBER = "unknown_member"
+    MEMBER_DISABLED = "member_disabled"
+    UNKNOWN_STOP = "unknown_stop"
 
 
 class Actor(msgspec.Struct):

@@ -11,7 +11,7 @@ from typing import Any
 
 import msgspec
 
-from actors import bet, cashout, fixture, market, multiple, player, wallet
+from actors import bet, cashout, fixture, market, multiple, player, staff, stop, wallet
 from actors.base import Actor, Event, Refused
 from actors.risk import referral
 
@@ -23,6 +23,8 @@ KINDS: dict[str, type[Actor]] = {
     "fixture": fixture.Fixture,
     "market": market.Market,
     "referral": referral.Referral,
+    "staff": staff.Member,
+    "stop": stop.Stop,
 }
 """Every kind of actor there is, by how its address begins."""
 
@@ -76,6 +78,15 @@ AnyEvent = (
     | referral.ReferralAccepted
     | referral.ReferralRefused
     | referral.ReferralTaken
+    | staff.MemberAdded
+    | staff.RoleChanged
+    | staff.PasswordSet
+    | staff.MemberDisabled
+    | staff.MemberEnabled
+    | staff.StaffLoggedIn
+    | staff.StaffLoginFailed
+    | stop.StopOrdered
+    | stop.StopLifted
 )
 """Every kind of event there is."""
 
@@ -96,6 +107,8 @@ class Entry(msgspec.Struct, frozen=True, array_like=True):
     events: tuple[AnyEvent, ...]
     by: str = ""
     """Who asked, where it was not the player: a member of staff, a feed, the settlement."""
+    why: str = ""
+    """The reason that a member of staff gave."""
 
 
 _encoder = msgspec.msgpack.Encoder()

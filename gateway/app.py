@@ -26,6 +26,7 @@ from redis.backoff import NoBackoff
 from actors.runtime.clock import Clock, WallClock
 from gateway import cashier, openapi
 from gateway.channels import Channels
+from gateway.desk_stream import DeskStreams
 from gateway.express import Express
 from gateway.health import Readiness
 from gateway.http import MAX_BODY, Boundary, Endpoint
@@ -39,6 +40,7 @@ from gateway.routes import all_routes
 from gateway.services import Router, Services
 from gateway.sessions import Sessions
 from gateway.settings import GatewaySettings
+from gateway.staff_sessions import StaffSessions
 from gateway.stream import Streams
 from gateway.watching import Players
 from jurisdictions import Licence
@@ -99,6 +101,9 @@ class Gateway:
                 settings.session_idle_s * 1000,
                 settings.session_max_s * 1000,
             ),
+            staff_sessions=StaffSessions(
+                valkey, clock, settings.session_idle_s * 1000, settings.session_max_s * 1000
+            ),
             limits=Limits(valkey, settings.attempts_per_login, settings.attempts_per_address),
             pace=Pace(settings.bets_per_minute),
             passwords=Passwords(settings.password_threads),
@@ -106,6 +111,7 @@ class Gateway:
             hub=Hub(self._channels),
             players=Players(self._channels),
             streams=Streams(),
+            desk_streams=DeskStreams(),
             readiness=Readiness(),
             pages=pages,
             metrics=Metrics(),
@@ -114,6 +120,7 @@ class Gateway:
         services.hub.services = services
         services.players.services = services
         services.streams.services = services
+        services.desk_streams.services = services
         services.readiness.services = services
         self._boundary = Boundary(services)
         endpoints = [Endpoint(route, services) for route in routes]
@@ -184,6 +191,7 @@ class Gateway:
         if self._sweeper is not None:
             self._sweeper.cancel()
             await asyncio.gather(self._sweeper, return_exceptions=True)
+        await services.desk_streams.stop()
         await services.streams.drain(timeout_s)
         await self._boundary.idle(max(0.0, deadline - time.monotonic()))
         if self._boundary.in_flight:

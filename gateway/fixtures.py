@@ -78,8 +78,10 @@ def fixture_of_view(view: FixtureView) -> Fixture:
     )
 
 
-def market_of_view(view: MarketView) -> Market:
-    """A copy of the actor, for folding events into and for showing."""
+def market_of_view(view: MarketView, now_ms: int = 0) -> Market:
+    """A copy of the actor, for folding events into and for showing. Without `now_ms` it does not
+    know how old its prices are."""
+    priced = now_ms and any(selection.odds for selection in view.selections)
     market = Market(
         market_id=view.market_id,
         fixture_id=view.fixture_id,
@@ -93,11 +95,14 @@ def market_of_view(view: MarketView) -> Market:
         odds_version=view.odds_version,
         result_version=view.result_version,
         settled_version=view.settled_version,
+        winners=view.winners,
+        priced_at_ms=now_ms - view.price_age_ms if priced else 0,
+        causes=dict(view.causes),
         terms=view.terms,
     )
     for selection in view.selections:
         market.selections[selection.selection_id] = Selection(
-            selection.name, selection.odds, selection.withdrawn
+            selection.name, selection.odds, selection.withdrawn, selection.base_odds
         )
         if selection.result is not None:
             market.results[selection.selection_id] = selection.result

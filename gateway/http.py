@@ -29,7 +29,8 @@ from multidict import MultiMapping, istr
 
 from actors.base import Refused
 from actors.errors import KeyReused, Overloaded, Unavailable
-from gateway import problems
+from actors.staff import Role
+from gateway import members, problems
 from gateway.problems import Problem
 from gateway.services import Services
 from gateway.sessions import Session
@@ -61,17 +62,21 @@ class Auth(enum.Enum):
     NOBODY = "nobody"
     PLAYER = "player"
     STAFF = "staff"
+    """The machine's own token."""
+    DESK = "desk"
+    """A member of the staff with the route's role, or the machine's token."""
 
 
 class Call:
     """A request whose every part has been checked."""
 
-    __slots__ = ("_request", "body", "key", "path", "query", "services", "session")
+    __slots__ = ("_request", "_staff", "body", "key", "path", "query", "services", "session")
 
     def __init__(self, services: Services, request: web.Request | None = None) -> None:
         self.services = services
         self._request = request
         self.session: Session | None = None
+        self._staff: members.Staff | None = None
         self.path: Any = None
         self.query: Any = None
         self.body: Any = None
@@ -88,6 +93,12 @@ class Call:
         """Whose request it is; only on routes for players."""
         assert self.session is not None
         return self.session.player_id
+
+    @property
+    def staff(self) -> members.Staff:
+        """Who asks; only on routes for the desk."""
+        assert self._staff is not None
+        return self._staff
 
     @property
     def address(self) -> str:
@@ -115,6 +126,8 @@ class Route(msgspec.Struct, frozen=True, kw_only=True):
     status: int = 200
     media_type: str = "application/json"
     auth: Auth = Auth.NOBODY
+    role: Role = Role.VIEWER
+    """The least that a member of the staff needs, on routes for the desk."""
     keyed: bool = False
     path_type: type[msgspec.Struct] | None = None
     query: type[msgspec.Struct] | None = None
@@ -145,6 +158,9 @@ class Endpoint:
             call.session = await self.services.sessions.find(bearer_token(headers))
         elif route.auth is Auth.STAFF:
             check_staff(self.services.settings.staff_token, bearer_token(headers))
+        elif route.auth is Auth.DESK:
+            token = bearer_token(headers)
+            call._staff = await members.enter(self.services, token, route.role)
         if route.path_type is not None:
             call.path = convert(dict(request.match_info), route.path_type, "path")
         if route.query is not None:

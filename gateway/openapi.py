@@ -1,8 +1,8 @@
 """The OpenAPI 3.1 document, made of the routes as they are declared.
 
 What a route demands is what the document says, because both are the same declaration; the schemas
-are those that decode. The frames of the stream, for which OpenAPI has no words, are under
-`x-stream`.
+are those that decode. The frames of the streams, for which OpenAPI has no words, are under
+`x-stream` and `x-desk-stream`.
 """
 
 from __future__ import annotations
@@ -12,7 +12,8 @@ from typing import Any, get_args
 
 import msgspec
 
-from gateway import api, frames, problems
+from gateway import api, desk_api, frames, problems
+from gateway.desk_stream import SUBPROTOCOL as DESK_SUBPROTOCOL
 from gateway.http import MAX_BODY, MAX_LARGE_BODY, Auth, Route
 
 _REF = "#/components/schemas/{name}"
@@ -24,7 +25,9 @@ UTC with milliseconds. Bodies are JSON of at most {MAX_BODY // 1024} KiB (from s
 {MAX_LARGE_BODY // 1024**2} MiB); an unknown field is refused.
 
 What is for players needs the header `Authorization: Bearer <token>`, with the `token` that
-`POST /v1/sessions` gave; what is for staff needs the same header with the staff's token.
+`POST /v1/sessions` gave; what is for staff needs the same header with the staff's token. What is
+for the desk needs the token of a session of staff (`POST /v1/desk/sessions`), with at least the
+role named under `x-role`; every change made there says why in `reason`, which is kept with it.
 
 Whatever changes something needs an `Idempotency-Key` header. A request repeated with its key is
 done once, and gets the first answer again; with another body it is refused (422). After a 503, or
@@ -52,6 +55,7 @@ _SERVER_FRAMES = (
     frames.Balance,
     frames.BetUpdate,
 )
+_DESK_FRAMES = (desk_api.DeskWelcome, desk_api.FixtureNow, desk_api.DeskProblem)
 _CLOSE_CODES = {
     frames.DRAINING: "The server is being drained: connect again, it will be another one",
     frames.BAD_FRAME: "A frame that is not one of these",
@@ -87,9 +91,16 @@ def document(routes: list[Route], version: str) -> dict[str, Any]:
                     "scheme": "bearer",
                     "description": "`Authorization: Bearer <token>`, with the staff's token",
                 },
+                "desk": {
+                    "type": "http",
+                    "scheme": "bearer",
+                    "description": "`Authorization: Bearer <token>`, with the token of a session "
+                    "of staff, whose role has to be enough (`x-role`)",
+                },
             },
         },
         "x-stream": _stream(schemas),
+        "x-desk-stream": _desk_stream(schemas),
         "x-problems": {
             str(code): {"status": kind.status, "title": kind.title}
             for code, kind in problems.KINDS.items()
@@ -104,6 +115,7 @@ def _schemas(routes: list[Route]) -> tuple[dict[Any, Any], dict[str, Any]]:
     for route in routes:
         types += [kind for kind in (route.body, route.reply) if kind is not None]
     types += [*get_args(frames.AnyClientFrame), *_SERVER_FRAMES]
+    types += [*get_args(desk_api.AnyDeskFrame), *_DESK_FRAMES]
     types = list(dict.fromkeys(types))
     found, components = msgspec.json.schema_components(types, ref_template=_REF)
     schemas = dict(zip(types, found, strict=True))
@@ -124,6 +136,8 @@ def _operation(route: Route, schemas: dict[Any, Any]) -> dict[str, Any]:
         operation["parameters"] = parameters
     if route.auth is not Auth.NOBODY:
         operation["security"] = [{route.auth.value: []}]
+    if route.auth is Auth.DESK:
+        operation["x-role"] = route.role.value
     if route.body is not None:
         operation["requestBody"] = {
             "required": True,
@@ -200,6 +214,8 @@ def codes_of(route: Route) -> list[str]:
         codes += ["idempotency_key_missing", "idempotency_key_invalid", "idempotency_key_reused"]
     if route.auth is not Auth.NOBODY:
         codes.append("unauthenticated")
+    if route.auth is Auth.DESK:
+        codes.append("forbidden")
     if route.path.startswith("/v1/"):
         codes += ["overloaded", "unavailable"]
     codes.append("internal_error")
@@ -213,4 +229,17 @@ def _stream(schemas: dict[Any, Any]) -> dict[str, Any]:
         "client": [schemas[kind] for kind in get_args(frames.AnyClientFrame)],
         "server": [schemas[kind] for kind in _SERVER_FRAMES],
         "closeCodes": {str(code): text for code, text in _CLOSE_CODES.items()},
+    }
+
+
+def _desk_stream(schemas: dict[Any, Any]) -> dict[str, Any]:
+    return {
+        "path": "/v1/desk/stream",
+        "subprotocol": DESK_SUBPROTOCOL,
+        "client": [schemas[kind] for kind in get_args(desk_api.AnyDeskFrame)],
+        "server": [schemas[kind] for kind in _DESK_FRAMES],
+        "closeCodes": {
+            str(code): _CLOSE_CODES[code]
+            for code in (frames.DRAINING, frames.BAD_FRAME, frames.NOT_LOGGED_IN, frames.PROTOCOL)
+        },
     }

@@ -32,6 +32,7 @@ KINDS: dict[str, Kind] = {
     "unknown_processor": Kind(400, "There is no such payment processor"),
     "unknown_method": Kind(400, "The payment processor has no such method"),
     "unauthenticated": Kind(401, "Log in first"),
+    "forbidden": Kind(403, "The role does not allow that"),
     "not_found": Kind(404, "There is nothing here"),
     "method_not_allowed": Kind(405, "The method is not one of this resource"),
     "request_timeout": Kind(408, "The body did not arrive in time"),
@@ -49,6 +50,8 @@ KINDS: dict[str, Kind] = {
     # the stream
     "already_logged_in": Kind(409, "This connection has a player already"),
     "too_many_subscriptions": Kind(409, "This connection follows too many fixtures"),
+    # the desk
+    "preview_outdated": Kind(409, "The market has changed since the preview: look again"),
     # what actors refuse
     Reason.OUT_OF_BOUNDS: Kind(409, "A figure is out of its bounds"),
     Reason.EMAIL_TAKEN: Kind(409, "The e-mail address has an account"),
@@ -101,6 +104,9 @@ KINDS: dict[str, Kind] = {
     Reason.WRONG_STATUS: Kind(409, "Its status does not allow that"),
     Reason.STALE_SEQUENCE: Kind(409, "A later sequence is known"),
     Reason.INCOMPLETE_RESULT: Kind(409, "Every selection needs a result"),
+    Reason.UNKNOWN_MEMBER: Kind(404, "There is no such member of the staff"),
+    Reason.MEMBER_DISABLED: Kind(403, "The member of the staff is disabled"),
+    Reason.UNKNOWN_STOP: Kind(404, "There is no such stop"),
 }
 
 _RESERVED = frozenset({"type", "title", "status", "code", "detail", "request_id"})

@@ -369,7 +369,8 @@ class Following:
 
     def _put_together(self, parts: Parts) -> None:
         self.fixture = fixture_of_view(parts.fixture)
-        self.markets = {market.market_id: market_of_view(market) for market in parts.markets}
+        now_ms = self._hub.services.clock.now_ms()
+        self.markets = {one.market_id: market_of_view(one, now_ms) for one in parts.markets}
         as_of = {market.market_id: market.seq for market in parts.markets}
         for seq in range(parts.lowest + 1, parts.highest + 1):
             event = self._held_back[seq]

@@ -9,6 +9,7 @@ import msgspec
 import redis.asyncio
 
 from actors import placement
+from actors.base import Command, Question, Several
 from actors.runtime.addresses import BOOK, partition_of
 from actors.runtime.clock import Clock
 from actors.runtime.router import View
@@ -18,10 +19,12 @@ from gateway.passwords import Passwords
 from gateway.payments.processor import Processor
 from gateway.sessions import Sessions
 from gateway.settings import GatewaySettings
+from gateway.staff_sessions import StaffSessions
 from jurisdictions import Licence
 from ledger.reads import LedgerReads
 
 if TYPE_CHECKING:
+    from gateway.desk_stream import DeskStreams
     from gateway.health import Readiness
     from gateway.pages import File
     from gateway.push import Hub
@@ -31,6 +34,18 @@ if TYPE_CHECKING:
 
 class Router(placement.Router, Protocol):
     """The way to the actors, as `actors.runtime.router.Router` is."""
+
+    async def ask(
+        self,
+        scope: str,
+        routing_id: str,
+        message: Command | Question | Several,
+        *,
+        key: str = "",
+        fingerprint: bytes = b"",
+        by: str = "",
+        why: str = "",
+    ) -> placement.Answer: ...
 
     @property
     def view(self) -> View | None: ...
@@ -55,6 +70,7 @@ class Services(msgspec.Struct, frozen=True, kw_only=True):
     """The ledger by scope: `book` and the licence's code."""
     valkey: redis.asyncio.Redis
     sessions: Sessions
+    staff_sessions: StaffSessions
     limits: Limits
     pace: Pace
     passwords: Passwords
@@ -62,6 +78,7 @@ class Services(msgspec.Struct, frozen=True, kw_only=True):
     hub: Hub
     players: Players
     streams: Streams
+    desk_streams: DeskStreams
     readiness: Readiness
     pages: Mapping[str, File]
     metrics: Metrics

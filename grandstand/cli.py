@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import typer
 
-from grandstand.commands import feed, ledger, market, player, replay, seed, shard, up
+from grandstand.commands import feed, ledger, market, player, replay, seed, shard, staff, up
 
 app = typer.Typer(
     help="Grandstand: a wallet and bet-processing server for licensed sportsbooks.",
@@ -20,4 +20,5 @@ app.command("status")(shard.status)
 app.add_typer(ledger.app, name="ledger")
 app.add_typer(player.app, name="player")
 app.add_typer(market.app, name="market")
+app.add_typer(staff.app, name="staff")
 app.add_typer(shard.app, name="shard")

@@ -47,6 +47,8 @@ from actors.risk.referral import (
 )
 from actors.slips.settling import Known
 from actors.slips.slip import Slip
+from actors.staff import MemberEvent
+from actors.stop import StopEvent
 from actors.terms import NO_TERMS, MarketTerms
 from actors.wallet import (
     DepositCompleted,
@@ -412,6 +414,7 @@ class Tables:
                 entry.by,
                 entry.at_ms,
                 _names(*map(type, entry.events)),
+                entry.why,
             )
         )
         if entry.key:
@@ -545,6 +548,8 @@ class Tables:
             case EventLimitsChanged() | HedgeRecorded() | ModelSet():
                 pass
             case ReferralAsked() | ReferralAccepted() | ReferralRefused() | ReferralTaken():
+                pass
+            case MemberEvent() | StopEvent():
                 pass
             case _:
                 assert_never(event)

@@ -92,7 +92,8 @@ class _Fold:
         self.written["entries"] += 1
         self.written["answers"] += bool(entry.key)
         names = [type(event).__name__ for event in entry.events]
-        self.audit[seq].append((seq, number, entry.owner, entry.by, entry.at_ms, names))
+        row = (seq, number, entry.owner, entry.by, entry.at_ms, names, entry.why)
+        self.audit[seq].append(row)
         if entry.key:
             answer = _encoder.encode(answer_of(entry))
             self.answers[entry.owner].append((entry.owner, entry.key, entry.fingerprint, answer))

@@ -263,7 +263,7 @@ class Partition:
         for ref in cast:
             self.seats.move_to_end(ref)
         if isinstance(message, Several):
-            return self._decide_each(message, item.by, now_ms)
+            return self._decide_each(message, item, now_ms)
         if not isinstance(message, Command):
             answer = message.answer(now_ms, *[seat.actor for seat in seats])
             return Reply(Status.ANSWERED, self.tip, answer)
@@ -281,12 +281,12 @@ class Partition:
         events: tuple[Any, ...] = decision if isinstance(decision, tuple) else (decision,)
         if not item.key and isinstance(events[0], Refused):
             return Reply(Status.ANSWERED, self.tip, events[0])  # safe to repeat: nothing to keep
-        entry = Entry(owner, item.key, item.fingerprint, now_ms, events, item.by)
+        entry = Entry(owner, item.key, item.fingerprint, now_ms, events, item.by, item.why)
         self.entries.append(entry)
         self._apply(entry, self.tip)
         return Reply(Status.ANSWERED, self.tip, events[-1])
 
-    def _decide_each(self, several: Several, by: str, now_ms: int) -> Reply:
+    def _decide_each(self, several: Several, item: Item, now_ms: int) -> Reply:
         """Decide commands that travel together, one after the other."""
         if len(self.entries) >= MAX_WAITING:
             return Reply(Status.OVERLOADED)
@@ -297,7 +297,7 @@ class Partition:
             events: tuple[Any, ...] = decision if isinstance(decision, tuple) else (decision,)
             answers.append(events[-1])
             if not isinstance(events[0], Refused):
-                entry = Entry(cast[0], "", b"", now_ms, events, by)
+                entry = Entry(cast[0], "", b"", now_ms, events, item.by, item.why)
                 self.entries.append(entry)
                 self._apply(entry, self.tip)
         return Reply(Status.ANSWERED, self.tip, several.sum_up(answers))

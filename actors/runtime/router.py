@@ -237,11 +237,12 @@ class Router:
         key: str = "",
         fingerprint: bytes = b"",
         by: str = "",
+        why: str = "",
     ) -> Answer:
         """Send one command or question and wait for its answer, which is durable.
 
-        `key` and `fingerprint` make a command safe to repeat. Raises `Unavailable`, `Overloaded`,
-        `KeyReused` or `Faulty`; a refusal is an answer.
+        `key` and `fingerprint` make a command safe to repeat; `by` and `why` stand in the audit.
+        Raises `Unavailable`, `Overloaded`, `KeyReused` or `Faulty`; a refusal is an answer.
         """
         busy = self._busy
         under_way = busy.get(routing_id, 0)
@@ -252,7 +253,7 @@ class Router:
             under_way = busy.get(routing_id, 0)
         busy[routing_id] = under_way + 1
         try:
-            item = Item(self._partition(scope, routing_id), message, key, fingerprint, by)
+            item = Item(self._partition(scope, routing_id), message, key, fingerprint, by, why)
             reply = await self._put(item)
             if reply.status is not Status.ANSWERED:
                 reply = await self._insist(item, reply)

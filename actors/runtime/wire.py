@@ -6,7 +6,7 @@ import enum
 
 import msgspec
 
-from actors import bet, cashout, fixture, market, multiple, player, wallet
+from actors import bet, cashout, fixture, market, multiple, player, previewed, staff, stop, wallet
 from actors.entries import AnyEvent
 from actors.risk import referral
 
@@ -46,6 +46,15 @@ AnyCommand = (
     | referral.AcceptReferral
     | referral.RefuseReferral
     | referral.TakeReferral
+    | previewed.DeclarePreviewed
+    | staff.AddMember
+    | staff.ChangeRole
+    | staff.SetPassword
+    | staff.DisableMember
+    | staff.EnableMember
+    | staff.RecordStaffLogin
+    | stop.OrderStop
+    | stop.LiftStop
 )
 
 AnyQuestion = (
@@ -64,6 +73,8 @@ AnyQuestion = (
     | market.GetMarket
     | market.GetExposure
     | referral.GetReferral
+    | staff.GetMember
+    | stop.GetStop
 )
 
 AnyView = (
@@ -81,6 +92,8 @@ AnyView = (
     | market.Exposure
     | market.SwitchedMarkets
     | referral.ReferralView
+    | staff.MemberView
+    | stop.StopView
 )
 
 AnyMessage = AnyCommand | AnyQuestion | bet.SettleBets | multiple.SettleSlips | market.SwitchMarkets
@@ -95,6 +108,7 @@ class Item(msgspec.Struct, frozen=True, array_like=True):
     key: str = ""
     fingerprint: bytes = b""
     by: str = ""
+    why: str = ""
 
 
 class Status(enum.IntEnum):

@@ -19,6 +19,10 @@ async def player_page(call: Call) -> web.Response:
     return _file(call, "index.html")
 
 
+async def trader_page(call: Call) -> web.Response:
+    return _file(call, "trader.html")
+
+
 async def docs_page(call: Call) -> web.Response:
     return _file(call, "docs.html")
 
@@ -38,6 +42,15 @@ ROUTES = [
         handle=player_page,
         name="playerPage",
         summary="The players' page",
+        tag="Pages",
+        media_type="text/html",
+    ),
+    Route(
+        method="GET",
+        path="/trader",
+        handle=trader_page,
+        name="traderPage",
+        summary="The traders' page",
         tag="Pages",
         media_type="text/html",
     ),

@@ -117,7 +117,7 @@ full join (select partition, count(*) as answers from answer group by partition)
     using (partition)
 
 -- name: audit
-select seq, number, owner, by, at_ms, events
+select seq, number, owner, by, at_ms, events, why
 from audit
 where seq = any($1::bigint[]) and partition = $2
 order by seq, number

@@ -16,7 +16,7 @@ from typing import Any
 import msgspec
 import pytest
 
-from actors import bet, cashout, fixture, market, multiple, player, wallet
+from actors import bet, cashout, fixture, market, multiple, player, staff, stop, wallet
 from actors.base import Command, Event, Message, Question, Reason, Refused, Several
 from actors.bet import Leg
 from actors.entries import AnyEvent, Entry, Opened, answer_of, decode_entries, encode_entries
@@ -135,6 +135,15 @@ SAMPLES: dict[str, Event] = {
         referral.ReferralAccepted(AT, "p", "r", TERMS, AT + 2),
         referral.ReferralRefused(AT, "p", "r"),
         referral.ReferralTaken(AT, "p", "r", "b", TERMS, AT + 2),
+        staff.MemberAdded(AT, "kim", "Kim Doe", staff.Role.TRADER, "$argon2id$"),
+        staff.RoleChanged(AT, "kim", staff.Role.HEAD_TRADER),
+        staff.PasswordSet(AT, "kim", "$argon2id$", 2),
+        staff.MemberDisabled(AT, "kim"),
+        staff.MemberEnabled(AT, "kim"),
+        staff.StaffLoggedIn(AT, "kim"),
+        staff.StaffLoginFailed(AT, "kim", 5, AT + 1),
+        stop.StopOrdered(AT, "s", stop.Reach.SOURCE, "feed"),
+        stop.StopLifted(AT, "s"),
     ]
 }
 

@@ -1,0 +1,28 @@
+"""A result that was previewed: it counts only if the market still has the result it had then.
+
+Between the preview and the trader's yes somebody else may have settled the market. Then the preview
+was of something else, and has to be made again.
+"""
+
+from __future__ import annotations
+
+from actors.base import Event, Reason, Refused
+from actors.fixture import Fixture
+from actors.market import DeclareResult, Market, MarketCommand
+from actors.results import Result
+
+
+class DeclarePreviewed(MarketCommand, frozen=True, array_like=True, tag=True):
+    """`DeclareResult`, if the version of the result is still the one that was looked at."""
+
+    results: dict[str, Result]
+    cancelled: bool
+    result_version: int
+
+    def decide(self, now_ms: int, market: Market, fixture: Fixture) -> Event:
+        if not market.market_id:
+            return Refused(Reason.UNKNOWN_MARKET)
+        if market.result_version != self.result_version:
+            return Refused(Reason.SUPERSEDED, facts={"version": market.result_version})
+        declare = DeclareResult(self.fixture_id, self.market_id, self.results, self.cancelled)
+        return declare.decide(now_ms, market, fixture)

@@ -1,0 +1,242 @@
+"""A member of the staff: who may do what at the desk, and the credential for it.
+
+A member lives in the book's scope, in the partition of the log-in: staff belong to the house and
+not to one of its licences. Roles are a ladder; whoever stands on a rung may do what is below it.
+"""
+
+from __future__ import annotations
+
+import enum
+
+import msgspec
+
+from actors.base import Actor, Command, Event, Question, Reason, Refused, ref
+
+MAX_FAILED_LOGINS = 5
+"""Wrong passwords in a row that lock the log-in."""
+LOCK_MS = 15 * 60 * 1000
+"""How long a locked log-in stays locked, in milliseconds."""
+
+
+class Role(enum.StrEnum):
+    VIEWER = "viewer"
+    """Reads."""
+    TRADER = "trader"
+    """Prices, suspensions, referrals."""
+    HEAD_TRADER = "head_trader"
+    """Limits, settling and settling again."""
+    ADMIN = "admin"
+    """The staff themselves."""
+
+    def covers(self, least: Role) -> bool:
+        """Whether it is that role or one above it."""
+        ladder = list(Role)
+        return ladder.index(self) >= ladder.index(least)
+
+
+class Member(Actor):
+    login: str = ""
+    name: str = ""
+    role: Role = Role.VIEWER
+    password_hash: str = ""
+    credential_version: int = 0
+    """Rises with every new password, and ends the sessions of those before."""
+    disabled: bool = False
+    failed: int = 0
+    locked_until_ms: int = 0
+    added_at_ms: int = 0
+
+
+# What may be asked
+
+
+class MemberView(msgspec.Struct, frozen=True, array_like=True, tag=True):
+    """With the hash, which never leaves the server."""
+
+    login: str
+    name: str
+    role: Role
+    password_hash: str
+    credential_version: int
+    disabled: bool
+    locked_until_ms: int
+    """Zero, or the moment at which a locked log-in opens again."""
+    added_at_ms: int
+
+
+class GetMember(Question, frozen=True, array_like=True, tag=True):
+    login: str
+
+    def cast(self) -> tuple[str, ...]:
+        return (ref("staff", self.login),)
+
+    def answer(self, now_ms: int, member: Member) -> MemberView | Refused:
+        if not member.login:
+            return Refused(Reason.UNKNOWN_MEMBER)
+        locked = member.locked_until_ms if member.locked_until_ms > now_ms else 0
+        return MemberView(
+            member.login,
+            member.name,
+            member.role,
+            member.password_hash,
+            member.credential_version,
+            member.disabled,
+            locked,
+            member.added_at_ms,
+        )
+
+
+# What may be commanded
+
+
+class MemberCommand(Command, frozen=True, array_like=True, tag=True):
+    login: str
+
+    def cast(self) -> tuple[str, ...]:
+        return (ref("staff", self.login),)
+
+
+class AddMember(MemberCommand, frozen=True, array_like=True, tag=True):
+    name: str
+    role: Role
+    password_hash: str
+    """argon2id, in its own encoded form."""
+
+    def decide(self, now_ms: int, member: Member) -> Event:
+        if member.login:
+            return Refused(Reason.ALREADY_EXISTS)
+        return MemberAdded(now_ms, self.login, self.name, self.role, self.password_hash)
+
+
+class ChangeRole(MemberCommand, frozen=True, array_like=True, tag=True):
+    role: Role
+
+    def decide(self, now_ms: int, member: Member) -> Event:
+        if not member.login:
+            return Refused(Reason.UNKNOWN_MEMBER)
+        if member.role is self.role:
+            return Refused(Reason.WRONG_STATUS, facts={"role": member.role})
+        return RoleChanged(now_ms, self.login, self.role)
+
+
+class SetPassword(MemberCommand, frozen=True, array_like=True, tag=True):
+    """A new password: it unlocks the log-in, and ends the member's sessions."""
+
+    password_hash: str
+
+    def decide(self, now_ms: int, member: Member) -> Event:
+        if not member.login:
+            return Refused(Reason.UNKNOWN_MEMBER)
+        version = member.credential_version + 1
+        return PasswordSet(now_ms, self.login, self.password_hash, version)
+
+
+class DisableMember(MemberCommand, frozen=True, array_like=True, tag=True):
+    """Nothing can be done under the log-in from here on."""
+
+    def decide(self, now_ms: int, member: Member) -> Event:
+        if not member.login:
+            return Refused(Reason.UNKNOWN_MEMBER)
+        if member.disabled:
+            return Refused(Reason.MEMBER_DISABLED)
+        return MemberDisabled(now_ms, self.login)
+
+
+class EnableMember(MemberCommand, frozen=True, array_like=True, tag=True):
+    def decide(self, now_ms: int, member: Member) -> Event:
+        if not member.login:
+            return Refused(Reason.UNKNOWN_MEMBER)
+        if not member.disabled:
+            return Refused(Reason.WRONG_STATUS, "the member is not disabled")
+        return MemberEnabled(now_ms, self.login)
+
+
+class RecordStaffLogin(MemberCommand, frozen=True, array_like=True, tag=True):
+    """Note whether the password that was given was right.
+
+    It carries no key: an attempt whose answer was lost and which is made again counts twice.
+    """
+
+    right: bool
+
+    def decide(self, now_ms: int, member: Member) -> Event:
+        if not member.login:
+            return Refused(Reason.BAD_CREDENTIALS)
+        if member.locked_until_ms > now_ms:
+            return Refused(Reason.LOGIN_LOCKED, facts={"locked_until_ms": member.locked_until_ms})
+        if self.right and member.disabled:
+            return Refused(Reason.MEMBER_DISABLED)
+        if self.right:
+            return StaffLoggedIn(now_ms, self.login)
+        failed = member.failed + 1
+        locked_until_ms = now_ms + LOCK_MS if failed >= MAX_FAILED_LOGINS else 0
+        return StaffLoginFailed(now_ms, self.login, failed, locked_until_ms)
+
+
+# What can happen to it
+
+
+class MemberEvent(Event, frozen=True, array_like=True, tag=True):
+    at_ms: int
+    login: str
+
+    def cast(self) -> tuple[str, ...]:
+        return (ref("staff", self.login),)
+
+
+class MemberAdded(MemberEvent, frozen=True, array_like=True, tag=True):
+    name: str
+    role: Role
+    password_hash: str
+
+    def apply(self, member: Member) -> None:
+        member.login = self.login
+        member.name = self.name
+        member.role = self.role
+        member.password_hash = self.password_hash
+        member.credential_version = 1
+        member.added_at_ms = self.at_ms
+
+
+class RoleChanged(MemberEvent, frozen=True, array_like=True, tag=True):
+    role: Role
+
+    def apply(self, member: Member) -> None:
+        member.role = self.role
+
+
+class PasswordSet(MemberEvent, frozen=True, array_like=True, tag=True):
+    password_hash: str
+    credential_version: int
+
+    def apply(self, member: Member) -> None:
+        member.password_hash = self.password_hash
+        member.credential_version = self.credential_version
+        member.failed = 0
+        member.locked_until_ms = 0
+
+
+class MemberDisabled(MemberEvent, frozen=True, array_like=True, tag=True):
+    def apply(self, member: Member) -> None:
+        member.disabled = True
+
+
+class MemberEnabled(MemberEvent, frozen=True, array_like=True, tag=True):
+    def apply(self, member: Member) -> None:
+        member.disabled = False
+
+
+class StaffLoggedIn(MemberEvent, frozen=True, array_like=True, tag=True):
+    def apply(self, member: Member) -> None:
+        member.failed = 0
+        member.locked_until_ms = 0
+
+
+class StaffLoginFailed(MemberEvent, frozen=True, array_like=True, tag=True):
+    failed: int
+    locked_until_ms: int
+
+    def apply(self, member: Member) -> None:
+        member.locked_until_ms = self.locked_until_ms
+        # A lock that has passed gives the full number of attempts again.
+        member.failed = 0 if self.locked_until_ms else self.failed

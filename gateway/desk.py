@@ -1,0 +1,303 @@
+"""What the desk does: the one place where its wishes become commands.
+
+Everything is done in somebody's name and for a reason, which stand in the audit. A stop reaches as
+far as everything there is: its markets are suspended in one message a fixture, all at once, and
+those that the ledger did not know of yet in a second round.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import defaultdict
+from collections.abc import Sequence
+from typing import Any
+
+import msgspec
+import structlog
+from msgspec import UNSET
+
+from actors.base import Command
+from actors.errors import NoAnswer
+from actors.fixture import FixtureView, GetFixture
+from actors.market import (
+    ChangeLimits,
+    ChangePrices,
+    ChangeStatus,
+    GetMarket,
+    Limits,
+    LimitsChanged,
+    MarketStatus,
+    MarketView,
+    PricesChanged,
+    StatusChanged,
+    SwitchedMarkets,
+    SwitchMarkets,
+)
+from actors.odds import MIN_ODDS
+from actors.runtime.addresses import BOOK, fixture_of
+from actors.runtime.keys import fingerprint
+from actors.stop import (
+    GetStop,
+    LiftStop,
+    OrderStop,
+    Reach,
+    StopLifted,
+    StopOrdered,
+    StopView,
+    cause_of,
+)
+from gateway import api, desk_api, keys
+from gateway.desk_board import limits_json
+from gateway.http import Call, T, granted
+from gateway.problems import Problem
+from gateway.services import Services
+from ledger.desk_reads import DeskReads
+
+log = structlog.get_logger()
+
+CATCH_UP_S = 2.0
+"""How long the ledger may take to say which markets a stop did not know of."""
+ATTEMPTS = 3
+"""Times that a fixture's markets are suspended where no answer comes."""
+PAUSE_S = 0.1
+
+
+async def command(
+    call: Call, routing_id: str, message: Command, kind: type[T], asked: Any, reason: str
+) -> T:
+    """Send a command in the name of whoever asks; `asked` is what the key stands for."""
+    answer = await call.services.router.ask(
+        BOOK,
+        routing_id,
+        message,
+        key=call.key,
+        fingerprint=fingerprint(type(message).__name__, (asked, reason)),
+        by=call.staff.by,
+        why=reason,
+    )
+    return granted(answer.reply, kind, call.services)
+
+
+# One market
+
+
+async def move_prices(
+    call: Call, market_id: str, odds: dict[str, int], reason: str
+) -> api.PricesNow:
+    for selection_id, price in odds.items():
+        if 0 < price < MIN_ODDS:
+            raise Problem(
+                "invalid_request",
+                f"Odds are 0 or at least {MIN_ODDS} (1.0001) - at `$.odds.{selection_id}`.",
+            )
+    fixture_id = fixture_of(market_id)
+    message = ChangePrices(fixture_id, market_id, odds)
+    changed = await command(call, fixture_id, message, PricesChanged, message, reason)
+    return api.PricesNow(changed.market_id, changed.seq, changed.odds_version, changed.odds)
+
+
+async def change_status(
+    call: Call, market_id: str, status: MarketStatus, reason: str
+) -> api.StatusNow:
+    """Whether it is in play, and its bet delay, stay as they are."""
+    fixture_id = fixture_of(market_id)
+    market = await _market(call.services, market_id)
+    message = ChangeStatus(fixture_id, market_id, status, market.in_play, market.bet_delay_ms)
+    asked = (market_id, status)
+    changed = await command(call, fixture_id, message, StatusChanged, asked, reason)
+    return api.StatusNow(
+        changed.market_id, changed.seq, changed.status, changed.in_play, changed.bet_delay_ms
+    )
+
+
+async def change_limits(
+    call: Call, market_id: str, body: desk_api.ChangedLimits
+) -> desk_api.LimitsNow:
+    fixture_id = fixture_of(market_id)
+    market = await _market(call.services, market_id)
+    wanted = {
+        name: value
+        for name in Limits.__struct_fields__
+        if (value := getattr(body, name, UNSET)) is not UNSET
+    }
+    if not wanted:
+        raise Problem("invalid_request", "No limit is given.")
+    limits = msgspec.structs.replace(market.limits, **wanted)
+    message = ChangeLimits(fixture_id, market_id, limits)
+    asked = (market_id, sorted(wanted.items()))
+    changed = await command(call, fixture_id, message, LimitsChanged, asked, body.reason)
+    return desk_api.LimitsNow(market_id, limits_json(changed.limits))
+
+
+async def _market(services: Services, market_id: str) -> MarketView:
+    fixture_id = fixture_of(market_id)
+    answer = await services.router.ask(BOOK, fixture_id, GetMarket(fixture_id, market_id))
+    return granted(answer.reply, MarketView, services)
+
+
+# Stops
+
+
+async def order_stop(call: Call, body: desk_api.NewStop) -> desk_api.Stop:
+    """Suspend all that the stop reaches. Repeated with its key, it goes on where it broke off."""
+    target = body.target or ""
+    await _check_target(call.services, body.reach, target)
+    # The id follows from the key, so that a repetition finds the same stop.
+    stop_id = keys.id_from(f"{call.staff.by} {call.key}")
+    message = OrderStop(stop_id, body.reach, target)
+    await command(call, stop_id, message, StopOrdered, message, body.reason)
+    stop = await _stop(call.services, stop_id)
+    switched = 0
+    if not stop.lifted_at_ms:
+        switched = await _suspend(call, stop, body.reason)
+    return _stop_json(stop, call.staff.by, body.reason, switched)
+
+
+async def _check_target(services: Services, reach: Reach, target: str) -> None:
+    if bool(target) is (reach is Reach.EVERYTHING):
+        raise Problem(
+            "invalid_request", "Everything has no target, all else has one - at `$.target`."
+        )
+    if reach is Reach.MARKET:
+        await _market(services, target)
+    elif reach is Reach.EVENT:
+        answer = await services.router.ask(BOOK, target, GetFixture(target))
+        granted(answer.reply, FixtureView, services)
+
+
+async def _suspend(call: Call, stop: StopView, reason: str) -> int:
+    """How many markets are suspended now that were not so for this stop."""
+    services = call.services
+    first = await _reached(services, stop)
+    switched = await _switch(call, stop, first, reason, resume=False)
+    if stop.reach is Reach.MARKET:
+        return switched
+    # What was opened a moment before the stop may not have been in the ledger yet.
+    await _caught_up(services)
+    known = set(first)
+    late = [place for place in await _reached(services, stop) if place not in known]
+    return switched + await _switch(call, stop, late, reason, resume=False)
+
+
+async def lift_stop(call: Call, stop_id: str, reason: str) -> desk_api.Stop:
+    """Let go on what this stop has suspended, and nothing else has."""
+    services = call.services
+    stop = await _stop(services, stop_id)
+    switched = 0
+    if not stop.lifted_at_ms:
+        # Before it counts as lifted: should it break off, the stop still stands, to be lifted.
+        places = await _stopped(services, stop)
+        switched = await _switch(call, stop, places, reason, resume=True)
+    message = LiftStop(stop_id)
+    await command(call, stop_id, message, StopLifted, message, reason)
+    lifted = await _stop(services, stop_id)
+    return _stop_json(lifted, call.staff.by, reason, switched)
+
+
+async def standing_stops(services: Services) -> desk_api.Stops:
+    """Newest first. `by` and `reason` are those of the order."""
+    rows = await DeskReads.beside(services.book).standing_stops()
+    stops = await asyncio.gather(*(_stop(services, row.stop_id) for row in rows))
+    return desk_api.Stops(
+        [
+            _stop_json(stop, row.by, row.why)
+            for stop, row in zip(stops, rows, strict=True)
+            if not stop.lifted_at_ms
+        ]
+    )
+
+
+async def _stop(services: Services, stop_id: str) -> StopView:
+    answer = await services.router.ask(BOOK, stop_id, GetStop(stop_id))
+    return granted(answer.reply, StopView, services)
+
+
+async def _reached(services: Services, stop: StopView) -> list[tuple[str, str]]:
+    """Fixtures and markets that are to be suspended, as the ledger knows them."""
+    reads = DeskReads.beside(services.book)
+    match stop.reach:
+        case Reach.MARKET:
+            return [(fixture_of(stop.target), stop.target)]
+        case Reach.EVENT:
+            return await reads.tradable(stop.target)
+        case Reach.SOURCE:
+            return await reads.tradable_of_source(stop.target)
+        case Reach.EVERYTHING:
+            return await reads.tradable()
+
+
+async def _stopped(services: Services, stop: StopView) -> list[tuple[str, str]]:
+    """Those among which all are that the stop has suspended. Who has priced a market may have
+    changed since, and it may have been closed."""
+    if stop.reach is Reach.MARKET:
+        return [(fixture_of(stop.target), stop.target)]
+    fixture_id = stop.target if stop.reach is Reach.EVENT else None
+    return await DeskReads.beside(services.book).tradable(fixture_id, or_closed=True)
+
+
+async def _switch(
+    call: Call, stop: StopView, places: Sequence[tuple[str, str]], reason: str, *, resume: bool
+) -> int:
+    """Suspend the markets for the stop, or resume them: how many changed by it.
+
+    Raises the problem `unavailable` if any of them did not answer; the others are switched.
+    """
+    fixtures: defaultdict[str, list[str]] = defaultdict(list)
+    for fixture_id, market_id in places:
+        fixtures[fixture_id].append(market_id)
+    cause = cause_of(stop.stop_id)
+    done = await asyncio.gather(
+        *(
+            _switch_fixture(call, SwitchMarkets(fixture_id, market_ids, cause, resume), reason)
+            for fixture_id, market_ids in fixtures.items()
+        )
+    )
+    if None in done:
+        raise Problem(
+            "unavailable", f"{done.count(None)} fixtures did not answer.", retry_after_s=1
+        )
+    return sum(changed for changed in done if changed is not None)
+
+
+async def _switch_fixture(call: Call, message: SwitchMarkets, reason: str) -> int | None:
+    """How many of the markets changed, or None where no answer came."""
+    services = call.services
+    for _ in range(ATTEMPTS):
+        try:
+            answer = await services.router.ask(
+                BOOK, message.fixture_id, message, by=call.staff.by, why=reason
+            )
+        except NoAnswer as lost:
+            log.warning("markets_not_switched", fixture_id=message.fixture_id, why=str(lost))
+            await services.clock.sleep(PAUSE_S)
+            continue
+        assert isinstance(answer.reply, SwitchedMarkets)
+        return answer.reply.changed
+    return None
+
+
+async def _caught_up(services: Services) -> None:
+    """Wait until the book's ledger has all that is in its journal now, for as long as it may."""
+    heads = await services.book.heads()
+    try:
+        async with asyncio.timeout(CATCH_UP_S):
+            while True:
+                positions = await services.book.positions()
+                if all(positions.get(name, 0) >= seq for name, seq in heads.items()):
+                    return
+                await asyncio.sleep(0.02)
+    except TimeoutError:
+        log.warning("ledger_is_late", what="a stop may have left new markets out")
+
+
+def _stop_json(stop: StopView, by: str, reason: str, switched: int | None = None) -> desk_api.Stop:
+    return desk_api.Stop(
+        stop.stop_id,
+        stop.reach,
+        stop.target,
+        by,
+        reason,
+        api.time_text(stop.ordered_at_ms),
+        api.time_text(stop.lifted_at_ms) if stop.lifted_at_ms else UNSET,
+        UNSET if switched is None else switched,
+    )

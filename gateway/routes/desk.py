@@ -1,0 +1,334 @@
+"""The trader's desk: the board, what is done to markets, and what became of it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+from aiohttp import web
+
+from actors.base import Reason
+from actors.market import MarketStatus
+from actors.staff import Role
+from gateway import api, desk, desk_api, desk_board, desk_history, preview
+from gateway.http import MAX_LARGE_BODY, Auth, Call, Route
+from gateway.problems import Problem
+from ledger.desk_reads import DeskReads
+
+# Reading
+
+
+async def board(call: Call) -> desk_api.BoardPage:
+    call.services.desk_streams.begin()
+    return await desk_board.board(call.services, call.query)
+
+
+async def event(call: Call) -> desk_api.DeskEvent:
+    path: api.FixturePath = call.path
+    call.services.desk_streams.begin()
+    return await desk_board.event(call.services, path.fixture_id)
+
+
+async def prices(call: Call) -> desk_api.PriceHistory:
+    path: api.MarketPath = call.path
+    query: desk_api.HistoryQuery = call.query
+    await desk_board.known_market(call.services, path.market_id)
+    return await desk_history.price_history(
+        call.services, path.market_id, query.cursor, query.limit
+    )
+
+
+async def liability(call: Call) -> desk_api.LiabilityHistory:
+    path: api.MarketPath = call.path
+    await desk_board.known_market(call.services, path.market_id)
+    call.services.desk_streams.begin()
+    return call.services.desk_streams.liabilities.of(path.market_id)
+
+
+async def audit(call: Call) -> desk_api.Audit:
+    query: desk_api.AuditQuery = call.query
+    reads = DeskReads.beside(call.services.book)
+    if query.market_id and query.fixture_id:
+        raise Problem("invalid_request", "Of a market or of an event, not of both.")
+    if query.market_id or query.fixture_id:
+        owner = f"market/{query.market_id}" if query.market_id else f"fixture/{query.fixture_id}"
+        beginning = None if query.market_id else f"market/{query.fixture_id}:"
+        rows, next_cursor = await reads.audit_of(
+            [owner], beginning, not query.everybody, query.cursor, query.limit
+        )
+    else:
+        rows, next_cursor = await reads.audit_of_staff(query.cursor, query.limit)
+    return desk_api.Audit(
+        next_cursor,
+        [
+            desk_api.AuditLine(
+                f"{row.partition}.{row.seq}.{row.number}",
+                api.time_text(row.at_ms),
+                row.by,
+                row.why,
+                row.owner,
+                row.events,
+            )
+            for row in rows
+        ],
+    )
+
+
+async def entry(call: Call) -> desk_api.Entry:
+    path: desk_api.EntryPath = call.path
+    partition, seq, number = path.entry_id.split(".")
+    document = await call.services.book.document(partition, int(seq), int(number))
+    if document is None:
+        raise Problem("not_found")
+    return desk_api.Entry(path.entry_id, msgspec.json.decode(document))
+
+
+async def stream(call: Call) -> web.StreamResponse:
+    return await call.services.desk_streams.serve(call.request)
+
+
+# Stops
+
+
+async def stops(call: Call) -> desk_api.Stops:
+    return await desk.standing_stops(call.services)
+
+
+async def order_stop(call: Call) -> desk_api.Stop:
+    return await desk.order_stop(call, call.body)
+
+
+async def lift_stop(call: Call) -> desk_api.Stop:
+    path: desk_api.StopPath = call.path
+    return await desk.lift_stop(call, path.stop_id, call.body.reason)
+
+
+# Markets
+
+
+async def move_prices(call: Call) -> api.PricesNow:
+    path: api.MarketPath = call.path
+    body: desk_api.HandPrices = call.body
+    return await desk.move_prices(call, path.market_id, body.odds, body.reason)
+
+
+async def change_status(call: Call) -> api.StatusNow:
+    path: api.MarketPath = call.path
+    body: desk_api.HandStatus = call.body
+    status = MarketStatus(body.status)
+    return await desk.change_status(call, path.market_id, status, body.reason)
+
+
+async def change_limits(call: Call) -> desk_api.LimitsNow:
+    path: api.MarketPath = call.path
+    return await desk.change_limits(call, path.market_id, call.body)
+
+
+async def preview_settlement(call: Call) -> desk_api.Preview:
+    path: api.MarketPath = call.path
+    return await preview.preview(call.services, path.market_id, call.body)
+
+
+async def settle(call: Call) -> api.ResultNow:
+    path: api.MarketPath = call.path
+    return await preview.settle_as_previewed(call, path.market_id, call.body)
+
+
+def _read(path: str, handle: Any, name: str, summary: str, reply: Any, **more: Any) -> Route:
+    return Route(
+        method="GET",
+        path=f"/v1/desk/{path}",
+        handle=handle,
+        name=name,
+        summary=summary,
+        tag="Desk",
+        reply=reply,
+        auth=Auth.DESK,
+        **more,
+    )
+
+
+def _act(
+    path: str, handle: Any, name: str, summary: str, body: Any, reply: Any, **more: Any
+) -> Route:
+    return Route(
+        method="POST",
+        path=f"/v1/desk/{path}",
+        handle=handle,
+        name=name,
+        summary=summary,
+        tag="Desk",
+        body=body,
+        reply=reply,
+        auth=Auth.DESK,
+        max_body=MAX_LARGE_BODY,
+        **{"keyed": True, **more},
+    )
+
+
+_MARKET: dict[str, Any] = {"path_type": api.MarketPath}
+
+ROUTES = [
+    _read(
+        "board",
+        board,
+        "deskBoard",
+        "Events and markets with prices, liability and handle, soonest first",
+        desk_api.BoardPage,
+        query=desk_api.BoardQuery,
+        codes=("invalid_cursor", Reason.UNKNOWN_FIXTURE, Reason.UNKNOWN_MARKET),
+    ),
+    _read(
+        "fixtures/{fixture_id}",
+        event,
+        "deskEvent",
+        "One event with all its markets, as of this moment",
+        desk_api.DeskEvent,
+        path_type=api.FixturePath,
+        codes=(Reason.UNKNOWN_FIXTURE, Reason.UNKNOWN_MARKET),
+    ),
+    _read(
+        "markets/{market_id}/prices",
+        prices,
+        "priceHistory",
+        "The prices of a market over time",
+        desk_api.PriceHistory,
+        query=desk_api.HistoryQuery,
+        codes=("invalid_cursor", Reason.UNKNOWN_FIXTURE, Reason.UNKNOWN_MARKET),
+        **_MARKET,
+    ),
+    _read(
+        "markets/{market_id}/liability",
+        liability,
+        "liabilityHistory",
+        "Stakes and liability of a market over time, since this gateway's desk is used",
+        desk_api.LiabilityHistory,
+        codes=(Reason.UNKNOWN_FIXTURE, Reason.UNKNOWN_MARKET),
+        **_MARKET,
+    ),
+    _read(
+        "audit",
+        audit,
+        "audit",
+        "Who did what and why: of a market, of an event, or all that staff did; newest first",
+        desk_api.Audit,
+        query=desk_api.AuditQuery,
+        codes=("invalid_cursor",),
+    ),
+    _read(
+        "audit/{entry_id}",
+        entry,
+        "auditEntry",
+        "One line of the audit in full",
+        desk_api.Entry,
+        path_type=desk_api.EntryPath,
+    ),
+    Route(
+        method="GET",
+        path="/v1/desk/stream",
+        handle=stream,
+        name="deskStream",
+        summary="WebSocket, subprotocol grandstand.desk.v1: the fixtures watched, as they change",
+        tag="Desk",
+        status=101,
+        codes=("upgrade_required", "too_many_sockets"),
+    ),
+    _read(
+        "stops",
+        stops,
+        "stops",
+        "Stops that stand, newest first",
+        desk_api.Stops,
+        codes=(Reason.UNKNOWN_STOP,),
+    ),
+    _act(
+        "stops",
+        order_stop,
+        "orderStop",
+        "Suspend a market, an event, what a source prices, or everything",
+        desk_api.NewStop,
+        desk_api.Stop,
+        status=201,
+        role=Role.TRADER,
+        codes=(Reason.UNKNOWN_FIXTURE, Reason.UNKNOWN_MARKET),
+    ),
+    _act(
+        "stops/{stop_id}/lift",
+        lift_stop,
+        "liftStop",
+        "Let go on what the stop has suspended, and nothing else has",
+        desk_api.JustAction,
+        desk_api.Stop,
+        role=Role.TRADER,
+        path_type=desk_api.StopPath,
+        codes=(Reason.UNKNOWN_STOP, Reason.WRONG_STATUS),
+    ),
+    _act(
+        "markets/{market_id}/prices",
+        move_prices,
+        "movePrices",
+        "Move prices by hand; 0 takes one off the board",
+        desk_api.HandPrices,
+        api.PricesNow,
+        role=Role.TRADER,
+        codes=(Reason.UNKNOWN_MARKET, Reason.UNKNOWN_SELECTION, Reason.WRONG_STATUS),
+        **_MARKET,
+    ),
+    _act(
+        "markets/{market_id}/status",
+        change_status,
+        "deskStatus",
+        "Open, suspend or close a market; a stop that stands keeps it suspended",
+        desk_api.HandStatus,
+        api.StatusNow,
+        role=Role.TRADER,
+        codes=(Reason.UNKNOWN_MARKET, Reason.WRONG_STATUS),
+        **_MARKET,
+    ),
+    _act(
+        "markets/{market_id}/limits",
+        change_limits,
+        "changeLimits",
+        "Change limits of a market; those left out stay",
+        desk_api.ChangedLimits,
+        desk_api.LimitsNow,
+        role=Role.HEAD_TRADER,
+        codes=(Reason.UNKNOWN_MARKET, Reason.OUT_OF_BOUNDS),
+        **_MARKET,
+    ),
+    _act(
+        "markets/{market_id}/settlement/preview",
+        preview_settlement,
+        "previewSettlement",
+        "What a result would pay, the first or a corrected one; nothing is changed",
+        desk_api.Outcomes,
+        desk_api.Preview,
+        role=Role.HEAD_TRADER,
+        keyed=False,
+        codes=(
+            Reason.UNKNOWN_MARKET,
+            Reason.UNKNOWN_SELECTION,
+            Reason.INCOMPLETE_RESULT,
+            Reason.WRONG_STATUS,
+            Reason.UNKNOWN_BET,
+        ),
+        **_MARKET,
+    ),
+    _act(
+        "markets/{market_id}/settlement",
+        settle,
+        "settle",
+        "Declare the result that was previewed, or correct the last one by it",
+        desk_api.Settlement,
+        api.ResultNow,
+        role=Role.HEAD_TRADER,
+        codes=(
+            Reason.UNKNOWN_MARKET,
+            Reason.UNKNOWN_SELECTION,
+            Reason.INCOMPLETE_RESULT,
+            Reason.WRONG_STATUS,
+            "preview_outdated",
+        ),
+        **_MARKET,
+    ),
+]

@@ -1,0 +1,222 @@
+"""What the trader's desk reads from the ledger: its board, histories, the audit, and what bets on
+a market come to.
+
+As in `ledger.reads`, everything is behind the journal by the projector's lag, lists come in pages
+with an opaque cursor, and every method raises `JournalUnavailable` when the database is away.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+
+from ledger.queries import Queries
+from ledger.reads import BadCursor, LedgerReads, _bounded, _page, _place
+
+_sql = Queries("desk")
+
+_NEWEST = (2**63 - 1, "")
+_SOONEST = (-(2**63), "")
+MAX_MEMBERS = 500
+MAX_STOPS = 200
+MAX_SAMPLED = 50_000
+"""Selections with open bets that one sample takes."""
+MAX_ALIKE = 200_000
+"""Kinds of single bets on one market that are reckoned one by one."""
+
+
+class PriceRow(msgspec.Struct, frozen=True):
+    odds_version: int
+    selection_id: str
+    odds: int
+    at_ms: int
+
+
+class AuditRow(msgspec.Struct, frozen=True):
+    """One entry of the journal: what became of one command."""
+
+    partition: str
+    seq: int
+    number: int
+    owner: str
+    """The address of the first actor concerned, such as `market/<id>`."""
+    by: str
+    why: str
+    at_ms: int
+    events: list[str]
+    """The names of what happened."""
+
+
+class StandingStop(msgspec.Struct, frozen=True):
+    stop_id: str
+    by: str
+    why: str
+
+
+class TotalRow(msgspec.Struct, frozen=True):
+    selection_id: str
+    of_lines: bool
+    """Bets of several lines, with a leg on the selection."""
+    bets: int
+    stakes_minor: int
+    paid_minor: int
+
+
+class AlikeRow(msgspec.Struct, frozen=True):
+    """Singles with the same stake on the same selection at the same price."""
+
+    selection_id: str
+    odds: int
+    stake_minor: int
+    bets: int
+
+
+class DeskReads(LedgerReads):
+    """Reads of one scope's ledger: of the book's all but `exposures` and what is `..._on` a
+    market, which are of a licence's."""
+
+    @classmethod
+    def beside(cls, reads: LedgerReads) -> DeskReads:
+        """On the same connections."""
+        return cls(reads._pool)
+
+    # The board
+
+    async def board(
+        self,
+        sport: str | None,
+        phase: str | None,
+        text: str | None,
+        status: str | None,
+        cursor: str | None,
+        limit: int,
+    ) -> tuple[list[str], str | None]:
+        """Ids of fixtures, soonest first; without a `phase`, of those not over.
+
+        `text` is looked for in names, competitions and ids; `status` is that of any market.
+        """
+        limit = _bounded(limit)
+        after = _place(cursor, _SOONEST)
+        rows = await self._fetch("board", _sql.board, sport, phase, text, status, *after, limit + 1)
+        found = [(starts_at_ms, fixture_id) for starts_at_ms, fixture_id in rows]
+        found, next_cursor = _page(found, limit, lambda row: row)
+        return [fixture_id for _, fixture_id in found], next_cursor
+
+    async def tradable(
+        self, fixture_id: str | None = None, *, or_closed: bool = False
+    ) -> list[tuple[str, str]]:
+        """Fixture and market ids of what can be suspended, of one fixture or of all; or may have
+        been, and is closed by now."""
+        rows = await self._fetch("tradable", _sql.tradable, fixture_id, or_closed)
+        return [tuple(row) for row in rows]
+
+    async def tradable_of_source(self, source: str) -> list[tuple[str, str]]:
+        """The same of the markets that `source` has priced last."""
+        rows = await self._fetch("tradable_of_source", _sql.tradable_of_source, source)
+        return [tuple(row) for row in rows]
+
+    async def sources(self, market_ids: list[str]) -> dict[str, str]:
+        """Who has priced each market last; none for one that was never priced."""
+        return dict(await self._fetch("sources", _sql.sources, market_ids))
+
+    # Over time
+
+    async def price_history(
+        self, market_id: str, cursor: str | None, limit: int
+    ) -> tuple[list[PriceRow], str | None]:
+        """Newest first."""
+        limit = _bounded(limit)
+        rows = await self._fetch(
+            "price_history", _sql.price_history, market_id, *_place(cursor, _NEWEST), limit + 1
+        )
+        return _page(
+            [PriceRow(*row) for row in rows],
+            limit,
+            lambda row: (row.odds_version, row.selection_id),
+        )
+
+    async def exposures(self) -> list[tuple[str, str, int, int]]:
+        """Market, selection, stakes and liability of every selection with open bets."""
+        rows = await self._fetch("exposures", _sql.exposures, MAX_SAMPLED)
+        return [tuple(row) for row in rows]
+
+    # Who did what
+
+    async def audit_of(
+        self,
+        owners: list[str],
+        beginning: str | None,
+        staff_only: bool,
+        cursor: str | None,
+        limit: int,
+    ) -> tuple[list[AuditRow], str | None]:
+        """What happened to these actors, newest first, and to those whose address begins like
+        that; by staff only, or by anybody."""
+        limit = _bounded(limit)
+        # The first address that does not begin like that: its last character is one further on.
+        end = beginning[:-1] + chr(ord(beginning[-1]) + 1) if beginning else ""
+        rows = await self._fetch(
+            "audit_of",
+            _sql.audit_of,
+            owners,
+            beginning or "",
+            end,
+            staff_only,
+            *_audit_place(cursor),
+            limit + 1,
+        )
+        return _audit_page(rows, limit)
+
+    async def audit_of_staff(
+        self, cursor: str | None, limit: int
+    ) -> tuple[list[AuditRow], str | None]:
+        """All that staff did, newest first."""
+        limit = _bounded(limit)
+        rows = await self._fetch(
+            "audit_of_staff", _sql.audit_of_staff, *_audit_place(cursor), limit + 1
+        )
+        return _audit_page(rows, limit)
+
+    async def members(self) -> list[str]:
+        """The log-ins of all staff there ever were, in their order."""
+        rows = await self._fetch("members", _sql.members, MAX_MEMBERS)
+        return [owner.partition("/")[2] for (owner,) in rows]
+
+    async def standing_stops(self) -> list[StandingStop]:
+        """Stops that have not been lifted, newest first."""
+        rows = await self._fetch("standing_stops", _sql.standing_stops, MAX_STOPS)
+        return [StandingStop(owner.partition("/")[2], by, why) for owner, by, why in rows]
+
+    # What bets on a market come to
+
+    async def totals_on(self, market_id: str) -> list[TotalRow]:
+        """Bets that were not bought back, by selection; a slip with two legs here counts twice."""
+        rows = await self._fetch("totals_on", _sql.totals_on, market_id)
+        return [TotalRow(*row) for row in rows]
+
+    async def singles_on(self, market_id: str) -> tuple[list[AlikeRow], bool]:
+        """Singles, those that are alike together, and whether these are all."""
+        rows = await self._fetch("singles_on", _sql.singles_on, market_id, MAX_ALIKE + 1)
+        return [AlikeRow(*row) for row in rows[:MAX_ALIKE]], len(rows) <= MAX_ALIKE
+
+    async def slips_on(self, market_id: str, limit: int) -> list[tuple[str, str]]:
+        """Players and ids of bets of several lines with a leg on the market."""
+        rows = await self._fetch("slips_on", _sql.slips_on, market_id, limit)
+        return [tuple(row) for row in rows]
+
+
+def _audit_place(cursor: str | None) -> tuple[int, str, int, int]:
+    at_ms, name = _place(cursor, _NEWEST)
+    if cursor is None:
+        return at_ms, "", 0, 0
+    partition, _, numbers = name.partition(".")
+    seq, _, number = numbers.partition(".")
+    if not (seq.isdecimal() and number.isdecimal()) or max(len(seq), len(number)) > 9:
+        raise BadCursor("the cursor is not one of this list")
+    return at_ms, partition, int(seq), int(number)
+
+
+def _audit_page(rows: list[Any], limit: int) -> tuple[list[AuditRow], str | None]:
+    found = [AuditRow(*row) for row in rows]
+    return _page(found, limit, lambda row: (row.at_ms, f"{row.partition}.{row.seq}.{row.number}"))

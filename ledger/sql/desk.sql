@@ -1,0 +1,166 @@
+-- What the trader's desk reads. Those of the audit repeat the bounds of its partial indexes, so
+-- that Postgres sees that it may use them.
+
+-- name: board
+-- Fixtures by what the desk filters by, soonest first. Without a phase, those not over.
+select starts_at_ms, fixture_id
+from fixture
+where
+    ($1::text is null or sport = $1)
+    and case when $2::text is null then phase in ('scheduled', 'in_play') else phase = $2 end
+    and (
+        $3::text is null
+        or strpos(lower(name || ' ' || competition || ' ' || fixture_id), lower($3)) > 0
+    )
+    and (
+        $4::text is null
+        or exists (
+            select from market where market.fixture_id = fixture.fixture_id and status = $4
+        )
+    )
+    and (starts_at_ms, fixture_id) > ($5::bigint, $6::text)
+order by starts_at_ms, fixture_id
+limit $7
+
+-- name: tradable
+-- The markets that can be suspended, of one fixture or of all; with $2 also those closed, which
+-- may have been suspended before.
+select fixture_id, market_id
+from market
+where
+    status in ('open', 'suspended', 'closed')
+    and ($2::boolean or status <> 'closed')
+    and ($1::text is null or fixture_id = $1)
+order by fixture_id, market_id
+
+-- name: tradable_of_source
+select market.fixture_id, market.market_id
+from market
+cross join lateral (
+    select by
+    from audit
+    where
+        owner >= 'fixture/'
+        and owner < 'stop0'
+        and owner = 'market/' || market.market_id
+        and 'PricesChanged' = any(events)
+    order by at_ms desc, partition desc, seq desc, number desc
+    limit 1
+) as priced
+where market.status in ('open', 'suspended') and priced.by = $1
+order by market.fixture_id, market.market_id
+
+-- name: sources
+-- Who has priced each market last.
+select asked.market_id, priced.by
+from unnest($1::text[]) as asked (market_id)
+cross join lateral (
+    select by
+    from audit
+    where
+        owner >= 'fixture/'
+        and owner < 'stop0'
+        and owner = 'market/' || asked.market_id
+        and 'PricesChanged' = any(events)
+    order by at_ms desc, partition desc, seq desc, number desc
+    limit 1
+) as priced
+
+-- name: price_history
+select odds_version, selection_id, odds, at_ms
+from price_change
+where market_id = $1 and (odds_version, selection_id) < ($2::bigint, $3::text)
+order by odds_version desc, selection_id desc
+limit $4
+
+-- name: exposures
+-- Markets with open bets, for samples over time.
+select market_id, selection_id, stakes_minor, liability_minor
+from exposure
+where bets > 0
+order by market_id, selection_id
+limit $1
+
+-- name: audit_of
+-- What happened to some actors, and to the markets whose ids begin like that.
+select partition, seq, number, owner, by, why, at_ms, events
+from audit
+where
+    owner >= 'fixture/'
+    and owner < 'stop0'
+    and (owner = any($1::text[]) or (owner >= $2 and owner < $3))
+    and (not $4::boolean or (by >= 'staff' and by < 'stafg'))
+    and (at_ms, partition, seq, number) < ($5::bigint, $6::text, $7::bigint, $8::integer)
+order by at_ms desc, partition desc, seq desc, number desc
+limit $9
+
+-- name: audit_of_staff
+select partition, seq, number, owner, by, why, at_ms, events
+from audit
+where
+    by >= 'staff'
+    and by < 'stafg'
+    and (at_ms, partition, seq, number) < ($1::bigint, $2::text, $3::bigint, $4::integer)
+order by at_ms desc, partition desc, seq desc, number desc
+limit $5
+
+-- name: members
+select distinct owner
+from audit
+where owner >= 'fixture/' and owner < 'stop0' and owner >= 'staff/' and owner < 'staff0'
+order by owner
+limit $1
+
+-- name: standing_stops
+-- Those that have not been lifted, newest first.
+select ordered.owner, ordered.by, ordered.why
+from audit as ordered
+where
+    ordered.owner >= 'fixture/'
+    and ordered.owner < 'stop0'
+    and ordered.owner >= 'stop/'
+    and 'StopOrdered' = any(ordered.events)
+    and not exists (
+        select
+        from audit as lifted
+        where
+            lifted.owner >= 'fixture/'
+            and lifted.owner < 'stop0'
+            and lifted.owner = ordered.owner
+            and 'StopLifted' = any(lifted.events)
+    )
+order by ordered.at_ms desc
+limit $1
+
+-- name: totals_on
+-- Of every selection of a market: bets, stakes and what they have been paid, by whether they are
+-- of several lines.
+select
+    leg.selection_id,
+    bet.slip is not null as of_lines,
+    count(*) as bets,
+    sum(bet.stake_minor)::bigint as stakes_minor,
+    sum(case when bet.state = 'open' and bet.slip is null then 0 else bet.payout_minor end)::bigint
+        as paid_minor
+from leg
+inner join bet using (bet_id)
+where leg.market_id = $1 and bet.state <> 'cashed_out'
+group by leg.selection_id, bet.slip is not null
+order by leg.selection_id, of_lines
+
+-- name: singles_on
+-- Bets that are alike pay alike: each kind once, with how many there are.
+select leg.selection_id, leg.odds, bet.stake_minor, count(*) as bets
+from leg
+inner join bet using (bet_id)
+where leg.market_id = $1 and bet.slip is null and bet.state <> 'cashed_out'
+group by leg.selection_id, leg.odds, bet.stake_minor
+limit $2
+
+-- name: slips_on
+select distinct bet.player_id, bet.bet_id
+from leg
+inner join bet using (bet_id)
+where leg.market_id = $1 and bet.slip is not null and bet.state <> 'cashed_out'
+order by bet.bet_id
+limit $2

@@ -1,0 +1,617 @@
+"""The trader's desk over HTTP and its own WebSocket."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from typing import Any
+from uuid import uuid4
+
+import pytest
+
+from gateway.app import Gateway
+from tests.gateway.backend import Backend, until
+from tests.gateway.desk import Desk, slip
+from tests.gateway.trading import REASON, Trader, member
+
+MARKETS = 500
+PER_FIXTURE = 10
+SOCKETS = 20
+
+
+@pytest.fixture
+async def kim(desk: Desk) -> Trader:
+    """A head trader."""
+    return await member(desk, "head_trader")
+
+
+async def status_of(desk: Desk, market_id: str) -> str:
+    fixture = (await desk.get(f"/v1/fixtures/{market_id.split(':')[0]}")).json
+    found = {market["market_id"]: market["status"] for market in fixture["markets"]}
+    return str(found[market_id])
+
+
+async def shown(kim: Trader, market_id: str) -> Any:
+    """A market as the desk shows it."""
+    event = (await kim.read(f"fixtures/{market_id.split(':')[0]}")).json
+    return next(one for one in event["fixture"]["markets"] if one["market_id"] == market_id)
+
+
+# The board
+
+
+async def test_the_board_shows_what_a_trader_looks_at(desk: Desk, kim: Trader) -> None:
+    fixture_id = await desk.fixture()
+    market_id = await desk.market(fixture_id)
+    await desk.prices(market_id, home=26_000)
+    player = await desk.player()
+    placed = await player.post("/v1/bets", slip(market_id, odds=26_000))
+    assert placed.status == 201
+
+    async def bet_is_shown() -> bool:
+        market = await shown(kim, market_id)
+        return bool(market["known"] and market["handle_minor"] == 500 and market["holds"] == 0)
+
+    await until(bet_is_shown, "the bet is in the book")
+    market = await shown(kim, market_id)
+    home, draw, _ = market["selections"]
+    assert home == {
+        "selection_id": "home",
+        "name": "Reds",
+        "odds": 26_000,
+        "withdrawn": False,
+        "bets": 1,
+        "stakes_minor": 500,
+        "liability_minor": 800,
+    }
+    assert (draw["bets"], draw["odds"]) == (0, 32_000)
+    assert (market["worst_minor"], market["selection_count"]) == (800, 3)
+    assert (market["status"], market["causes"], market["stale"]) == ("open", {}, False)
+    assert market["source"] == "staff"  # the machine's token has priced it
+    assert market["priced_at"] <= (await kim.read(f"fixtures/{fixture_id}")).json["now"]
+    limits = (await kim.read(f"fixtures/{fixture_id}")).json["limits"][market_id]
+    assert (limits["min_stake_minor"], limits["max_liability_minor"]) == (10, 5_000_000)
+
+
+async def test_the_board_is_filtered_and_comes_in_pages(desk: Desk, kim: Trader) -> None:
+    word = f"Word{uuid4().hex[:8]}"
+    fixture_ids = []
+    for number in range(3):
+        created = await desk.staff.post(
+            "/v1/staff/fixtures",
+            {
+                "sport": f"sport-{word}",
+                "competition": f"{word} Cup",
+                "name": f"Reds v Blues {number}",
+                "starts_at": f"2030-01-0{number + 1}T15:00:00Z",
+            },
+        )
+        fixture_ids.append(created["fixture_id"])
+    suspended = await desk.market(fixture_ids[1])
+    await desk.status(suspended, "suspended")
+    await desk.staff.post(f"/v1/staff/fixtures/{fixture_ids[2]}/phase", {"phase": "ended"})
+
+    async def listed(query: str) -> list[str]:
+        page = (await kim.read(f"board?{query}")).json
+        return [one["fixture_id"] for one in page["items"]]
+
+    async def all_are_there() -> bool:
+        return await listed(f"sport=sport-{word}&phase=ended") == fixture_ids[2:]
+
+    await until(all_are_there, "the ledger has them")
+    assert await listed(f"text={word.lower()}%20CUP") == fixture_ids[:2]  # not what is over
+    assert await listed(f"text={fixture_ids[0]}") == fixture_ids[:1]
+    assert await listed(f"text={word}&status=suspended") == fixture_ids[1:2]
+    assert await listed(f"text={word}&status=closed") == []
+    first = (await kim.read(f"board?text={word}&limit=1")).json
+    assert [one["fixture_id"] for one in first["items"]] == fixture_ids[:1]
+    rest = (await kim.read(f"board?text={word}&limit=1&cursor={first['next_cursor']}")).json
+    assert [one["fixture_id"] for one in rest["items"]] == fixture_ids[1:2]
+    assert rest["next_cursor"] is None
+
+
+async def test_a_page_is_told_of_what_changes(desk: Desk, kim: Trader) -> None:
+    fixture_id = await desk.fixture()
+    market_id = await desk.market(fixture_id)
+    socket = await kim.watch(fixture_id)
+    await socket.until(lambda markets: market_id in markets and markets[market_id]["known"])
+    assert socket.markets[market_id]["selections"][0]["odds"] == 25_000
+
+    await desk.prices(market_id, home=24_000)
+    await socket.until(lambda markets: markets[market_id]["selections"][0]["odds"] == 24_000)
+    await desk.status(market_id, "suspended")
+    await socket.until(lambda markets: markets[market_id]["status"] == "suspended")
+    await desk.status(market_id, "open")
+    player = await desk.player()
+    await player.post("/v1/bets", slip(market_id, odds=24_000))
+    await socket.until(lambda markets: markets[market_id]["handle_minor"] == 500)
+    assert socket.markets[market_id]["worst_minor"] == 700
+    await socket.ws.close()
+
+
+async def test_many_changes_are_few_frames(desk: Desk, kim: Trader) -> None:
+    fixture_id = await desk.fixture()
+    market_id = await desk.market(fixture_id)
+    socket = await kim.watch(fixture_id)
+    await socket.until(lambda markets: market_id in markets and markets[market_id]["known"])
+    before, began = socket.frames, time.monotonic()
+    for odds in range(20_000, 30_000, 100):
+        await desk.prices(market_id, home=odds)
+    await socket.until(lambda markets: markets[market_id]["selections"][0]["odds"] == 29_900)
+    took_s = time.monotonic() - began
+    # Four a second, and one for a look at the liability, which changes nothing here.
+    assert socket.frames - before <= 4 * took_s + 2
+    await socket.ws.close()
+
+
+async def test_a_page_has_to_say_who_it_is(desk: Desk, kim: Trader) -> None:
+    for said, code in (
+        ({"type": "login", "token": "made up"}, 4001),
+        ({"type": "watch", "fixtures": []}, 4001),
+        ({"type": "nonsense"}, 4000),
+    ):
+        ws = await kim.http.ws_connect(
+            f"{kim.base}/v1/desk/stream", protocols=("grandstand.desk.v1",)
+        )
+        await ws.send_json(said)
+        while not ws.closed:
+            await ws.receive(timeout=10)
+        assert ws.close_code == code, said
+    (await kim.read("stream")).problem(426, "upgrade_required")
+
+
+# Prices, status, limits
+
+
+async def test_prices_are_moved_by_hand(desk: Desk, kim: Trader, backend: Backend) -> None:
+    market_id = await desk.market()
+    moved = await kim.act(
+        f"markets/{market_id}/prices", {"odds": {"home": 22_000}, "reason": "Team news"}, key="m1"
+    )
+    assert moved["odds"] == {"home": 22_000}
+    again = await kim.act(
+        f"markets/{market_id}/prices", {"odds": {"home": 22_000}, "reason": "Team news"}, key="m1"
+    )
+    assert again.json == moved.json
+    assert (await shown(kim, market_id))["selections"][0]["odds"] == 22_000
+    nonsense = await kim.act(f"markets/{market_id}/prices", {"odds": {"home": 9_999}})
+    assert "$.odds.home" in nonsense.problem(400, "invalid_request")["detail"]
+    unknown = await kim.act(f"markets/{market_id}/prices", {"odds": {"nobody": 22_000}})
+    unknown.problem(404, "unknown_selection")
+
+    async def says_who_and_why() -> bool:
+        lines = (await kim.read(f"audit?market_id={market_id}"))["items"]
+        told = [(one["by"], one["reason"]) for one in lines if one["events"] == ["PricesChanged"]]
+        return (f"staff/{kim.login}", "Team news") in told
+
+    await until(says_who_and_why, "the audit has it")
+    assert (await shown(kim, market_id))["source"] == f"staff/{kim.login}"
+
+
+async def test_a_status_by_hand_keeps_the_bet_delay(desk: Desk, kim: Trader) -> None:
+    market_id = await desk.market()
+    await desk.status(market_id, "open", in_play=True, bet_delay_ms=3_000)
+    closed = await kim.act(f"markets/{market_id}/status", {"status": "closed"})
+    assert (closed["status"], closed["in_play"], closed["bet_delay_ms"]) == ("closed", True, 3_000)
+
+
+async def test_limits_that_are_left_out_stay(desk: Desk, kim: Trader) -> None:
+    market_id = await desk.market()
+    path = f"markets/{market_id}/limits"
+    changed = await kim.act(path, {"max_stake_minor": 1_000, "max_age_ms": 60_000})
+    limits = changed["limits"]
+    assert (limits["max_stake_minor"], limits["max_age_ms"]) == (1_000, 60_000)
+    assert (limits["min_stake_minor"], limits["max_liability_minor"]) == (10, 5_000_000)
+    player = await desk.player()
+    refused = await player.post("/v1/bets", slip(market_id, stake_minor=1_001))
+    assert refused.problem(409, "stake_above_limit")["max_stake_minor"] == 1_000
+    (await kim.act(path)).problem(400, "invalid_request")
+    (await kim.act(path, {"min_stake_minor": 2_000})).problem(409, "out_of_bounds")
+    (await kim.act("markets/a:b/limits", {"max_age_ms": 1})).problem(404, "unknown_market")
+
+
+# Stops
+
+
+async def test_a_market_is_stopped_and_let_go(desk: Desk, kim: Trader) -> None:
+    market_id = await desk.market()
+    stop = await kim.act("stops", {"reach": "market", "target": market_id}, key="s1")
+    assert (stop.status, stop["markets"]) == (201, 1)
+    assert await status_of(desk, market_id) == "suspended"
+    causes = (await shown(kim, market_id))["causes"]
+    assert list(causes) == [f"stop/{stop['stop_id']}"]
+    again = await kim.act("stops", {"reach": "market", "target": market_id}, key="s1")
+    assert (again["stop_id"], again["markets"]) == (stop["stop_id"], 0)
+
+    async def stands() -> bool:
+        standing = {one["stop_id"]: one for one in (await kim.read("stops"))["items"]}
+        mine = standing.get(stop["stop_id"])
+        return mine is not None and mine["reason"] == REASON
+
+    await until(stands, "the stop is listed")
+    lifted = await kim.act(f"stops/{stop['stop_id']}/lift")
+    assert lifted["markets"] == 1
+    assert lifted["lifted_at"] >= lifted["ordered_at"]
+    assert await status_of(desk, market_id) == "open"
+    (await kim.act(f"stops/{stop['stop_id']}/lift")).problem(409, "wrong_status")
+    # Asked again with its key, the stop is not ordered anew.
+    late = await kim.act("stops", {"reach": "market", "target": market_id}, key="s1")
+    assert (late["markets"], "lifted_at" in late.json) == (0, True)
+    assert await status_of(desk, market_id) == "open"
+
+
+async def test_a_stop_lets_go_only_what_it_has_suspended(desk: Desk, kim: Trader) -> None:
+    fixture_id = await desk.fixture()
+    open_, by_hand, stopped_before, closed_later = [
+        await desk.market(fixture_id, key) for key in ("a", "b", "c", "d")
+    ]
+    await desk.status(by_hand, "suspended")
+    before = await kim.act("stops", {"reach": "market", "target": stopped_before})
+    ann = await member(desk, "trader")
+
+    async def all_are_known() -> bool:
+        board = (await kim.read(f"board?text={fixture_id}"))["items"]
+        return bool(board) and len(board[0]["markets"]) == 4
+
+    await until(all_are_known, "the ledger has the markets")
+    stop = await ann.act("stops", {"reach": "event", "target": fixture_id})
+    assert stop["markets"] == 4
+    await desk.status(closed_later, "closed")
+    lifted = await ann.act(f"stops/{stop['stop_id']}/lift")
+    assert lifted["markets"] == 4
+    found = {one: await status_of(desk, one) for one in (open_, by_hand, stopped_before)}
+    assert found == {open_: "open", by_hand: "suspended", stopped_before: "suspended"}
+    # The one closed meanwhile stays so, and opens without a trace of the stop.
+    assert await status_of(desk, closed_later) == "closed"
+    await desk.status(closed_later, "open")
+    assert await status_of(desk, closed_later) == "open"
+    await kim.act(f"stops/{before['stop_id']}/lift")
+    assert await status_of(desk, stopped_before) == "open"
+
+
+async def test_what_a_source_prices_is_stopped(desk: Desk, kim: Trader) -> None:
+    fixture_id = await desk.fixture()
+    mine, others = await desk.market(fixture_id, "mine"), await desk.market(fixture_id, "others")
+    await kim.act(f"markets/{mine}/prices", {"odds": {"home": 22_000}})
+
+    async def is_known() -> bool:
+        return bool((await shown(kim, mine))["source"] == f"staff/{kim.login}")
+
+    await until(is_known, "the ledger knows who has priced it")
+    stop = await kim.act("stops", {"reach": "source", "target": f"staff/{kim.login}"})
+    assert stop["markets"] == 1
+    assert await status_of(desk, mine) == "suspended"
+    assert await status_of(desk, others) == "open"
+    # Somebody else prices it meanwhile: it is let go all the same.
+    await desk.prices(mine, home=23_000)
+    assert (await kim.act(f"stops/{stop['stop_id']}/lift"))["markets"] == 1
+    assert await status_of(desk, mine) == "open"
+
+
+@pytest.mark.parametrize(
+    ("body", "status", "code"),
+    [
+        ({"reach": "everything", "target": "x"}, 400, "invalid_request"),
+        ({"reach": "event"}, 400, "invalid_request"),
+        ({"reach": "event", "target": "nothing"}, 404, "unknown_fixture"),
+        ({"reach": "market", "target": "no:thing"}, 404, "unknown_market"),
+        ({"reach": "galaxy"}, 400, "invalid_request"),
+    ],
+)
+async def test_a_stop_of_nothing(kim: Trader, body: Any, status: int, code: str) -> None:
+    (await kim.act("stops", body)).problem(status, code)
+
+
+async def test_everything_is_suspended_within_a_second(desk: Desk, kim: Trader) -> None:
+    """From the trader's request to the last of many sockets, with 500 markets."""
+    fixture_ids = await asyncio.gather(*(desk.fixture() for _ in range(MARKETS // PER_FIXTURE)))
+    market_ids = set(
+        await asyncio.gather(
+            *(
+                desk.market(fixture_id, f"m{number}")
+                for fixture_id in fixture_ids
+                for number in range(PER_FIXTURE)
+            )
+        )
+    )
+    sockets = []
+    for _ in range(SOCKETS):
+        socket = await desk.stream()
+        assert (await socket.ask("subscribe", fixtures=fixture_ids))["type"] == "ok"
+        socket.pushed.clear()
+        sockets.append(socket)
+
+    async def all_suspended(socket: Any) -> float:
+        waiting = set(market_ids)
+        while waiting:
+            frame = await socket.next("status", "snapshot")
+            if frame["type"] == "status" and frame["status"] == "suspended":
+                waiting.discard(frame["market_id"])
+        return time.monotonic()
+
+    reading = [asyncio.create_task(all_suspended(socket)) for socket in sockets]
+    began = time.monotonic()
+    stop = await kim.act("stops", {"reach": "everything", "reason": "Panic"})
+    last_s = max(await asyncio.gather(*reading)) - began
+    lifted = await kim.act(f"stops/{stop['stop_id']}/lift")
+    for socket in sockets:
+        await socket.close()
+    assert stop["markets"] >= MARKETS
+    assert last_s < 1.0
+    assert lifted["markets"] >= MARKETS
+    assert await status_of(desk, next(iter(market_ids))) == "open"
+
+
+async def test_a_stop_finds_what_the_ledger_does_not_know_yet(
+    desk: Desk, kim: Trader, backend: Backend
+) -> None:
+    fixture_id = await desk.fixture()
+    backend.projecting.clear()
+    try:
+        market_id = await desk.market(fixture_id, "late")
+        stopping = asyncio.create_task(kim.act("stops", {"reach": "event", "target": fixture_id}))
+        await asyncio.sleep(0.2)
+        assert not stopping.done()
+    finally:
+        backend.projecting.set()
+    stop = await stopping
+    assert stop["markets"] == 1
+    assert await status_of(desk, market_id) == "suspended"
+
+
+# Settling
+
+
+async def placed(desk: Desk, market_id: str, **changes: Any) -> Desk:
+    player = await desk.player()
+    assert (await player.post("/v1/bets", slip(market_id, **changes))).status == 201
+    return player
+
+
+def outcomes(**results: str) -> dict[str, Any]:
+    return {"results": {name: {"outcome": outcome} for name, outcome in results.items()}}
+
+
+HOME_WON = outcomes(home="won", draw="lost", away="lost")
+DRAW_WON = outcomes(home="lost", draw="won", away="lost")
+
+
+async def test_a_preview_says_to_the_penny_what_is_then_paid(desk: Desk, kim: Trader) -> None:
+    market_id = await desk.market()
+    winner = await placed(desk, market_id, stake_minor=333)
+    same = await placed(desk, market_id, stake_minor=333)
+    loser = await placed(desk, market_id, selection_id="away", odds=29_000)
+    path = f"markets/{market_id}/settlement"
+    seen = (await kim.post(f"/v1/desk/{path}/preview", HOME_WON)).json
+    assert seen["up_to_date"] is True
+    assert seen["selections"]["home"] == {
+        "bets": 2,
+        "stakes_minor": 666,
+        "paid_minor": 0,
+        "payout_minor": 2 * 833,  # 3.33 at 2.5 is 8.325, a half rounded up, for each
+        "slips": 0,
+        "slips_change_minor": 0,
+    }
+    assert seen["selections"]["away"]["payout_minor"] == 0
+    assert (seen["bets"], seen["stakes_minor"], seen["payout_minor"]) == (3, 1_166, 1_666)
+    assert (seen["change_minor"], seen["whole"], seen["currency"]) == (1_666, True, "GBP")
+    assert await status_of(desk, market_id) == "open"  # nothing was changed
+    before = [await one.cash() for one in (winner, same, loser)]
+    settled = await kim.act(path, HOME_WON | {"preview": seen["preview"]}, key="settle-1")
+    assert settled["version"] == 1
+    for one in (winner, same, loser):
+        await one.settled((await one.get("/v1/bets"))["items"][0]["bet_id"])
+    after = [await one.cash() for one in (winner, same, loser)]
+    assert sum(after) - sum(before) == seen["change_minor"]
+    # The same request again is answered as before, though the preview is of the past.
+    again = await kim.act(path, HOME_WON | {"preview": seen["preview"]}, key="settle-1")
+    assert again.json == settled.json
+
+    # Settled again, the preview says what is taken back, and what is paid.
+    seen = (await kim.post(f"/v1/desk/{path}/preview", DRAW_WON)).json
+    assert (seen["result_version"], seen["paid_minor"], seen["payout_minor"]) == (1, 1_666, 0)
+    assert seen["change_minor"] == -1_666
+    corrected = await kim.act(path, DRAW_WON | {"preview": seen["preview"]})
+    assert corrected["version"] == 2
+
+    async def taken_back() -> bool:
+        return [await one.cash() for one in (winner, same, loser)] == before
+
+    await until(taken_back, "what was paid is taken back")
+    (await kim.post(f"/v1/desk/{path}/preview", DRAW_WON)).problem(409, "wrong_status")
+
+
+async def test_a_preview_is_good_for_nothing_else(desk: Desk, kim: Trader) -> None:
+    market_id = await desk.market()
+    await placed(desk, market_id)
+    path = f"markets/{market_id}/settlement"
+    seen = (await kim.post(f"/v1/desk/{path}/preview", HOME_WON)).json["preview"]
+    # another result, and another market
+    other = await kim.act(path, DRAW_WON | {"preview": seen})
+    other.problem(409, "preview_outdated")
+    elsewhere = f"markets/{await desk.market()}/settlement"
+    (await kim.act(elsewhere, HOME_WON | {"preview": seen})).problem(409, "preview_outdated")
+    # another bet since
+    await placed(desk, market_id)
+    (await kim.act(path, HOME_WON | {"preview": seen})).problem(409, "preview_outdated")
+    # and another settlement since, by somebody else
+    seen = (await kim.post(f"/v1/desk/{path}/preview", HOME_WON)).json["preview"]
+    await desk.result(market_id, home="lost", draw="lost", away="won")
+    (await kim.act(path, HOME_WON | {"preview": seen})).problem(409, "preview_outdated")
+    seen = (await kim.post(f"/v1/desk/{path}/preview", HOME_WON)).json["preview"]
+    assert (await kim.act(path, HOME_WON | {"preview": seen}))["version"] == 2
+
+
+async def test_a_preview_is_refused_as_the_result_would_be(desk: Desk, kim: Trader) -> None:
+    market_id = await desk.market()
+    path = f"/v1/desk/markets/{market_id}/settlement/preview"
+    (await kim.post(path, outcomes(home="won"))).problem(409, "incomplete_result")
+    (await kim.post(path, outcomes(nobody="won"))).problem(404, "unknown_selection")
+    tied = {"results": {"home": {"outcome": "lost", "tied": 2, "places": 1}}}
+    assert (
+        "$.results.home" in (await kim.post(path, tied)).problem(400, "invalid_request")["detail"]
+    )
+    elsewhere = "/v1/desk/markets/a:b/settlement/preview"
+    (await kim.post(elsewhere, HOME_WON)).problem(404, "unknown_market")
+
+
+async def test_a_market_is_cancelled_with_a_preview(desk: Desk, kim: Trader) -> None:
+    market_id = await desk.market()
+    player = await placed(desk, market_id)
+    path = f"markets/{market_id}/settlement"
+    seen = (await kim.post(f"/v1/desk/{path}/preview", {"cancelled": True})).json
+    assert (seen["cancelled"], seen["payout_minor"], seen["stakes_minor"]) == (True, 500, 500)
+    done = await kim.act(path, {"cancelled": True, "preview": seen["preview"]})
+    assert done["cancelled"] is True
+
+    async def given_back() -> bool:
+        return await player.cash() == 10_000
+
+    await until(given_back, "the stake is given back")
+
+
+async def test_a_preview_reckons_bets_of_several_lines(desk: Desk, kim: Trader) -> None:
+    """A double: nothing is paid while its other leg is open, and all of it by the last one."""
+    first, second = await desk.market(), await desk.market()
+    player = await desk.player()
+    double = {
+        "kind": "double",
+        "legs": [
+            {"market_id": market_id, "selection_id": "home", "odds": 25_000}
+            for market_id in (first, second)
+        ],
+        "stake_minor": 1_000,
+        "currency": "GBP",
+    }
+    assert (await player.post("/v1/slips", double)).status == 201
+
+    async def seen(market_id: str, wanted: Any) -> Any:
+        path = f"/v1/desk/markets/{market_id}/settlement/preview"
+        return (await kim.post(path, wanted)).json
+
+    one = await seen(first, HOME_WON)
+    assert (one["slips"], one["slips_reckoned"], one["slips_change_minor"]) == (1, 1, 0)
+    assert (one["bets"], one["change_minor"], one["whole"]) == (0, 0, True)
+    await kim.act(f"markets/{first}/settlement", HOME_WON | {"preview": one["preview"]})
+
+    async def leg_is_known() -> bool:
+        market = await shown(kim, first)
+        return bool(market["status"] == "settled")
+
+    await until(leg_is_known, "the first leg is settled")
+    two = await seen(second, HOME_WON)
+    assert two["slips_change_minor"] == two["change_minor"] == 6_250
+    assert two["selections"]["home"]["slips"] == 1
+    assert (await seen(second, DRAW_WON))["slips_change_minor"] == 0
+    await kim.act(f"markets/{second}/settlement", HOME_WON | {"preview": two["preview"]})
+
+    async def paid() -> bool:
+        return await player.cash() == 10_000 - 1_000 + 6_250
+
+    await until(paid, "the double is paid")
+    # Settled again: what was paid for it would be taken back.
+    back = await seen(first, DRAW_WON)
+    assert back["slips_change_minor"] == -6_250
+
+
+# Over time, and the audit
+
+
+async def test_prices_over_time(desk: Desk, kim: Trader) -> None:
+    market_id = await desk.market()
+    for odds in (24_000, 23_000):
+        await desk.prices(market_id, home=odds)
+    await desk.prices(market_id, away=31_000)
+    path = f"markets/{market_id}/prices"
+
+    async def all_known() -> bool:
+        series = (await kim.read(path))["selections"]
+        return len(series.get("away", [])) == 2
+
+    await until(all_known, "the ledger has them")
+    history = (await kim.read(path)).json
+    found = {
+        name: [point["odds"] for point in points] for name, points in history["selections"].items()
+    }
+    assert found == {
+        "home": [25_000, 24_000, 23_000],
+        "draw": [32_000],
+        "away": [29_000, 31_000],
+    }
+    times = [point["at"] for point in history["selections"]["home"]]
+    assert times == sorted(times)
+    # In pages, from the newest backwards, and nothing twice.
+    pages, cursor = [], ""
+    while cursor is not None:
+        page = (await kim.read(f"{path}?limit=2{cursor and f'&cursor={cursor}'}")).json
+        pages.append(page)
+        cursor = page["next_cursor"]
+    points = [
+        (name, point["at"], point["odds"])
+        for page in pages
+        for name, series in page["selections"].items()
+        for point in series
+    ]
+    assert len(points) == len(set(points)) == 6
+    (await kim.read("markets/a:b/prices")).problem(404, "unknown_fixture")
+    (await kim.read(f"markets/{market_id}x/prices")).problem(404, "unknown_market")
+
+
+async def test_liability_over_time(desk: Desk, kim: Trader, gateway: Gateway) -> None:
+    market_id = await desk.market()
+    liabilities = gateway.services.desk_streams.liabilities
+    await placed(desk, market_id)
+
+    async def sampled(stakes_minor: int) -> bool:
+        await liabilities.sample()
+        series = (await kim.read(f"markets/{market_id}/liability")).json["selections"]
+        return bool(series) and series["home"]["stakes_minor"][-1] == stakes_minor
+
+    await kim.read("board")  # whoever uses the desk begins it
+    await until(lambda: sampled(500), "the first bet is in a sample")
+    await placed(desk, market_id)
+    await until(lambda: sampled(1_000), "the second bet is in a sample")
+    history = (await kim.read(f"markets/{market_id}/liability")).json
+    home = history["selections"]["home"]
+    assert len(home["liability_minor"]) == len(home["stakes_minor"]) == len(history["at"])
+    assert sorted(home["liability_minor"]) == home["liability_minor"]
+    assert home["liability_minor"][-1] == 1_500
+    assert history["at"] == sorted(history["at"])
+
+
+async def test_an_events_audit_has_its_markets(desk: Desk, kim: Trader) -> None:
+    fixture_id = await desk.fixture()
+    market_id = await desk.market(fixture_id)
+    other = await desk.market()
+    await kim.act(f"markets/{market_id}/prices", {"odds": {"home": 22_000}})
+    await kim.act(f"markets/{other}/prices", {"odds": {"home": 22_000}})
+    await desk.result(market_id, home="won", draw="lost", away="lost")
+
+    async def lines(query: str) -> list[Any]:
+        items: list[Any] = (await kim.read(f"audit?{query}"))["items"]
+        return items
+
+    async def settled() -> bool:
+        found = await lines(f"fixture_id={fixture_id}&everybody=true")
+        return found[0]["events"] == ["SettlementCompleted"]
+
+    await until(settled, "the settlement is in the audit")
+    by_all = await lines(f"fixture_id={fixture_id}&everybody=true")
+    assert by_all[0]["by"] == "settlement"
+    by_staff = await lines(f"fixture_id={fixture_id}")
+    assert [one["events"] for one in by_staff] == [
+        ["ResultDeclared"],
+        ["PricesChanged"],
+        ["PricesChanged"],
+        ["MarketOpened"],
+        ["FixtureCreated"],
+    ]
+    assert {one["about"] for one in by_staff} == {f"market/{market_id}", f"fixture/{fixture_id}"}
+    of_market = await lines(f"market_id={market_id}")
+    assert [one["entry_id"] for one in of_market] == [one["entry_id"] for one in by_staff[:4]]
+    page = (await kim.read(f"audit?fixture_id={fixture_id}&limit=2")).json
+    rest = (await kim.read(f"audit?fixture_id={fixture_id}&cursor={page['next_cursor']}")).json
+    assert page["items"] + rest["items"] == by_staff
+    both = await kim.read(f"audit?fixture_id={fixture_id}&market_id={market_id}")
+    both.problem(400, "invalid_request")
+    (await kim.read("audit?cursor=nonsense")).problem(400, "invalid_cursor")

@@ -5,8 +5,11 @@ settlement that was cut off is simply begun again: bets that have been settled b
 by a later one, refuse it.
 
 Before bets are read there is a barrier: no bet on the settled selections may be on its way any
-more (the market counts its holds), and the ledger has to contain every block that was there when
-that was so.
+more whose market had not heard of that version (the market counts its holds), and the ledger has to
+contain every block that was there when that was so.
+
+A selection may be undecided, as after a rollback: its bets are open again by that version, but for
+those that were accepted while bets are void.
 """
 
 from __future__ import annotations
@@ -43,11 +46,11 @@ class Router(PlacementRouter, Protocol):
 
 
 class Declared(Protocol):
-    """Results of a market by which not every bet is known to be settled.
+    """What is known of a market's selections by which not every bet is known to be settled.
 
-    `version` is the market's result version; with each result comes the version in which it was
-    last changed, by which its bets are settled. A correction of one selection so leaves the bets
-    on the others alone.
+    `version` is the market's result version; with each selection comes the version in which it was
+    last changed, by which its bets are settled. A correction of one selection so leaves the bets on
+    the others alone.
     """
 
     @property

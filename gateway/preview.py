@@ -21,7 +21,7 @@ from actors.fixture import Fixture
 from actors.market import Exposure, GetExposure, GetMarket, MarketView, ResultDeclared
 from actors.multiple import known_of
 from actors.previewed import DeclarePreviewed
-from actors.results import Result, payout_minor
+from actors.results import VOID, Result, is_void_by, payout_minor
 from actors.runtime.addresses import BOOK, fixture_of
 from actors.runtime.keys import fingerprint
 from actors.slips.settling import Known, settle
@@ -75,7 +75,7 @@ async def preview(
     if isinstance(looked, Refused):
         raise problems.refused(looked, services.clock.now_ms())
     reads = DeskReads.beside(services.ledger)
-    alike, all_alike = await reads.singles_on(market_id)
+    alike, all_alike = await reads.singles_on(market_id, looked.market.windows)
     slips = await reads.slips_on(market_id, MAX_SLIPS + 1)
     reckoned = slips[:MAX_SLIPS]
     pays = await _singles_pay(looked, alike)
@@ -199,7 +199,7 @@ async def _singles_pay(looked: Looked, alike: list[AlikeRow]) -> defaultdict[str
     for number, row in enumerate(alike):
         if not number % 10_000:
             await asyncio.sleep(0)
-        result = looked.results[row.selection_id]
+        result = VOID if row.voided else looked.results[row.selection_id]
         each = min(payout_minor(row.stake_minor, row.odds, result), MAX_MINOR)
         pays[row.selection_id] += row.bets * each
     return pays
@@ -230,11 +230,12 @@ async def _slips_change(
 
 def _known_here(looked: Looked, bet: BetView) -> dict[tuple[str, str], Known]:
     """What the result says of the bet's legs on this market."""
+    voided = is_void_by(looked.market.windows, bet.placed_at_ms)
     withdrawn = {one.selection_id for one in looked.market.selections if one.withdrawn}
     return {
-        (leg.market_id, leg.selection_id): Known(
-            looked.results[leg.selection_id], withdrawn=leg.selection_id in withdrawn
-        )
+        (leg.market_id, leg.selection_id): Known(VOID, VOID)
+        if voided
+        else Known(looked.results[leg.selection_id], withdrawn=leg.selection_id in withdrawn)
         for leg in bet.legs
         if leg.market_id == looked.market.market_id
     }

@@ -37,7 +37,19 @@ from actors.market import (
     WithdrawSelection,
 )
 from actors.odds import MIN_ODDS
-from actors.results import Result
+from actors.outcomes import (
+    AddSelection,
+    PlacedVoided,
+    ResultRolledBack,
+    RollBackResult,
+    RollBackVoid,
+    SelectionAdded,
+    SelectionsDecided,
+    SettleSelections,
+    VoidPlaced,
+    VoidRolledBack,
+)
+from actors.results import Result, Window
 from actors.runtime.addresses import BOOK, fixture_of
 from actors.runtime.keys import fingerprint
 from actors.slips.deductions import Rule4
@@ -181,7 +193,87 @@ async def change_status(call: Call) -> api.StatusNow:
 
 async def declare_result(call: Call) -> api.ResultNow:
     path: api.MarketPath = call.path
-    body: api.ResultList = call.body
+    results, places, starting_odds, positions = _given(call.body)
+    message = DeclareResult(
+        fixture_of(path.market_id),
+        path.market_id,
+        results,
+        places=places,
+        starting_odds=starting_odds,
+        positions=positions,
+    )
+    return await _declare(call, message)
+
+
+async def settle_selections(call: Call) -> api.ResultNow:
+    path: api.MarketPath = call.path
+    results, places, starting_odds, positions = _given(call.body)
+    if positions:
+        where = f"$.results.{next(iter(positions))}"
+        why = "Only of a whole result: who shares a position is not known yet"
+        raise Problem("invalid_request", f"{why} - at `{where}`.")
+    fixture_id = fixture_of(path.market_id)
+    message = SettleSelections(fixture_id, path.market_id, results, places, starting_odds)
+    decided = await command(call, fixture_id, message, SelectionsDecided, message)
+    return api.ResultNow(
+        decided.market_id,
+        decided.seq,
+        decided.version,
+        False,
+        results_json(decided.results),
+        results_json(decided.places) or UNSET,
+        decided.starting_odds or UNSET,
+    )
+
+
+async def roll_back_result(call: Call) -> api.RolledBackNow:
+    path: api.MarketPath = call.path
+    fixture_id = fixture_of(path.market_id)
+    message = RollBackResult(fixture_id, path.market_id)
+    undone = await command(call, fixture_id, message, ResultRolledBack, message)
+    return api.RolledBackNow(
+        undone.market_id, undone.seq, undone.version, undone.undecided, results_json(undone.results)
+    )
+
+
+async def void_placed(call: Call) -> api.VoidNow:
+    path: api.MarketPath = call.path
+    fixture_id = fixture_of(path.market_id)
+    message = VoidPlaced(fixture_id, path.market_id, _window(call.body))
+    voided = await command(call, fixture_id, message, PlacedVoided, message)
+    return api.VoidNow(voided.market_id, voided.seq, voided.version)
+
+
+async def roll_back_void(call: Call) -> api.VoidNow:
+    path: api.MarketPath = call.path
+    fixture_id = fixture_of(path.market_id)
+    message = RollBackVoid(fixture_id, path.market_id, _window(call.body))
+    undone = await command(call, fixture_id, message, VoidRolledBack, message)
+    return api.VoidNow(undone.market_id, undone.seq, undone.version)
+
+
+def _window(body: api.BetTimes) -> Window:
+    begin, end = (
+        None if time is UNSET else (time - _EPOCH) // dt.timedelta(milliseconds=1)
+        for time in (body.from_, body.until)
+    )
+    return Window(begin, end)
+
+
+async def add_selection(call: Call) -> api.SelectionNow:
+    path: api.MarketPath = call.path
+    body: api.LateSelection = call.body
+    fixture_id = fixture_of(path.market_id)
+    message = AddSelection(fixture_id, path.market_id, body.selection_id, body.name)
+    added = await command(call, fixture_id, message, SelectionAdded, message)
+    return api.SelectionNow(added.market_id, added.seq, added.selection_id, added.name)
+
+
+_Given = tuple[dict[str, Result], dict[str, Result], dict[str, int], dict[str, int]]
+
+
+def _given(body: api.ResultList) -> _Given:
+    """Results, those of the place part, starting prices, and positions, by selection."""
     results, places, starting_odds, positions = {}, {}, {}, {}
     for selection_id, given in body.results.items():
         try:
@@ -198,16 +290,7 @@ async def declare_result(call: Call) -> api.ResultNow:
             raise Problem("invalid_request", f"{wrong} - at `{where}`.") from None
         if given.starting_odds:
             starting_odds[selection_id] = given.starting_odds
-    fixture_id = fixture_of(path.market_id)
-    message = DeclareResult(
-        fixture_id,
-        path.market_id,
-        results,
-        places=places,
-        starting_odds=starting_odds,
-        positions=positions,
-    )
-    return await _declare(call, message)
+    return results, places, starting_odds, positions
 
 
 def _only_one(given: api.NewResult) -> None:
@@ -388,6 +471,68 @@ ROUTES = [
         api.ResultNow,
         Reason.UNKNOWN_MARKET,
         Reason.WRONG_STATUS,
+        **_MARKET,
+    ),
+    _staff(
+        "markets/{market_id}/result/selections",
+        settle_selections,
+        "settleSelections",
+        "Declare how some selections came out, while others are undecided; again, to correct it",
+        api.ResultList,
+        api.ResultNow,
+        Reason.UNKNOWN_MARKET,
+        Reason.UNKNOWN_SELECTION,
+        Reason.INCOMPLETE_RESULT,
+        Reason.WRONG_STATUS,
+        Reason.OUT_OF_BOUNDS,
+        **_MARKET,
+    ),
+    _staff(
+        "markets/{market_id}/result/rollback",
+        roll_back_result,
+        "rollBackResult",
+        "Take the result back, or the cancellation: bets settled by it are open again",
+        api.Empty,
+        api.RolledBackNow,
+        Reason.UNKNOWN_MARKET,
+        Reason.WRONG_STATUS,
+        **_MARKET,
+    ),
+    _staff(
+        "markets/{market_id}/voids",
+        void_placed,
+        "voidPlaced",
+        "Void the bets that were accepted in a certain time, whatever the result",
+        api.BetTimes,
+        api.VoidNow,
+        Reason.UNKNOWN_MARKET,
+        Reason.WRONG_STATUS,
+        Reason.OUT_OF_BOUNDS,
+        **_MARKET,
+    ),
+    _staff(
+        "markets/{market_id}/voids/rollback",
+        roll_back_void,
+        "rollBackVoid",
+        "Undo that: its bets are open again, or settled by the result",
+        api.BetTimes,
+        api.VoidNow,
+        Reason.UNKNOWN_MARKET,
+        Reason.WRONG_STATUS,
+        **_MARKET,
+    ),
+    _staff(
+        "markets/{market_id}/selections",
+        add_selection,
+        "addSelection",
+        "Add a selection, without a price yet",
+        api.LateSelection,
+        api.SelectionNow,
+        Reason.UNKNOWN_MARKET,
+        Reason.ALREADY_EXISTS,
+        Reason.WRONG_STATUS,
+        Reason.OUT_OF_BOUNDS,
+        status=201,
         **_MARKET,
     ),
     _staff(

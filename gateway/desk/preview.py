@@ -33,7 +33,8 @@ from actors.runtime.addresses import BOOK, fixture_of
 from actors.runtime.keys import fingerprint
 from actors.slips.settling import Known, Settlement, settle
 from actors.slips.slip import Slip
-from gateway import api, desk_api, problems
+from gateway import api, problems
+from gateway.desk import api as desk_api
 from gateway.fixtures import market_of_view
 from gateway.http import Call, granted
 from gateway.problems import Problem

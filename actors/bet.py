@@ -240,14 +240,10 @@ class SettleBet(Command, frozen=True, array_like=True, tag=True):
             return Refused(Reason.SUPERSEDED, facts={"version": bet.result_version})
         # From here the bet is settled by this version, the money of the last one taken back first.
         result = VOID if is_void_by(self.windows, bet.placed_at_ms) else self.result
-        known = None
-        if result is None:
-            payout = 0
-        elif self.off is None:
-            payout = min(payout_minor(bet.stake_minor, leg.odds, result), MAX_MINOR)
-        else:
-            known = less(leg, Known(result), self.off)
-            payout = settle(single(leg, bet.stake_minor), {leg.selection: known}).paid_minor
+        known, payout = None, 0
+        if result is not None:
+            known = None if self.off is None else less(leg, Known(result), self.off)
+            payout = single_pays(leg, bet.stake_minor, result, known)
         stake = Money(bet.stake_minor, bet.currency)
         if self._changes_nothing(bet, result, payout, known):
             return self._noted(now_ms, stake)
@@ -328,6 +324,13 @@ def single(leg: Leg, stake_minor: int) -> Slip:
     """A single as a slip, for what is worked out alike of both."""
     one = slips.Leg(leg.fixture_id, leg.market_id, leg.selection_id, leg.odds)
     return Slip((one,), Kind.SINGLE, stake_minor)
+
+
+def single_pays(leg: Leg, stake_minor: int, result: Result, known: Known | None) -> int:
+    """What a single pays in minor units; `known` where withdrawals take something off its price."""
+    if known is None:
+        return min(payout_minor(stake_minor, leg.odds, result), MAX_MINOR)
+    return settle(single(leg, stake_minor), {leg.selection: known}).paid_minor
 
 
 def less(leg: Leg, known: Known, off: Off) -> Known:

@@ -111,6 +111,8 @@ def market_of_view(view: MarketView, now_ms: int = 0) -> Market:
             market.places[selection.selection_id] = selection.place
         if selection.starting_odds:
             market.starting_odds[selection.selection_id] = selection.starting_odds
+        if selection.gone is not None:
+            market.gone[selection.selection_id] = selection.gone
     return market
 
 

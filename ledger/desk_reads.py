@@ -63,6 +63,8 @@ class TotalRow(msgspec.Struct, frozen=True):
     bets: int
     stakes_minor: int
     paid_minor: int
+    legs_known: int
+    """Moves with each leg, on any market, that such a bet learns of; 0 of singles."""
 
 
 class AlikeRow(msgspec.Struct, frozen=True):
@@ -70,6 +72,7 @@ class AlikeRow(msgspec.Struct, frozen=True):
 
     selection_id: str
     odds: int
+    odds_version: int
     stake_minor: int
     voided: bool
     """They were accepted when bets are void."""
@@ -213,10 +216,12 @@ class DeskReads(LedgerReads):
         )
         return [AlikeRow(*row) for row in rows[:MAX_ALIKE]], len(rows) <= MAX_ALIKE
 
-    async def slips_on(self, market_id: str, limit: int) -> list[tuple[str, str]]:
-        """Players and ids of bets of several lines with a leg on the market."""
+    async def slips_on(self, market_id: str, limit: int) -> tuple[list[tuple[str, str]], int]:
+        """Players and ids of bets of several lines with a leg on the market, the first so many of
+        them, and how many there are."""
         rows = await self._fetch("slips_on", _sql.slips_on, market_id, limit)
-        return [tuple(row) for row in rows]
+        found = [(player_id, bet_id) for player_id, bet_id, _ in rows]
+        return found, rows[0][2] if rows else 0
 
 
 def _audit_place(cursor: str | None) -> tuple[int, str, int, int]:

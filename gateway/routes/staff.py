@@ -45,11 +45,10 @@ from actors.outcomes import (
     RollBackVoid,
     SelectionAdded,
     SelectionsDecided,
-    SettleSelections,
     VoidPlaced,
     VoidRolledBack,
 )
-from actors.results import Result, Window
+from actors.results import Window
 from actors.runtime.addresses import BOOK, fixture_of
 from actors.runtime.keys import fingerprint
 from actors.slips.deductions import Rule4
@@ -58,6 +57,7 @@ from gateway import api, keys
 from gateway.fixtures import fixture_json, market_json, results_json
 from gateway.http import MAX_LARGE_BODY, Auth, Call, Route, T, granted
 from gateway.problems import Problem
+from gateway.results import deciding, declaring, result_now
 
 STAFF = "staff"
 EARLIEST_START = dt.datetime(1900, 1, 1, tzinfo=dt.UTC)
@@ -193,37 +193,16 @@ async def change_status(call: Call) -> api.StatusNow:
 
 async def declare_result(call: Call) -> api.ResultNow:
     path: api.MarketPath = call.path
-    results, places, starting_odds, positions = _given(call.body)
-    message = DeclareResult(
-        fixture_of(path.market_id),
-        path.market_id,
-        results,
-        places=places,
-        starting_odds=starting_odds,
-        positions=positions,
-    )
-    return await _declare(call, message)
+    body: api.ResultList = call.body
+    return await _declare(call, declaring(path.market_id, body.results))
 
 
 async def settle_selections(call: Call) -> api.ResultNow:
     path: api.MarketPath = call.path
-    results, places, starting_odds, positions = _given(call.body)
-    if positions:
-        where = f"$.results.{next(iter(positions))}"
-        why = "Only of a whole result: who shares a position is not known yet"
-        raise Problem("invalid_request", f"{why} - at `{where}`.")
-    fixture_id = fixture_of(path.market_id)
-    message = SettleSelections(fixture_id, path.market_id, results, places, starting_odds)
-    decided = await command(call, fixture_id, message, SelectionsDecided, message)
-    return api.ResultNow(
-        decided.market_id,
-        decided.seq,
-        decided.version,
-        False,
-        results_json(decided.results),
-        results_json(decided.places) or UNSET,
-        decided.starting_odds or UNSET,
-    )
+    body: api.ResultList = call.body
+    message = deciding(path.market_id, body.results)
+    decided = await command(call, message.fixture_id, message, SelectionsDecided, message)
+    return result_now(decided)
 
 
 async def roll_back_result(call: Call) -> api.RolledBackNow:
@@ -269,54 +248,13 @@ async def add_selection(call: Call) -> api.SelectionNow:
     return api.SelectionNow(added.market_id, added.seq, added.selection_id, added.name)
 
 
-_Given = tuple[dict[str, Result], dict[str, Result], dict[str, int], dict[str, int]]
-
-
-def _given(body: api.ResultList) -> _Given:
-    """Results, those of the place part, starting prices, and positions, by selection."""
-    results, places, starting_odds, positions = {}, {}, {}, {}
-    for selection_id, given in body.results.items():
-        try:
-            _only_one(given)
-            if given.outcome:
-                results[selection_id] = Result(given.outcome, given.tied, given.places)
-            if given.position:
-                positions[selection_id] = given.position
-            if given.place:
-                place = given.place
-                places[selection_id] = Result(place.outcome, place.tied, place.places)
-        except ValueError as wrong:
-            where = f"$.results.{selection_id}"
-            raise Problem("invalid_request", f"{wrong} - at `{where}`.") from None
-        if given.starting_odds:
-            starting_odds[selection_id] = given.starting_odds
-    return results, places, starting_odds, positions
-
-
-def _only_one(given: api.NewResult) -> None:
-    """Raises ValueError for a result that says two things, or none."""
-    if bool(given.outcome) == bool(given.position):
-        raise ValueError("either an outcome or a position")
-    if given.position and (given.place or given.tied > 1):
-        raise ValueError("a position says everything else")
-
-
 async def cancel_market(call: Call) -> api.ResultNow:
     path: api.MarketPath = call.path
-    return await _declare(call, DeclareResult(fixture_of(path.market_id), path.market_id, {}, True))
+    return await _declare(call, declaring(path.market_id, {}, cancelled=True))
 
 
 async def _declare(call: Call, message: DeclareResult) -> api.ResultNow:
-    declared = await command(call, message.fixture_id, message, ResultDeclared, message)
-    return api.ResultNow(
-        declared.market_id,
-        declared.seq,
-        declared.version,
-        declared.cancelled,
-        results_json(declared.results),
-        results_json(declared.places) or UNSET,
-        declared.starting_odds or UNSET,
-    )
+    return result_now(await command(call, message.fixture_id, message, ResultDeclared, message))
 
 
 async def withdraw_selection(call: Call) -> api.WithdrawnNow:

@@ -14,7 +14,8 @@ from msgspec import UNSET
 from actors.fixture import Fixture
 from actors.market import Exposure, GetExposure, Limits, Market, MarketStatus
 from actors.runtime.addresses import BOOK, fixture_of
-from gateway import api, desk_api
+from gateway import api
+from gateway.desk import api as desk_api
 from gateway.fixtures import Parts, ask_parts, fixture_of_view, market_of_view, result_json
 from gateway.problems import Problem
 from gateway.services import Services

@@ -149,6 +149,10 @@ class DeskSelection(api.Reply, frozen=True):
     ] = UNSET
     hedged_minor: Annotated[int | UnsetType, Meta(description="What hedges win if it does")] = UNSET
     result: api.SelectionResult | UnsetType = UNSET
+    place: Annotated[
+        api.SelectionResult | UnsetType, Meta(description="How the place part came out")
+    ] = UNSET
+    starting_odds: int | UnsetType = UNSET
 
 
 class DeskMarket(api.Reply, frozen=True):
@@ -181,6 +185,10 @@ class DeskMarket(api.Reply, frozen=True):
     selections: Annotated[
         list[DeskSelection], Meta(description="On the board the first few of them")
     ]
+    terms: Annotated[
+        api.Terms | UnsetType,
+        Meta(description="What it offers beside a win at the price shown, where it does"),
+    ] = UNSET
 
 
 class DeskFixture(api.Reply, frozen=True):

@@ -6,7 +6,19 @@ import enum
 
 import msgspec
 
-from actors import bet, cashout, fixture, market, multiple, player, previewed, staff, stop, wallet
+from actors import (
+    bet,
+    cashout,
+    fixture,
+    market,
+    multiple,
+    outcomes,
+    player,
+    previewed,
+    staff,
+    stop,
+    wallet,
+)
 from actors.entries import AnyEvent
 from actors.risk import referral
 
@@ -42,6 +54,11 @@ AnyCommand = (
     | market.Suspend
     | market.Resume
     | market.RecordHedge
+    | outcomes.SettleSelections
+    | outcomes.RollBackResult
+    | outcomes.VoidPlaced
+    | outcomes.RollBackVoid
+    | outcomes.AddSelection
     | referral.Refer
     | referral.AcceptReferral
     | referral.RefuseReferral

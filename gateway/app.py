@@ -27,7 +27,8 @@ from actors.runtime.clock import Clock, WallClock
 from gateway import cashier, openapi
 from gateway.channels import Channels
 from gateway.customers import Customers
-from gateway.desk_stream import DeskStreams
+from gateway.desk.sessions import StaffSessions
+from gateway.desk.stream import DeskStreams
 from gateway.express import Express
 from gateway.health import Readiness
 from gateway.http import MAX_BODY, Boundary, Endpoint
@@ -41,7 +42,6 @@ from gateway.routes import all_routes
 from gateway.services import Router, Services
 from gateway.sessions import Sessions
 from gateway.settings import GatewaySettings
-from gateway.staff_sessions import StaffSessions
 from gateway.stream import Streams
 from gateway.watching import Players
 from jurisdictions import Licence

@@ -11,7 +11,8 @@ from actors.odds import Odds
 from actors.risk.alerts import Pattern
 from actors.risk.customer import MAX_FACTOR, MAX_KINDS
 from actors.risk.referral import MAX_VALID_MS
-from gateway import api, desk_api
+from gateway import api
+from gateway.desk import api as desk_api
 
 Factor = Annotated[
     int,

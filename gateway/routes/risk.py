@@ -16,7 +16,8 @@ from actors.risk.settings import hedge_target_minor
 from actors.runtime.addresses import BOOK, fixture_of
 from actors.runtime.keys import fingerprint
 from actors.staff import Role
-from gateway import api, desk_api, referrals, risk_api
+from gateway import api, referrals, risk_api
+from gateway.desk import api as desk_api
 from gateway.exchanges import all_exchanges
 from gateway.exchanges.exchange import NoAnswer
 from gateway.http import Auth, Call, Route, granted

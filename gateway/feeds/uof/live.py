@@ -93,11 +93,14 @@ class AmqpLine:
     def __init__(self, settings: LiveSettings) -> None:
         try:
             import aio_pika
+            import aiormq.auth
         except ImportError:
             raise ValueError(
                 "the live feed needs aio-pika: pip install 'grandstand[feeds]'"
             ) from None
         self._aio_pika: Any = aio_pika
+        # It says "guest" where the password is empty, which the account's is.
+        aiormq.auth.PlainAuth.encode = _plain  # type: ignore[assignment, method-assign]
         self._settings = settings
 
     async def messages(self) -> AsyncIterator[Arrived]:
@@ -123,6 +126,12 @@ class AmqpLine:
                     yield message.routing_key or "", message.body
                     await message.ack()
         raise ConnectionError("the line was cut")
+
+
+def _plain(auth: Any) -> str:
+    """What a client says of itself as PLAIN (RFC 4616): nobody else's name, user, password."""
+    url = auth.connector.url
+    return f"\0{url.user or ''}\0{url.password or ''}"
 
 
 class HttpApi:

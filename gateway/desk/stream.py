@@ -20,9 +20,11 @@ from aiohttp import WSMsgType, web
 from actors.errors import NoAnswer
 from actors.market import Exposure
 from actors.staff import Role
-from gateway import api, desk_api, frames, members, referrals, risk_api
-from gateway.desk_board import exposures_of, fixture_row, market_row, markets_shown
-from gateway.desk_history import Liabilities
+from gateway import api, frames, referrals, risk_api
+from gateway.desk import api as desk_api
+from gateway.desk import members
+from gateway.desk.board import exposures_of, fixture_row, market_row, markets_shown
+from gateway.desk.history import Liabilities
 from gateway.http import MAX_BODY, problem_of
 from gateway.outbox import Change
 from gateway.problems import Problem

@@ -20,7 +20,7 @@ from actors import (
     wallet,
 )
 from actors.entries import AnyEvent
-from actors.risk import referral
+from actors.risk import alerts, customer, referral
 
 AnyCommand = (
     player.ClaimEmail
@@ -53,6 +53,8 @@ AnyCommand = (
     | market.MovePrices
     | market.Suspend
     | market.Resume
+    | market.OrderHedge
+    | market.LapseHedge
     | market.RecordHedge
     | outcomes.SettleSelections
     | outcomes.RollBackResult
@@ -63,6 +65,8 @@ AnyCommand = (
     | referral.AcceptReferral
     | referral.RefuseReferral
     | referral.TakeReferral
+    | customer.SetFactors
+    | alerts.RaiseAlert
     | previewed.DeclarePreviewed
     | staff.AddMember
     | staff.ChangeRole
@@ -90,6 +94,7 @@ AnyQuestion = (
     | market.GetMarket
     | market.GetExposure
     | referral.GetReferral
+    | customer.GetCustomer
     | staff.GetMember
     | stop.GetStop
 )
@@ -109,6 +114,7 @@ AnyView = (
     | market.Exposure
     | market.SwitchedMarkets
     | referral.ReferralView
+    | customer.CustomerView
     | staff.MemberView
     | stop.StopView
 )

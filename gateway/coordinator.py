@@ -54,6 +54,7 @@ from actors.market import (
     StatusChanged,
     Suspend,
 )
+from actors.outcomes import ResultRolledBack
 from actors.placement import BOOK, Router
 from actors.risk.desk import decide_moves
 from actors.risk.hedge import propose
@@ -286,6 +287,8 @@ class Coordinator:
                 self._touch(market_id)
             case ResultDeclared():
                 self._forget(market_id)
+            case ResultRolledBack():
+                self._touch(market_id)
             case _:
                 pass
 

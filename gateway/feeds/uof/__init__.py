@@ -7,7 +7,7 @@
 | `descriptions.py` | names and events, from the API's documents |
 | `producers.py` | who can be believed |
 | `session.py` | messages in, commands out: the rules are here |
-| `actions.py` | results, and what the book has no command for |
+| `results.py` | what results mean |
 | `live.py` | AMQP and HTTP |
 | `replay.py` | recordings |
 | `publisher.py`, `local.py` | our sport as UOF messages, over a line with faults |

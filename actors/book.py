@@ -85,16 +85,24 @@ class Line(msgspec.Struct, array_like=True):
     stakes_minor: int = 0
     """Of singles: what the house keeps for certain if the selection does not win."""
     liability_minor: int = 0
+    slips_minor: int = 0
+    """Of the liability, that of bets of several legs, each counted in full."""
+
+    @property
+    def singles_minor(self) -> int:
+        return self.liability_minor - self.slips_minor
 
     def add(self, stake_minor: int, odds: int, liability_minor: int = 0) -> None:
         self.bets += 1
         self.stakes_minor += 0 if liability_minor else stake_minor
         self.liability_minor += liability_minor or liability_of(stake_minor, odds)
+        self.slips_minor += liability_minor
 
     def take(self, stake_minor: int, odds: int, liability_minor: int = 0) -> None:
         self.bets -= 1
         self.stakes_minor -= 0 if liability_minor else stake_minor
         self.liability_minor -= liability_minor or liability_of(stake_minor, odds)
+        self.slips_minor -= liability_minor
 
 
 def liability_of(stake_minor: int, odds: int) -> int:
@@ -276,7 +284,7 @@ class Book:
             if bet.block_seq > heads.get(bet.partition, 0)
         }
         self.lines = {
-            selection_id: Line(line.bets, line.stakes_minor, line.liability_minor)
+            selection_id: Line(line.bets, line.stakes_minor, line.liability_minor, line.slips_minor)
             for selection_id, line in ledger.items()
         }
         self.kept = {selection_id: line.stakes_minor for selection_id, line in ledger.items()}

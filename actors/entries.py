@@ -13,7 +13,7 @@ import msgspec
 
 from actors import bet, cashout, fixture, market, multiple, player, staff, stop, wallet
 from actors.base import Actor, Event, Refused
-from actors.risk import referral
+from actors.risk import alerts, customer, referral
 
 KINDS: dict[str, type[Actor]] = {
     "player": player.Player,
@@ -23,6 +23,8 @@ KINDS: dict[str, type[Actor]] = {
     "fixture": fixture.Fixture,
     "market": market.Market,
     "referral": referral.Referral,
+    "customer": customer.Customer,
+    "alert": alerts.Raised,
     "staff": staff.Member,
     "stop": stop.Stop,
 }
@@ -78,6 +80,10 @@ AnyEvent = (
     | referral.ReferralAccepted
     | referral.ReferralRefused
     | referral.ReferralTaken
+    | customer.FactorsSet
+    | alerts.AlertRaised
+    | market.HedgeOrdered
+    | market.HedgeLapsed
     | staff.MemberAdded
     | staff.RoleChanged
     | staff.PasswordSet

@@ -80,6 +80,12 @@ class Limits(msgspec.Struct, frozen=True, array_like=True):
     """How old prices may be before play,"""
     max_age_in_play_ms: int = 0
     """and in play. Older ones are not given, whatever the status says."""
+    refer_up_to_minor: int = 0
+    """The largest stake that a trader is asked about; above it nobody is."""
+    max_slip_liability_minor: int = 50_000_000
+    """What all slips with a leg on a selection may cost together, beside its singles: each counts
+    in full on every leg, though all of them have to win for it. Its room is its own, so that a
+    long accumulator for pennies leaves that of the singles as it is."""
 
 
 class Selection(msgspec.Struct, array_like=True):
@@ -103,6 +109,17 @@ class Hedge(msgspec.Struct, frozen=True, array_like=True):
     exchange: str
     reference: str
     """The exchange's own name for it."""
+
+
+class HedgeOrder(msgspec.Struct, frozen=True, array_like=True):
+    """A bet that the house is about to make elsewhere: written down before it is asked for."""
+
+    at_ms: int
+    selection_id: str
+    stake_minor: int
+    odds: int
+    """The shortest price it is wanted at."""
+    exchange: str
 
 
 class Market(Actor, dict=True):
@@ -141,6 +158,8 @@ class Market(Actor, dict=True):
     starting_odds: dict[str, int] = msgspec.field(default_factory=dict)
     gone: dict[str, Gone] = msgspec.field(default_factory=dict)
     """Withdrawals, where the terms say that they take something off the others' prices."""
+    hedge_orders: dict[str, HedgeOrder] = msgspec.field(default_factory=dict)
+    """On their way to an exchange, which may have made them or not."""
 
     def __post_init__(self) -> None:
         self._open_book(Book())  # an attribute outside the fields: it is in no snapshot
@@ -251,9 +270,14 @@ class Market(Actor, dict=True):
         book, limits = self.book, self.limits
         cost = hold.liability_minor or liability_of(hold.stake_minor, hold.odds)
         line = book.lines.get(hold.selection_id)
-        room = limits.max_liability_minor - (line.liability_minor if line else 0)
-        if book.hedged and hold.selection_id in book.hedged:
-            room += book.hedged[hold.selection_id].liability_minor
+        if hold.liability_minor:
+            limit = limits.max_slip_liability_minor
+            room = limit - (line.slips_minor if line else 0)
+        else:
+            limit = limits.max_liability_minor
+            room = limit - (line.singles_minor if line else 0)
+            if book.hedged and hold.selection_id in book.hedged:
+                room += book.hedged[hold.selection_id].liability_minor
         if limits.max_market_liability_minor or fixture.limits:
             cap = fixture.cap_of(self)
             if cap is None:
@@ -261,7 +285,7 @@ class Market(Actor, dict=True):
             cap = min(cap, limits.max_market_liability_minor or UNLIMITED)
             room = min(room, book.room(hold.selection_id, cap))
         if hold.customer_factor < WHOLE:
-            share = limits.max_liability_minor * hold.customer_factor // WHOLE
+            share = limit * hold.customer_factor // WHOLE
             room = min(room, share - book.taken.get(hold.player_id, 0))
         if cost <= room:
             return None
@@ -331,6 +355,8 @@ class HoldStake(Question, frozen=True, array_like=True, tag=True):
     """Until when a trader has agreed to this stake at this price (`actors.risk.referral`)."""
     wait_ms: int = 0
     """How long the bet waits for the bet delay of another of its markets."""
+    kind_factors: dict[str, int] = msgspec.field(default_factory=dict)
+    """Customer factors for markets of some kinds, in place of the one for all."""
 
     def cast(self) -> tuple[str, ...]:
         return (ref("market", self.market_id), ref("fixture", self.fixture_id))
@@ -348,17 +374,18 @@ class HoldStake(Question, frozen=True, array_like=True, tag=True):
         book = market.book
         promised = self.offer_id != "" or self.agreed_until_ms != 0
         refused = market.refuse_price(self.selection_id, self.odds, self.policy, now_ms, promised)
-        if refused:
+        changed = refused is not None and refused.reason is Reason.PRICE_CHANGED
+        if refused and not (changed and market.limits.reoffer_ms):
             return refused
         if fixture.over:  # whatever its market says
             return Refused(Reason.MARKET_CLOSED)
         if self.stake.currency != market.currency:
-            return Refused(Reason.CURRENCY_MISMATCH, facts={"currency": market.currency})
+            return refused or Refused(Reason.CURRENCY_MISMATCH, facts={"currency": market.currency})
         if promised and not self._keeps(now_ms, book):
             return Refused(Reason.REOFFER_EXPIRED)
         stake_minor, limits = self.stake.minor, market.limits
         if stake_minor < limits.min_stake_minor:
-            return Refused(
+            return refused or Refused(
                 Reason.STAKE_TOO_SMALL, facts={"min_stake_minor": limits.min_stake_minor}
             )
         odds = self.odds if promised else market.selections[self.selection_id].odds
@@ -371,11 +398,14 @@ class HoldStake(Question, frozen=True, array_like=True, tag=True):
             odds,
             now_ms + max(market.bet_delay_ms, min(self.wait_ms, MAX_BET_DELAY_MS)) + HOLD_MS,
         )
-        ordinary = not promised and self.customer_factor == WHOLE and not self.liability_minor
+        factor = self.kind_factors.get(market.kind, self.customer_factor)
+        ordinary = not promised and factor == WHOLE and not self.liability_minor
         if not ordinary:
             hold.liability_minor = liability_at(self.liability_minor, stake_minor, self.odds, odds)
             hold.promised = promised
-            hold.customer_factor = WHOLE if self.agreed_until_ms else self.customer_factor
+            hold.customer_factor = WHOLE if self.agreed_until_ms else factor
+        if refused:
+            return self._with_offer(now_ms, hold, market, fixture, refused)
         if stake_minor > limits.max_stake_minor or limits.refer_above_minor or not ordinary:
             refused = self._refuse_stake(hold, limits)
             if refused:
@@ -415,9 +445,15 @@ class HoldStake(Question, frozen=True, array_like=True, tag=True):
             return None
         if hold.customer_factor != WHOLE:
             most = min(most * hold.customer_factor // WHOLE, MAX_MINOR)
-        # A customer who may have less than others is not referred, but told so.
-        if refer and hold.stake_minor > refer and hold.customer_factor >= WHOLE:
-            return Refused(Reason.REFERRAL_NEEDED, facts={"max_stake_minor": min(most, refer)})
+        if refer:
+            most = min(most, refer)
+            # Who may have less than others is not referred, but told so; so is who asks for more
+            # than a trader is asked about, or for a slip, of which a market sees one leg.
+            up_to = limits.refer_up_to_minor or MAX_MINOR
+            single = not hold.liability_minor and hold.customer_factor >= WHOLE
+            if single and refer < hold.stake_minor <= up_to:
+                facts: dict[str, int | str] = {"max_stake_minor": most, "odds": hold.odds}
+                return Refused(Reason.REFERRAL_NEEDED, facts=facts)
         if hold.stake_minor > most:
             return Refused(Reason.STAKE_ABOVE_LIMIT, facts={"max_stake_minor": most})
         return None
@@ -425,28 +461,48 @@ class HoldStake(Question, frozen=True, array_like=True, tag=True):
     def _with_offer(
         self, now_ms: int, hold: Hold, market: Market, fixture: Fixture, refused: Refused
     ) -> Refused:
-        """The refusal, with a smaller stake at the same price where one can be had.
+        """The refusal, with what can be had in its place: a smaller stake at the same price, or the
+        price of now, with a smaller stake if it has to be.
 
         Nothing is offered in place of an offer; nor of a bet of several legs, for the others would
         have to be offered, too.
         """
         limits = market.limits
-        wanted = refused.reason in (Reason.STAKE_ABOVE_LIMIT, Reason.LIABILITY_LIMIT)
+        wanted = refused.reason in (
+            Reason.STAKE_ABOVE_LIMIT,
+            Reason.LIABILITY_LIMIT,
+            Reason.PRICE_CHANGED,
+        )
         offering = limits.reoffer_ms and market.book.known and wanted
         if not offering or hold.promised or hold.liability_minor:
             return refused
-        most = int(refused.facts["max_stake_minor"])
+        if refused.reason is Reason.PRICE_CHANGED:
+            above = self._refuse_stake(hold, limits)
+            most = int(above.facts["max_stake_minor"]) if above else hold.stake_minor
+        else:
+            most = int(refused.facts["max_stake_minor"])
         none = market.refuse_room(msgspec.structs.replace(hold, stake_minor=most), fixture)
         if none:
             most = int(none.facts.get("max_stake_minor", 0))
         if most < limits.min_stake_minor:
             return refused
         until_ms = now_ms + limits.reoffer_ms
+        # Asked again, because the first answer was lost, it is the same offer: the one that is kept
+        # under the key has to be good.
+        last = market.book.offers.get(self.player_id)
+        terms_now = (self.selection_id, most, hold.odds, "")
+        same = last and terms_now == (
+            last.selection_id,
+            last.stake_minor,
+            last.odds,
+            last.bet_id,
+        )
+        offer_id = last.offer_id if last and same else self.bet_id
         market.book.offer(
-            self.player_id, Offer(self.bet_id, self.selection_id, most, hold.odds, until_ms)
+            self.player_id, Offer(offer_id, self.selection_id, most, hold.odds, until_ms)
         )
         terms = {
-            "offer_id": self.bet_id,
+            "offer_id": offer_id,
             "offer_stake_minor": most,
             "offer_odds": hold.odds,
             "offer_valid_until_ms": until_ms,
@@ -683,6 +739,8 @@ class Exposure(msgspec.Struct, frozen=True, array_like=True, tag=True):
     """Stakes of placed singles, which the house keeps if another selection wins."""
     hedged: dict[str, Line] = {}
     """What was laid off: bets, stakes, and as liability what they win."""
+    ordered: dict[str, HedgeOrder] = {}
+    """Hedges of which it is not known yet whether they were made."""
 
 
 class GetExposure(Question, frozen=True, array_like=True, tag=True):
@@ -707,6 +765,7 @@ class GetExposure(Question, frozen=True, array_like=True, tag=True):
             book.worst_minor,
             dict(book.kept),
             dict(book.hedged),
+            dict(market.hedge_orders),
         )
 
 
@@ -740,7 +799,7 @@ class OpenMarket(MarketCommand, frozen=True, array_like=True, tag=True):
             return Refused(Reason.UNKNOWN_FIXTURE)
         if market.market_id:
             return Refused(Reason.ALREADY_EXISTS)
-        wrong = _wrong_in(self.limits)
+        wrong = wrong_in(self.limits)
         if wrong:
             return Refused(Reason.OUT_OF_BOUNDS, wrong)
         if not 0 < len(self.selections) <= MAX_SELECTIONS:
@@ -770,12 +829,14 @@ class OpenMarket(MarketCommand, frozen=True, array_like=True, tag=True):
         )
 
 
-def _wrong_in(limits: Limits) -> str:
+def wrong_in(limits: Limits) -> str:
     """What is wrong with limits, or nothing."""
     if not 0 < limits.min_stake_minor <= limits.max_stake_minor <= MAX_MINOR:
         return "the limits of the stake contradict themselves"
     if not 0 <= limits.reoffer_ms <= MAX_REOFFER_MS:
         return f"an offer is valid for at most {MAX_REOFFER_MS} ms"
+    if 0 < limits.refer_up_to_minor < limits.refer_above_minor:
+        return "no stake would be referred"
     if any(limit < 0 for limit in msgspec.structs.astuple(limits)):
         return "a limit is below zero"
     return ""
@@ -793,7 +854,7 @@ class ChangeLimits(MarketCommand, frozen=True, array_like=True, tag=True):
     def decide(self, now_ms: int, market: Market, fixture: Fixture) -> Event:
         if not market.market_id:
             return Refused(Reason.UNKNOWN_MARKET)
-        wrong = _wrong_in(self.limits)
+        wrong = wrong_in(self.limits)
         if wrong:
             return Refused(Reason.OUT_OF_BOUNDS, wrong)
         return LimitsChanged(now_ms, self.fixture_id, self.market_id, fixture.seq, self.limits)
@@ -1117,6 +1178,58 @@ def _pays(result: Result | None) -> bool:
     return result is not None and result.outcome in (Outcome.WON, Outcome.HALF_WON)
 
 
+class OrderHedge(MarketCommand, frozen=True, array_like=True, tag=True):
+    """Write down a hedge before an exchange is asked for it.
+
+    Who is to carry it out may die at any moment: its successor finds the order, and gives the same
+    one again under the same id, which an exchange answers as before. `RecordHedge` or `LapseHedge`
+    ends it. One market has one order at a time.
+    """
+
+    hedge_id: str
+    selection_id: str
+    stake_minor: int
+    odds: int
+    exchange: str
+
+    def decide(self, now_ms: int, market: Market, fixture: Fixture) -> Event:
+        if not market.market_id:
+            return Refused(Reason.UNKNOWN_MARKET)
+        if self.selection_id not in market.selections:
+            return Refused(Reason.UNKNOWN_SELECTION)
+        if self.hedge_id in market.hedges or self.hedge_id in market.hedge_orders:
+            return Refused(Reason.ALREADY_EXISTS)
+        if market.hedge_orders or market.status not in TRADABLE:
+            return Refused(Reason.WRONG_STATUS, "a hedge is under way, or the market is over")
+        if not 0 < self.stake_minor <= MAX_MINOR:
+            return Refused(Reason.OUT_OF_BOUNDS, facts={"max_stake_minor": MAX_MINOR})
+        if not MIN_ODDS <= self.odds <= MAX_ODDS:
+            return Refused(Reason.OUT_OF_BOUNDS, facts={"max_odds": MAX_ODDS})
+        if len(market.hedges) >= MAX_HEDGES:
+            return Refused(Reason.OUT_OF_BOUNDS, facts={"max_hedges": MAX_HEDGES})
+        order = HedgeOrder(now_ms, self.selection_id, self.stake_minor, self.odds, self.exchange)
+        return HedgeOrdered(
+            now_ms, self.fixture_id, self.market_id, fixture.seq, self.hedge_id, order
+        )
+
+
+class LapseHedge(MarketCommand, frozen=True, array_like=True, tag=True):
+    """The exchange has not made the bet, and will not."""
+
+    hedge_id: str
+    code: str
+    """Why, in the exchange's words."""
+
+    def decide(self, now_ms: int, market: Market, fixture: Fixture) -> Event:
+        if not market.market_id:
+            return Refused(Reason.UNKNOWN_MARKET)
+        if self.hedge_id not in market.hedge_orders:
+            return Refused(Reason.WRONG_STATUS, "no such hedge is under way")
+        return HedgeLapsed(
+            now_ms, self.fixture_id, self.market_id, fixture.seq, self.hedge_id, self.code
+        )
+
+
 class RecordHedge(MarketCommand, frozen=True, array_like=True, tag=True):
     """The house has laid off some of its liability: it has backed a selection elsewhere.
 
@@ -1344,5 +1457,22 @@ class HedgeRecorded(DeskEvent, frozen=True, array_like=True, tag=True):
     hedge: Hedge
 
     def apply(self, market: Market, fixture: Fixture) -> None:
+        market.hedge_orders.pop(self.hedge_id, None)
         market.hedges[self.hedge_id] = self.hedge
         market.fit_book()
+
+
+class HedgeOrdered(DeskEvent, frozen=True, array_like=True, tag=True):
+    hedge_id: str
+    order: HedgeOrder
+
+    def apply(self, market: Market, fixture: Fixture) -> None:
+        market.hedge_orders[self.hedge_id] = self.order
+
+
+class HedgeLapsed(DeskEvent, frozen=True, array_like=True, tag=True):
+    hedge_id: str
+    code: str
+
+    def apply(self, market: Market, fixture: Fixture) -> None:
+        market.hedge_orders.pop(self.hedge_id, None)

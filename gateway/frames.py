@@ -209,5 +209,12 @@ class Balance(Pushed, frozen=True, tag="balance"):
     wallet: api.Wallet
 
 
+class ReferralUpdate(Pushed, frozen=True, tag="referral_update"):
+    """A trader was asked about a bet of the player, or has answered. That its time has run out is
+    not told: `expires_at` says when."""
+
+    referral: api.Referral
+
+
 class BetUpdate(Pushed, frozen=True, tag="bet_update"):
     bet: api.Bet

@@ -55,6 +55,7 @@ _SERVER_FRAMES = (
     frames.PhaseNow,
     frames.Balance,
     frames.BetUpdate,
+    frames.ReferralUpdate,
 )
 _DESK_FRAMES = (desk_api.DeskWelcome, desk_api.FixtureNow, desk_api.DeskProblem)
 _CLOSE_CODES = {

@@ -24,6 +24,7 @@ from jurisdictions import Licence
 from ledger.reads import LedgerReads
 
 if TYPE_CHECKING:
+    from gateway.customers import Customers
     from gateway.desk.stream import DeskStreams
     from gateway.health import Readiness
     from gateway.pages import File
@@ -77,6 +78,7 @@ class Services(msgspec.Struct, frozen=True, kw_only=True):
     processors: Mapping[str, Processor]
     hub: Hub
     players: Players
+    customers: Customers
     streams: Streams
     desk_streams: DeskStreams
     readiness: Readiness

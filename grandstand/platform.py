@@ -336,6 +336,7 @@ class Platform:
             proxies=self.settings.proxies,
             attempts_per_login=self.settings.attempts_per_login,
             attempts_per_address=self.settings.attempts_per_address,
+            risk=self.settings.risk,
         )
         for number in range(self.settings.gateways):
             name = f"gateway-{number}"

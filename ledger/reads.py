@@ -180,7 +180,7 @@ _slip = msgspec.json.Decoder(Slip)
 _markets = msgspec.json.Decoder(tuple[MarketRow, ...])
 _gone = msgspec.json.Decoder(list[Gone])
 _positions = msgspec.json.Decoder(dict[str, int])
-_lines = msgspec.json.Decoder(list[tuple[str, str, int, int, int]])
+_lines = msgspec.json.Decoder(list[tuple[str, str, int, int, int, int]])
 
 
 class LedgerReads:

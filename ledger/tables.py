@@ -25,6 +25,8 @@ from actors.cashout import CashedOut
 from actors.entries import AnyEvent, Entry, Opened, answer_of, decode_entries
 from actors.fixture import EventLimitsChanged, FixtureCreated, FixtureEvent, ModelSet, PhaseChanged
 from actors.market import (
+    HedgeLapsed,
+    HedgeOrdered,
     HedgeRecorded,
     LimitsChanged,
     MarketEvent,
@@ -39,10 +41,14 @@ from actors.market import (
 from actors.multiple import Exposed, LegSettled, SlipPlaced
 from actors.player import EmailClaimed, LoggedIn, LoginFailed, PlayerRegistered
 from actors.results import LOST, VOID, Result
+from actors.risk.alerts import AlertRaised
+from actors.risk.customer import FactorsSet
 from actors.risk.referral import (
     ReferralAccepted,
     ReferralAsked,
+    ReferralEvent,
     ReferralRefused,
+    ReferralState,
     ReferralTaken,
 )
 from actors.slips.settling import Known
@@ -72,6 +78,9 @@ PaymentEvent = (
 )
 
 
+HedgeEvent = HedgeOrdered | HedgeLapsed | HedgeRecorded
+
+
 class LedgerFault(Exception):
     """The journal says something that cannot be. The projector stops; it never skips."""
 
@@ -99,6 +108,8 @@ class Batch:
         """Names and currencies."""
         self.payments: set[tuple[str, str]] = set()
         """Players and payment ids."""
+        self.hedges: set[tuple[str, str]] = set()
+        """Markets and hedge ids."""
         self.touched: defaultdict[str, set[str]] = defaultdict(set)
         """Ids of bets, fixtures and markets."""
 
@@ -128,6 +139,10 @@ class Batch:
             self.touched["bet"].add(event.bet_id)
         elif isinstance(event, PaymentEvent):
             self.payments.add((event.player_id, event.payment_id))
+        elif isinstance(event, ReferralEvent):
+            self.touched["referral"].add(event.referral_id)
+        elif isinstance(event, HedgeEvent):
+            self.hedges.add((event.market_id, event.hedge_id))
         elif isinstance(event, FixtureEvent):
             self.touched["fixture"].add(event.fixture_id)
         elif isinstance(event, MarketEvent):
@@ -188,6 +203,47 @@ class PaymentRow(msgspec.Struct):
     reference: str | None
     code: str | None
     requested_at_ms: int
+    answered_at_ms: int | None = None
+
+
+class ReferralRow(msgspec.Struct):
+    referral_id: str
+    player_id: str
+    fixture_id: str
+    market_id: str
+    selection_id: str
+    stake_minor: int
+    currency: str
+    odds: int
+    asked_at_ms: int
+    state: str
+    expires_at_ms: int
+    accepted_stake_minor: int | None = None
+    accepted_odds: int | None = None
+    bet_id: str | None = None
+
+
+class CustomerRow(msgspec.Struct):
+    player_id: str
+    factor: int
+    kinds: str
+    """As JSON."""
+    changed_at_ms: int
+
+
+class HedgeRow(msgspec.Struct):
+    market_id: str
+    hedge_id: str
+    selection_id: str
+    exchange: str
+    state: str
+    """ordered, made or lapsed."""
+    stake_minor: int
+    odds: int
+    wins_minor: int = 0
+    reference: str | None = None
+    """The exchange's own name for it, or why it was not made."""
+    ordered_at_ms: int = 0
     answered_at_ms: int | None = None
 
 
@@ -299,6 +355,9 @@ class Tables:
         self.legs: dict[str, tuple[str, str, int]] = {}
         """Of each bet: market, selection and odds."""
         self.payments: dict[tuple[str, str], PaymentRow] = {}
+        self.referrals: dict[str, ReferralRow] = {}
+        self.customers: dict[str, CustomerRow] = {}
+        self.hedges: dict[tuple[str, str], HedgeRow] = {}
         self.fixtures: dict[str, FixtureRow] = {}
         self.markets: dict[str, MarketRow] = {}
 
@@ -314,6 +373,7 @@ class Tables:
             "player": [],
             "leg": [],
             "price_change": [],
+            "alert": [],
             "answer": [],
             "audit": [],
         }
@@ -545,10 +605,26 @@ class Tables:
                 EmailClaimed() | LoggedIn() | LoginFailed() | HoldResolved() | Refused() | Opened()
             ):
                 pass  # in the audit only
-            case EventLimitsChanged() | HedgeRecorded() | ModelSet():
+            case EventLimitsChanged() | ModelSet():
                 pass
+            case HedgeOrdered() | HedgeLapsed() | HedgeRecorded():
+                self._hedged(event)
             case ReferralAsked() | ReferralAccepted() | ReferralRefused() | ReferralTaken():
-                pass
+                self._referred(event)
+            case FactorsSet():
+                self.customers[event.player_id] = CustomerRow(
+                    event.player_id, event.factor, json_of(event.kinds), event.at_ms
+                )
+            case AlertRaised():
+                self.added["alert"].append(
+                    (
+                        event.alert_id,
+                        event.pattern.value,
+                        event.subject,
+                        event.noticed_at_ms,
+                        json_of(event.facts),
+                    )
+                )
             case MemberEvent() | StopEvent():
                 pass
             case _:
@@ -618,7 +694,7 @@ class Tables:
         self.legs[bet.bet_id] = (first.market_id, first.selection_id, first.odds)
         for number, leg in enumerate(event.legs):
             self._add_leg(bet.bet_id, number, leg)
-        self._expose(event.exposed)
+        self._expose(event.exposed, of_slip=True)
 
     def _leg_settled(self, event: LegSettled) -> None:
         bet = self.bets[event.bet_id]
@@ -627,7 +703,7 @@ class Tables:
         bet.most_minor = event.most_minor
         bet.settled_at_ms = None if event.state is BetState.OPEN else event.at_ms
         self._know(event, event.known)
-        self._expose(event.exposed)
+        self._expose(event.exposed, of_slip=True)
 
     def _know(self, event: BetSettled | LegSettled, known: Known) -> None:
         assert known.result is not None
@@ -647,14 +723,15 @@ class Tables:
         if event.rest is None:
             bet.state = BetState.CASHED_OUT.value
             bet.settled_at_ms = event.at_ms
-        self._expose(event.exposed)
+        self._expose(event.exposed, of_slip=bet.slip is not None)
 
-    def _expose(self, changes: Iterable[Exposed]) -> None:
+    def _expose(self, changes: Iterable[Exposed], *, of_slip: bool) -> None:
         for change in changes:
             line = self.exposure[change.market_id, change.selection_id]
             line.bets += change.bets
             line.stakes_minor += change.stakes_minor
             line.liability_minor += change.liability_minor
+            line.slips_minor += change.liability_minor if of_slip else 0
 
     def _line_of(self, bet: BetRow) -> Line:
         market_id, selection_id, _ = self.legs[bet.bet_id]
@@ -675,6 +752,73 @@ class Tables:
             None,
             event.at_ms,
         )
+
+    # Risk
+
+    def _referred(
+        self, event: ReferralAsked | ReferralAccepted | ReferralRefused | ReferralTaken
+    ) -> None:
+        if isinstance(event, ReferralAsked):
+            asked = event.asked
+            self.referrals[event.referral_id] = ReferralRow(
+                event.referral_id,
+                event.player_id,
+                asked.fixture_id,
+                asked.market_id,
+                asked.selection_id,
+                asked.stake.minor,
+                asked.stake.currency,
+                asked.odds,
+                event.at_ms,
+                ReferralState.WAITING.value,
+                event.expires_at_ms,
+            )
+            return
+        referral = self.referrals[event.referral_id]
+        match event:
+            case ReferralAccepted():
+                referral.state = ReferralState.ACCEPTED.value
+                referral.expires_at_ms = event.valid_until_ms
+                referral.accepted_stake_minor = event.accepted.stake.minor
+                referral.accepted_odds = event.accepted.odds
+            case ReferralRefused():
+                referral.state = ReferralState.REFUSED.value
+            case ReferralTaken():
+                referral.state = ReferralState.TAKEN.value
+                referral.bet_id = event.bet_id
+
+    def _hedged(self, event: HedgeOrdered | HedgeLapsed | HedgeRecorded) -> None:
+        place = (event.market_id, event.hedge_id)
+        match event:
+            case HedgeOrdered():
+                order = event.order
+                self.hedges[place] = HedgeRow(
+                    *place,
+                    order.selection_id,
+                    order.exchange,
+                    "ordered",
+                    order.stake_minor,
+                    order.odds,
+                    ordered_at_ms=event.at_ms,
+                )
+            case HedgeLapsed():
+                lapsed = self.hedges[place]
+                lapsed.state, lapsed.reference = "lapsed", event.code
+                lapsed.answered_at_ms = event.at_ms
+            case HedgeRecorded():
+                hedge, ordered = event.hedge, self.hedges.get(place)
+                self.hedges[place] = HedgeRow(
+                    *place,
+                    hedge.selection_id,
+                    hedge.exchange,
+                    "made",
+                    hedge.stake_minor,
+                    hedge.odds,
+                    hedge.wins_minor,
+                    hedge.reference,
+                    ordered.ordered_at_ms if ordered else event.at_ms,
+                    event.at_ms,
+                )
 
     def _market_opened(self, event: MarketOpened) -> None:
         self.fixtures[event.fixture_id].seq = event.seq
@@ -746,6 +890,11 @@ def _reference_of(event: Any) -> str:
 def text_of(kept: Slip | Known | MarketTerms) -> str:
     """What the ledger keeps as JSON."""
     return msgspec.json.encode(kept).decode()
+
+
+def json_of(kept: dict[str, int] | dict[str, int | str]) -> str:
+    """The same, of what has no order of its own: the keys are sorted."""
+    return msgspec.json.encode(kept, order="sorted").decode()
 
 
 def terms_of(text: str | None) -> MarketTerms:

@@ -176,6 +176,7 @@ class Keeper:
                     total.bets += line.bets
                     total.stakes_minor += line.stakes_minor
                     total.liability_minor += line.liability_minor
+                    total.slips_minor += line.slips_minor
         if partition.failed is None:
             for market in markets:
                 market.book.rebase(heads, lines[market.market_id])

@@ -8,7 +8,7 @@ import msgspec
 
 from actors import bet, cashout, fixture, market, multiple, player, previewed, staff, stop, wallet
 from actors.entries import AnyEvent
-from actors.risk import referral
+from actors.risk import alerts, customer, referral
 
 AnyCommand = (
     player.ClaimEmail
@@ -41,11 +41,15 @@ AnyCommand = (
     | market.MovePrices
     | market.Suspend
     | market.Resume
+    | market.OrderHedge
+    | market.LapseHedge
     | market.RecordHedge
     | referral.Refer
     | referral.AcceptReferral
     | referral.RefuseReferral
     | referral.TakeReferral
+    | customer.SetFactors
+    | alerts.RaiseAlert
     | previewed.DeclarePreviewed
     | staff.AddMember
     | staff.ChangeRole
@@ -73,6 +77,7 @@ AnyQuestion = (
     | market.GetMarket
     | market.GetExposure
     | referral.GetReferral
+    | customer.GetCustomer
     | staff.GetMember
     | stop.GetStop
 )
@@ -92,6 +97,7 @@ AnyView = (
     | market.Exposure
     | market.SwitchedMarkets
     | referral.ReferralView
+    | customer.CustomerView
     | staff.MemberView
     | stop.StopView
 )

@@ -222,12 +222,16 @@ class DeskLimits(api.Reply, frozen=True):
 
     min_stake_minor: int
     max_stake_minor: int
-    max_liability_minor: Annotated[int, Meta(description="For each selection")]
+    max_liability_minor: Annotated[int, Meta(description="For each selection, of singles")]
     max_market_liability_minor: Annotated[int, Meta(description="For the market's worst case")]
     refer_above_minor: Annotated[int, Meta(description="Stakes above it wait for a trader")]
     reoffer_ms: Annotated[int, Meta(description="How long a smaller stake is offered")]
     max_age_ms: Annotated[int, Meta(description="How old prices may be before play")]
     max_age_in_play_ms: int
+    refer_up_to_minor: Annotated[int, Meta(description="And those above this are refused")]
+    max_slip_liability_minor: Annotated[
+        int, Meta(description="For each selection, of slips with a leg on it: beside its singles")
+    ]
 
 
 # Over time
@@ -323,6 +327,8 @@ class ChangedLimits(Action, frozen=True, forbid_unknown_fields=True, kw_only=Tru
     reoffer_ms: Annotated[int, Meta(ge=0, le=MAX_REOFFER_MS)] | UnsetType = UNSET
     max_age_ms: _Age | UnsetType = UNSET
     max_age_in_play_ms: _Age | UnsetType = UNSET
+    refer_up_to_minor: _Limit | UnsetType = UNSET
+    max_slip_liability_minor: _Limit | UnsetType = UNSET
 
 
 class LimitsNow(api.Reply, frozen=True):

@@ -198,4 +198,6 @@ def limits_json(limits: Limits) -> desk_api.DeskLimits:
         limits.reoffer_ms,
         limits.max_age_ms,
         limits.max_age_in_play_ms,
+        limits.refer_up_to_minor,
+        limits.max_slip_liability_minor,
     )

@@ -37,6 +37,7 @@ from actors.market import (
     WithdrawSelection,
 )
 from actors.odds import MIN_ODDS
+from actors.risk.settings import RiskSettings
 from actors.runtime.addresses import BOOK, fixture_of
 from actors.runtime.keys import fingerprint
 from actors.slips.deductions import Rule4
@@ -111,9 +112,7 @@ async def open_market(call: Call) -> api.Market:
     names = {selection.selection_id: selection.name for selection in body.selections}
     if len(names) != len(body.selections):
         raise Problem("invalid_request", "A selection is given twice - at `$.selections`.")
-    limits = body.limits
-    if limits.min_stake_minor > limits.max_stake_minor:
-        raise Problem("invalid_request", "The least stake is above the largest - at `$.limits`.")
+    limits = _limits(call.services.settings.risk, body)
     market_id = f"{path.fixture_id}:{body.market_key}"
     message = OpenMarket(
         path.fixture_id,
@@ -122,7 +121,7 @@ async def open_market(call: Call) -> api.Market:
         body.kind,
         call.services.licence.currency,
         names,
-        Limits(limits.min_stake_minor, limits.max_stake_minor, limits.max_liability_minor),
+        limits,
         MarketStatus(body.status),
         terms=_terms(body.terms),
     )
@@ -136,6 +135,19 @@ async def open_market(call: Call) -> api.Market:
         priced = await command(call, path.fixture_id, prices, PricesChanged, prices, key)
         priced.apply(market, fixture)
     return market_json(market)
+
+
+def _limits(risk: RiskSettings, body: api.NewMarket) -> Limits:
+    """Those of the market's kind, but for what is given."""
+    given = {
+        name: value
+        for name in body.limits.__struct_fields__
+        if (value := getattr(body.limits, name)) is not UNSET
+    }
+    limits = msgspec.structs.replace(risk.limit_table.of(body.kind), **given)
+    if limits.min_stake_minor > limits.max_stake_minor:
+        raise Problem("invalid_request", "The least stake is above the largest - at `$.limits`.")
+    return limits
 
 
 def _terms(given: api.Terms) -> MarketTerms:

@@ -175,6 +175,88 @@ on conflict (player_id, payment_id) do update set
     code = excluded.code,
     answered_at_ms = excluded.answered_at_ms
 
+-- name: referrals
+select
+    referral_id,
+    player_id,
+    fixture_id,
+    market_id,
+    selection_id,
+    stake_minor,
+    currency,
+    odds,
+    asked_at_ms,
+    state,
+    expires_at_ms,
+    accepted_stake_minor,
+    accepted_odds,
+    bet_id
+from referral
+where referral_id = any($1::text[])
+
+-- name: put_referrals
+insert into referral (
+    referral_id, player_id, fixture_id, market_id, selection_id, stake_minor, currency, odds,
+    asked_at_ms, state, expires_at_ms, accepted_stake_minor, accepted_odds, bet_id
+)
+select *
+from unnest(
+    $1::text[], $2::text[], $3::text[], $4::text[], $5::text[], $6::bigint[], $7::text[],
+    $8::bigint[], $9::bigint[], $10::text[], $11::bigint[], $12::bigint[], $13::bigint[],
+    $14::text[]
+)
+on conflict (referral_id) do update set
+    state = excluded.state,
+    expires_at_ms = excluded.expires_at_ms,
+    accepted_stake_minor = excluded.accepted_stake_minor,
+    accepted_odds = excluded.accepted_odds,
+    bet_id = excluded.bet_id
+
+-- name: put_customers
+insert into customer (player_id, factor, kinds, changed_at_ms)
+select * from unnest($1::text[], $2::bigint[], $3::text[], $4::bigint[])
+on conflict (player_id) do update set
+    factor = excluded.factor,
+    kinds = excluded.kinds,
+    changed_at_ms = excluded.changed_at_ms
+
+-- name: hedges
+select
+    market_id,
+    hedge_id,
+    selection_id,
+    exchange,
+    state,
+    stake_minor,
+    odds,
+    wins_minor,
+    reference,
+    ordered_at_ms,
+    answered_at_ms
+from hedge
+inner join unnest($1::text[], $2::text[]) as touched (market_id, hedge_id)
+    using (market_id, hedge_id)
+
+-- name: put_hedges
+insert into hedge (
+    market_id, hedge_id, selection_id, exchange, state, stake_minor, odds, wins_minor, reference,
+    ordered_at_ms, answered_at_ms
+)
+select *
+from unnest(
+    $1::text[], $2::text[], $3::text[], $4::text[], $5::text[], $6::bigint[], $7::bigint[],
+    $8::bigint[], $9::text[], $10::bigint[], $11::bigint[]
+)
+on conflict (market_id, hedge_id) do update set
+    selection_id = excluded.selection_id,
+    exchange = excluded.exchange,
+    state = excluded.state,
+    stake_minor = excluded.stake_minor,
+    odds = excluded.odds,
+    wins_minor = excluded.wins_minor,
+    reference = excluded.reference,
+    answered_at_ms = excluded.answered_at_ms
+
 -- name: fixtures
 select fixture_id, sport, competition, name, starts_at_ms, phase, score, seq
 from fixture
@@ -271,9 +353,13 @@ where
     and selection.selection_id = changed.selection_id
 
 -- name: add_exposure
-insert into exposure as old (market_id, selection_id, bets, stakes_minor, liability_minor)
-select * from unnest($1::text[], $2::text[], $3::bigint[], $4::bigint[], $5::bigint[])
+insert into exposure as old (
+    market_id, selection_id, bets, stakes_minor, liability_minor, slips_minor
+)
+select *
+from unnest($1::text[], $2::text[], $3::bigint[], $4::bigint[], $5::bigint[], $6::bigint[])
 on conflict (market_id, selection_id) do update set
     bets = old.bets + excluded.bets,
     stakes_minor = old.stakes_minor + excluded.stakes_minor,
-    liability_minor = old.liability_minor + excluded.liability_minor
+    liability_minor = old.liability_minor + excluded.liability_minor,
+    slips_minor = old.slips_minor + excluded.slips_minor

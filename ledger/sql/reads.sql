@@ -229,7 +229,12 @@ order by page.selection_id, page.bet_id
 select
     (select json_object_agg(partition, seq) from projected)::text as positions,
     (
-        select json_agg(json_build_array(market_id, selection_id, bets, stakes_minor, liability_minor))
+        select
+            json_agg(
+                json_build_array(
+                    market_id, selection_id, bets, stakes_minor, liability_minor, slips_minor
+                )
+            )
         from exposure
         where market_id = any($1::text[])
     )::text as lines

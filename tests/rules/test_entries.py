@@ -21,9 +21,9 @@ from actors.base import Command, Event, Message, Question, Reason, Refused, Seve
 from actors.bet import Leg
 from actors.entries import AnyEvent, Entry, Opened, answer_of, decode_entries, encode_entries
 from actors.fixture import EventLimit, Phase
-from actors.market import Hedge, Limits, MarketStatus
+from actors.market import Hedge, HedgeOrder, Limits, MarketStatus
 from actors.results import VOID, WON, Outcome, Result
-from actors.risk import referral
+from actors.risk import alerts, customer, referral
 from actors.runtime.wire import (
     AnyCommand,
     AnyMessage,
@@ -135,6 +135,12 @@ SAMPLES: dict[str, Event] = {
         referral.ReferralAccepted(AT, "p", "r", TERMS, AT + 2),
         referral.ReferralRefused(AT, "p", "r"),
         referral.ReferralTaken(AT, "p", "r", "b", TERMS, AT + 2),
+        customer.FactorsSet(AT, "p", 5_000, {"match_result": 2_500}),
+        alerts.AlertRaised(
+            AT, "a", alerts.Pattern.STAKE_ABOVE_HABIT, "player/p", AT - 1, {"stake_minor": 900}
+        ),
+        market.HedgeOrdered(AT, "f", "f:m", 8, "h", HedgeOrder(AT, "a", 1_000, 25_000, "bogus")),
+        market.HedgeLapsed(AT, "f", "f:m", 8, "h", "no"),
         staff.MemberAdded(AT, "kim", "Kim Doe", staff.Role.TRADER, "$argon2id$"),
         staff.RoleChanged(AT, "kim", staff.Role.HEAD_TRADER),
         staff.PasswordSet(AT, "kim", "$argon2id$", 2),

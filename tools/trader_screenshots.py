@@ -78,13 +78,18 @@ async def hire(machine: Api) -> None:
 
 
 async def upcoming(machine: Api) -> list[dict[str, Any]]:
-    """Three matches that have not begun, with a market that takes bets."""
-    page = await machine.request("GET", "/v1/desk/board", query={"phase": "scheduled"})
-    open_ = [it for it in page["items"] if it["markets"] and it["markets"][0]["status"] == "open"]
-    # The soonest may begin while its picture is taken.
-    football = [it for it in open_ if it["sport"] == "Football"]
-    found: list[dict[str, Any]] = (football + [it for it in open_ if it not in football])[-3:]
-    return found
+    """Three matches that have not begun, with a market that takes bets, once there are as many."""
+    while True:
+        page = await machine.request("GET", "/v1/desk/board", query={"phase": "scheduled"})
+        open_ = [
+            it for it in page["items"] if it["markets"] and it["markets"][0]["status"] == "open"
+        ]
+        # The soonest may begin while its picture is taken.
+        football = [it for it in open_ if it["sport"] == "Football"]
+        found: list[dict[str, Any]] = (football + [it for it in open_ if it not in football])[:3]
+        if len(found) == 3:
+            return found
+        await asyncio.sleep(1)
 
 
 async def bet(machine: Api, match: dict[str, Any], other: dict[str, Any]) -> None:

@@ -85,8 +85,7 @@ async def upcoming(machine: Api) -> list[dict[str, Any]]:
             it for it in page["items"] if it["markets"] and it["markets"][0]["status"] == "open"
         ]
         # The soonest may begin while its picture is taken.
-        football = [it for it in open_ if it["sport"] == "Football"]
-        found: list[dict[str, Any]] = (football + [it for it in open_ if it not in football])[:3]
+        found: list[dict[str, Any]] = sorted(open_, key=lambda it: it["sport"] == "Football")[-3:]
         if len(found) == 3:
             return found
         await asyncio.sleep(1)
@@ -95,6 +94,16 @@ async def upcoming(machine: Api) -> list[dict[str, Any]]:
 async def bet(machine: Api, match: dict[str, Any], other: dict[str, Any]) -> None:
     """Bets of several players, with pauses in which liability is sampled and prices move."""
     players = [await player(machine) for _ in range(3)]
+    legs = [
+        {
+            "market_id": it["markets"][0]["market_id"],
+            "selection_id": it["markets"][0]["selections"][0]["selection_id"],
+            "odds": 10_100,
+        }
+        for it in (match, other)
+    ]
+    double = {"kind": "double", "legs": legs, "stake_minor": 2_000, "currency": "GBP"}
+    await players[0].request("POST", "/v1/slips", body=double | {"accept": "any"}, key=uuid4().hex)
     market = match["markets"][0]
     ids = [selection["selection_id"] for selection in market["selections"]]
     for number, (stake, one) in enumerate(zip(STAKES, itertools.cycle(players), strict=False)):
@@ -109,16 +118,6 @@ async def bet(machine: Api, match: dict[str, Any], other: dict[str, Any]) -> Non
         await one.request("POST", "/v1/bets", body=body, key=uuid4().hex)
         await machine.request("GET", f"/v1/desk/markets/{market['market_id']}/liability")
         await asyncio.sleep(SAMPLED_S)
-    legs = [
-        {
-            "market_id": it["markets"][0]["market_id"],
-            "selection_id": it["markets"][0]["selections"][0]["selection_id"],
-            "odds": 10_100,
-        }
-        for it in (match, other)
-    ]
-    double = {"kind": "double", "legs": legs, "stake_minor": 2_000, "currency": "GBP"}
-    await players[0].request("POST", "/v1/slips", body=double | {"accept": "any"}, key=uuid4().hex)
     while True:
         path = f"/v1/desk/markets/{market['market_id']}"
         prices = (await machine.request("GET", f"{path}/prices"))["selections"]

@@ -129,8 +129,10 @@ class Card {
 
   constructor(it, over) {
     this.#over = over;
+    const of = `bet-${it.referral.referral_id}`;
     const button = (text, name, run) => {
-      const node = h("button", { type: "button", class: name, onclick: run }, text);
+      const node = h("button", { type: "button", class: name, onclick: run,
+        "aria-describedby": of }, text);
       node.hidden = !may("trader");
       return node;
     };
@@ -140,7 +142,7 @@ class Card {
     const figure = (label, value) => h("div", {}, h("dt", {}, label), h("dd", {}, value));
     const wins = Math.floor((referral.stake_minor * (referral.odds - 10_000)) / 10_000);
     this.node = h("li", { class: "referral", "data-referral": referral.referral_id },
-      h("p", {}, h("a", { href: `#/event/${it.fixture_id}` +
+      h("p", { id: of }, h("a", { href: `#/event/${it.fixture_id}` +
         `/${referral.market_id.slice(it.fixture_id.length + 1)}` },
       `${it.selection_name} · ${it.market_name}`), h("span", { class: "soft" },
         ` ${it.fixture_name}`)),

@@ -56,6 +56,8 @@ class Hold(msgspec.Struct, array_like=True):
     promised: bool = False
     """The price was promised to the player: it does not move with the market."""
     customer_factor: int = WHOLE
+    result_version: int = 0
+    """Of the market, when it said yes: by later ones the bet may have to be settled."""
 
     @property
     def cost_minor(self) -> int:
@@ -165,6 +167,8 @@ class Book:
         self.whole = False
         self.outdated = False
         """Bets that are in it became known elsewhere, or were bought back: the ledger knows."""
+        self.reopened = 0
+        """How often settled bets were opened again: who reads has to have begun after the last."""
         self.read_at_ms = 0
         """When the ledger was last read."""
         self.heads: dict[str, int] = {}
@@ -294,6 +298,11 @@ class Book:
             self.line(hold.selection_id).add(hold.stake_minor, hold.odds, hold.liability_minor)
         self.known = True
         self._worst = None
+
+    def reopen(self) -> None:
+        """Bets are open again that this book does not know: it has to be read, before any other."""
+        self.reopened += 1
+        self.known = False
 
     def break_holds(self) -> None:
         """Bets that wait out their delay do not survive a suspension."""

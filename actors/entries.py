@@ -11,7 +11,7 @@ from typing import Any
 
 import msgspec
 
-from actors import bet, cashout, fixture, market, multiple, player, staff, stop, wallet
+from actors import bet, cashout, fixture, market, multiple, outcomes, player, staff, stop, wallet
 from actors.base import Actor, Event, Refused
 from actors.risk import alerts, customer, referral
 
@@ -60,6 +60,7 @@ AnyEvent = (
     | bet.BetPlaced
     | bet.BetSettled
     | bet.SettlementReversed
+    | bet.VersionNoted
     | bet.HoldResolved
     | multiple.SlipPlaced
     | multiple.LegSettled
@@ -76,6 +77,11 @@ AnyEvent = (
     | market.SettlementCompleted
     | market.LimitsChanged
     | market.HedgeRecorded
+    | outcomes.SelectionsDecided
+    | outcomes.ResultRolledBack
+    | outcomes.PlacedVoided
+    | outcomes.VoidRolledBack
+    | outcomes.SelectionAdded
     | referral.ReferralAsked
     | referral.ReferralAccepted
     | referral.ReferralRefused

@@ -31,7 +31,7 @@ from actors.book import (
 )
 from actors.fixture import MAX_MARKETS, UNLIMITED, Fixture
 from actors.odds import MAX_ODDS, MIN_ODDS, ONE
-from actors.results import LOST, VOID, Outcome, Result
+from actors.results import LOST, VOID, Outcome, Result, Window
 from actors.slips.outcomes import finished
 from actors.terms import NO_TERMS, Gone, MarketTerms, Off, taken_off
 from ledger.money import MAX_MINOR, Money
@@ -47,8 +47,11 @@ MAX_REOFFER_MS = 60_000
 LIABILITY = "liability"
 STALE = "stale"
 TRADER = "trader"
+VOIDED = "voided"
 """Causes that the house itself has; a feed's is its own name, such as `producer/3`."""
 MAX_TIED = 1_000
+CLOCKS_MS = 2_000
+"""By how much the clocks of a market and of a wallet may differ, when bets of a time are void."""
 
 
 class MarketStatus(enum.StrEnum):
@@ -160,6 +163,12 @@ class Market(Actor, dict=True):
     """Withdrawals, where the terms say that they take something off the others' prices."""
     hedge_orders: dict[str, HedgeOrder] = msgspec.field(default_factory=dict)
     """On their way to an exchange, which may have made them or not."""
+    windows: tuple[Window, ...] = ()
+    """When bets were accepted that are void, whatever the result."""
+    windows_version: int = 0
+    """The result version in which they last changed."""
+    reopened_version: int = 0
+    """The last result version by which settled bets may be open again."""
 
     def __post_init__(self) -> None:
         self._open_book(Book())  # an attribute outside the fields: it is in no snapshot
@@ -210,7 +219,12 @@ class Market(Actor, dict=True):
         """The most that the market can lose; None while its bets are not all known."""
         if self.finished:
             return 0
-        return self.book.worst_minor if self.book.known else None
+        return self.book.worst_minor if self.knows_liability else None
+
+    @property
+    def knows_liability(self) -> bool:
+        """Whether the book has all bets in it: also those that are being opened again."""
+        return self.book.known and self.settled_version >= self.reopened_version
 
     def stale(self, now_ms: int) -> bool:
         """Whether the prices are too old to be given. Nothing has to happen for them to become so:
@@ -240,6 +254,8 @@ class Market(Actor, dict=True):
             return Refused(Reason.MARKET_SUSPENDED)
         if self.status is not MarketStatus.OPEN:
             return Refused(Reason.MARKET_CLOSED)
+        if self.windows and self._voids_now(now_ms):
+            return Refused(Reason.MARKET_SUSPENDED)
         if not asked and not selection.withdrawn:  # at the starting price
             offered = self.terms.starting_price and not self.in_play
             return None if offered else Refused(Reason.STARTING_PRICE_UNAVAILABLE)
@@ -261,6 +277,19 @@ class Market(Actor, dict=True):
                 facts={"odds": selection.odds, "odds_version": self.odds_version},
             )
         return None
+
+    @property
+    def voids_on(self) -> bool:
+        """Whether bets are void until that is undone."""
+        return any(window.until_ms is None for window in self.windows)
+
+    def _voids_now(self, now_ms: int) -> bool:
+        """Whether a bet that is accepted now is void: by its wallet's clock, which may be slow."""
+        return any(
+            window.covers(now_ms)
+            or (window.until_ms is not None and window.covers(now_ms - CLOCKS_MS))
+            for window in self.windows
+        )
 
     def refuse_room(self, hold: Hold, fixture: Fixture) -> Refused | None:
         """Why there is no room for the bet, with the largest stake there is room for; or None.
@@ -300,17 +329,27 @@ class Market(Actor, dict=True):
         """Whether no result is known but that of withdrawn selections, which are void."""
         return all(self.selections[selection_id].withdrawn for selection_id in self.results)
 
+    @property
+    def decided(self) -> bool:
+        """Whether the result of every selection is known."""
+        return len(self.results) == len(self.selections)
+
+    @property
+    def result_of_withdrawn(self) -> Result:
+        return LOST if self.terms.ante_post else VOID
+
     def settling(self, selection_id: str, version: int) -> Settling:
-        """By what the bets on a selection are settled, whose result is known by that version."""
+        """By what the bets on a selection are settled, of which that version was the last word."""
         withdrawn = self.selections[selection_id].withdrawn
         return Settling(
             selection_id,
-            self.results[selection_id],
+            self.results.get(selection_id),
             version,
             withdrawn,
             self.places.get(selection_id),
             self.starting_odds.get(selection_id, 0),
             None if withdrawn else taken_off(self.terms, self.gone.values()),
+            self.windows,
         )
 
 
@@ -368,6 +407,8 @@ class HoldStake(Question, frozen=True, array_like=True, tag=True):
             # Asked again, because the first answer was lost: what it has had did not count against
             # it. But maybe that answer was not lost, and its bet is on its way to the wallet.
             market.book.put_back(had)
+        elif had:
+            market.book.holds[self.bet_id].result_version = had.result_version
         return answer
 
     def _answer(self, now_ms: int, market: Market, fixture: Fixture) -> Held | Refused:
@@ -404,13 +445,14 @@ class HoldStake(Question, frozen=True, array_like=True, tag=True):
             hold.liability_minor = liability_at(self.liability_minor, stake_minor, self.odds, odds)
             hold.promised = promised
             hold.customer_factor = WHOLE if self.agreed_until_ms else factor
+        hold.result_version = market.result_version
         if refused:
             return self._with_offer(now_ms, hold, market, fixture, refused)
         if stake_minor > limits.max_stake_minor or limits.refer_above_minor or not ordinary:
             refused = self._refuse_stake(hold, limits)
             if refused:
                 return self._with_offer(now_ms, hold, market, fixture, refused)
-        if not book.known:
+        if not market.knows_liability:
             return Refused(Reason.LIABILITY_UNKNOWN)
         refused = market.refuse_room(hold, fixture)
         if refused:
@@ -473,7 +515,7 @@ class HoldStake(Question, frozen=True, array_like=True, tag=True):
             Reason.LIABILITY_LIMIT,
             Reason.PRICE_CHANGED,
         )
-        offering = limits.reoffer_ms and market.book.known and wanted
+        offering = limits.reoffer_ms and market.knows_liability and wanted
         if not offering or hold.promised or hold.liability_minor:
             return refused
         if refused.reason is Reason.PRICE_CHANGED:
@@ -614,21 +656,25 @@ class OpenHolds(msgspec.Struct, frozen=True, array_like=True, tag=True):
 
 
 class CountHolds(Question, frozen=True, array_like=True, tag=True):
-    """Asked by the settlement, which waits until no bet on these selections can come any more.
+    """Asked by the settlement, which waits until no bet on these selections can come any more whose
+    market did not know of that version of the result.
 
     A former owner that does not know of the result yet can't say: its successor may have holds.
     """
 
     market_id: str
     selection_ids: list[str]
-    result_version: int = 0
+    result_version: int
 
     def cast(self) -> tuple[str, ...]:
         return (ref("market", self.market_id),)
 
     def answer(self, now_ms: int, market: Market) -> OpenHolds:
         selections = set(self.selection_ids)
-        holds = sum(hold.selection_id in selections for hold in market.book.holds.values())
+        holds = sum(
+            hold.selection_id in selections and hold.result_version < self.result_version
+            for hold in market.book.holds.values()
+        )
         knows = market.result_version >= self.result_version
         return OpenHolds(knows and market.book.whole, holds)
 
@@ -672,6 +718,8 @@ class MarketView(msgspec.Struct, frozen=True, array_like=True, tag=True):
     terms: MarketTerms = NO_TERMS
     over: bool = False
     """The event is over, whatever the market's status."""
+    windows: tuple[Window, ...] = ()
+    """When bets were accepted that are void."""
 
     @property
     def off(self) -> Off | None:
@@ -723,6 +771,7 @@ class GetMarket(Question, frozen=True, array_like=True, tag=True):
             market.winners,
             market.terms,
             fixture.over,
+            market.windows,
         )
 
 
@@ -941,7 +990,7 @@ class Suspend(MarketCommand, frozen=True, array_like=True, tag=True):
         if len(market.causes) >= MAX_CAUSES:
             return Refused(Reason.OUT_OF_BOUNDS, facts={"max_causes": MAX_CAUSES})
         causes = market.causes | {self.cause: now_ms}
-        return _status_changed(now_ms, self, market, fixture, market.status_behind, causes)
+        return status_changed(now_ms, self, market, fixture, market.status_behind, causes)
 
 
 class Resume(MarketCommand, frozen=True, array_like=True, tag=True):
@@ -954,8 +1003,10 @@ class Resume(MarketCommand, frozen=True, array_like=True, tag=True):
             return Refused(Reason.UNKNOWN_MARKET)
         if self.cause not in market.causes:
             return Refused(Reason.WRONG_STATUS, facts={"status": market.status})
+        if self.cause == VOIDED and market.voids_on:
+            return Refused(Reason.WRONG_STATUS, "bets accepted from here on are void")
         causes = {cause: at_ms for cause, at_ms in market.causes.items() if cause != self.cause}
-        return _status_changed(now_ms, self, market, fixture, market.status_behind, causes)
+        return status_changed(now_ms, self, market, fixture, market.status_behind, causes)
 
 
 class SwitchedMarkets(msgspec.Struct, frozen=True, array_like=True, tag=True):
@@ -985,7 +1036,7 @@ class SwitchMarkets(Several, frozen=True, array_like=True, tag=True):
         return SwitchedMarkets(sum(not isinstance(answer, Refused) for answer in answers))
 
 
-def _status_changed(
+def status_changed(
     now_ms: int,
     command: MarketCommand,
     market: Market,
@@ -1031,7 +1082,7 @@ class ChangeStatus(MarketCommand, frozen=True, array_like=True, tag=True):
         if self.status is not MarketStatus.CLOSED and not market.only_withdrawn():
             return Refused(Reason.WRONG_STATUS, "a market with a result stays closed")
         causes = market.causes
-        return _status_changed(
+        return status_changed(
             now_ms, self, market, fixture, self.status, causes, self.in_play, self.bet_delay_ms
         )
 
@@ -1073,6 +1124,7 @@ class WithdrawSelection(MarketCommand, frozen=True, array_like=True, tag=True):
             market.result_version + 1,
             self.selection_id,
             gone,
+            self.selection_id in market.results,
         )
 
 
@@ -1114,13 +1166,10 @@ class DeclareResult(MarketCommand, frozen=True, array_like=True, tag=True):
         for selection_id, result in results.items():
             if result is None or places.get(selection_id, VOID) is None:
                 return Refused(Reason.INCOMPLETE_RESULT, facts={"selection_id": selection_id})
-            pays = _pays(result) or _pays(places.get(selection_id))
-            if terms.starting_price and pays and selection_id not in starting:
-                facts: dict[str, int | str] = {"selection_id": selection_id}
-                return Refused(Reason.INCOMPLETE_RESULT, "its starting price is missing", facts)
-        for selection_id, odds in starting.items():
-            if not MIN_ODDS <= odds <= MAX_ODDS:
-                return Refused(Reason.OUT_OF_BOUNDS, facts={"selection_id": selection_id})
+            both = (result, places.get(selection_id))
+            wrong_price = refuse_starting_odds(market, selection_id, both, starting)
+            if wrong_price:
+                return wrong_price
         changed = {
             selection_id: result
             for selection_id, result in results.items()
@@ -1151,11 +1200,10 @@ def _complete(
     market: Market, given: dict[str, Result], *, cancelled: bool
 ) -> dict[str, Result | None]:
     """The result of every selection; None where it is missing."""
-    gone = LOST if market.terms.ante_post else VOID
     return {
         selection_id: VOID
         if cancelled
-        else gone
+        else market.result_of_withdrawn
         if selection.withdrawn
         else given.get(selection_id)
         for selection_id, selection in market.selections.items()
@@ -1173,9 +1221,22 @@ def _finished(market: Market, positions: dict[str, int], places: int) -> dict[st
     return {name: finished(at, tied[at], places) for name, at in ran.items()}
 
 
-def _pays(result: Result | None) -> bool:
-    """Whether it pays more than a refund, for which the price has to be known."""
-    return result is not None and result.outcome in (Outcome.WON, Outcome.HALF_WON)
+def refuse_starting_odds(
+    market: Market,
+    selection_id: str,
+    results: tuple[Result | None, Result | None],
+    starting_odds: dict[str, int],
+) -> Refused | None:
+    """What is wrong with a starting price, for these results of the win and of the place part."""
+    facts: dict[str, int | str] = {"selection_id": selection_id}
+    # What pays more than a refund needs its price.
+    pays = any(one and one.outcome in (Outcome.WON, Outcome.HALF_WON) for one in results)
+    odds = starting_odds.get(selection_id)
+    if odds is None and pays and market.terms.starting_price:
+        return Refused(Reason.INCOMPLETE_RESULT, "its starting price is missing", facts)
+    if odds is not None and not MIN_ODDS <= odds <= MAX_ODDS:
+        return Refused(Reason.OUT_OF_BOUNDS, facts=facts)
+    return None
 
 
 class OrderHedge(MarketCommand, frozen=True, array_like=True, tag=True):
@@ -1388,13 +1449,15 @@ class SelectionWithdrawn(MarketEvent, frozen=True, array_like=True, tag=True):
     selection_id: str
     gone: Gone | None = None
     """What it takes off the others' prices follows from this; None where it takes nothing."""
+    decided: bool = False
+    """Its result was known already."""
 
     def apply(self, market: Market, fixture: Fixture) -> None:
         fixture.seq = self.seq
         selection = market.selections[self.selection_id]
         selection.withdrawn = True
         selection.odds = selection.base_odds = 0
-        result = LOST if market.terms.ante_post else VOID
+        result = market.result_of_withdrawn
         market.results[self.selection_id] = result
         if market.terms.places:
             market.places[self.selection_id] = result
@@ -1433,12 +1496,15 @@ class SettlementCompleted(MarketEvent, frozen=True, array_like=True, tag=True):
 
     def apply(self, market: Market, fixture: Fixture) -> None:
         fixture.seq = self.seq
-        market.settled_version = self.version
+        before, market.settled_version = market.settled_version, self.version
         # Not by an earlier result, which the settlement may finish after a correction of it.
         last = self.version == market.result_version
-        complete = len(market.results) == len(market.selections)
-        if last and complete and market.status is MarketStatus.CLOSED:
+        if last and market.decided and market.status is MarketStatus.CLOSED:
             market.status = MarketStatus.SETTLED
+        # Bets may be open again, or void while others are open: the ledger knows.
+        market.book.outdated = True
+        if before < market.reopened_version <= self.version:
+            market.book.reopen()
 
 
 class DeskEvent(MarketEvent, frozen=True, array_like=True, tag=True):

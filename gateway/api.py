@@ -759,6 +759,39 @@ class Withdrawal(Body, frozen=True, forbid_unknown_fields=True):
     ] = 0
 
 
+class BetTimes(Body, frozen=True, forbid_unknown_fields=True, rename={"from_": "from"}):
+    """Bets accepted from one time to another, both included; one of the two may be left out."""
+
+    from_: Moment | UnsetType = UNSET
+    until: Moment | UnsetType = UNSET
+
+
+class VoidNow(Reply, frozen=True):
+    market_id: str
+    seq: int
+    version: Annotated[int, Meta(description="Of the result, which this is a change of, too")]
+
+
+class RolledBackNow(Reply, frozen=True):
+    market_id: str
+    seq: int
+    version: int
+    undecided: Annotated[list[str], Meta(description="Selections that have no result any more")]
+    results: dict[str, SelectionResult]
+
+
+class LateSelection(Body, frozen=True, forbid_unknown_fields=True):
+    selection_id: Id
+    name: Text
+
+
+class SelectionNow(Reply, frozen=True):
+    market_id: str
+    seq: int
+    selection_id: str
+    name: str
+
+
 class WithdrawnNow(Reply, frozen=True):
     market_id: str
     seq: int

@@ -189,6 +189,15 @@ class Results(Delta, frozen=True, tag="result"):
     from_seq: FromSeq | UnsetType = UNSET
     places: dict[str, api.SelectionResult] | UnsetType = UNSET
     starting_odds: dict[str, int] | UnsetType = UNSET
+    undecided: Annotated[
+        list[str] | UnsetType, Meta(description="Selections that have no result any more")
+    ] = UNSET
+
+
+class SelectionAdded(Delta, frozen=True, tag="selection"):
+    market_id: str
+    selection: api.Selection
+    from_seq: FromSeq | UnsetType = UNSET
 
 
 class Settled(Delta, frozen=True, tag="settled"):

@@ -51,6 +51,7 @@ _SERVER_FRAMES = (
     frames.Status,
     frames.Withdrawn,
     frames.Results,
+    frames.SelectionAdded,
     frames.Settled,
     frames.PhaseNow,
     frames.Balance,

@@ -7,6 +7,7 @@ from typing import Any
 from msgspec import UNSET
 
 from actors.market import DeclareResult, ResultDeclared
+from actors.outcomes import SelectionsDecided, SettleSelections
 from actors.results import Result
 from actors.runtime.addresses import fixture_of
 from gateway import api
@@ -42,6 +43,17 @@ def declaring(
     )
 
 
+def deciding(market_id: str, given: dict[str, api.NewResult]) -> SettleSelections:
+    """The command that declares a part of it. Raises `invalid_request` as `declaring` does."""
+    whole = declaring(market_id, given)
+    for selection_id in whole.positions:
+        why = "A position is only of a whole result: who shares it is not known yet"
+        raise Problem("invalid_request", f"{why} - at `$.results.{selection_id}`.")
+    return SettleSelections(
+        whole.fixture_id, market_id, whole.results, whole.places, whole.starting_odds
+    )
+
+
 def _only_one(given: api.NewResult) -> None:
     """Raises ValueError for a result that says two things, or none."""
     if bool(given.outcome) == bool(given.position):
@@ -56,12 +68,12 @@ def asked(message: DeclareResult) -> Any:
     return message.market_id, message.cancelled, [sorted(part.items()) for part in parts]
 
 
-def result_now(declared: ResultDeclared) -> api.ResultNow:
+def result_now(declared: ResultDeclared | SelectionsDecided) -> api.ResultNow:
     return api.ResultNow(
         declared.market_id,
         declared.seq,
         declared.version,
-        declared.cancelled,
+        isinstance(declared, ResultDeclared) and declared.cancelled,
         results_json(declared.results),
         results_json(declared.places) or UNSET,
         declared.starting_odds or UNSET,

@@ -7,10 +7,12 @@ with an opaque cursor, and every method raises `JournalUnavailable` when the dat
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import msgspec
 
+from actors.results import Window
 from ledger.queries import Queries
 from ledger.reads import BadCursor, LedgerReads, _bounded, _page, _place
 
@@ -72,6 +74,8 @@ class AlikeRow(msgspec.Struct, frozen=True):
     odds: int
     odds_version: int
     stake_minor: int
+    voided: bool
+    """They were accepted when bets are void."""
     bets: int
 
 
@@ -198,9 +202,18 @@ class DeskReads(LedgerReads):
         rows = await self._fetch("totals_on", _sql.totals_on, market_id)
         return [TotalRow(*row) for row in rows]
 
-    async def singles_on(self, market_id: str) -> tuple[list[AlikeRow], bool]:
+    async def singles_on(
+        self, market_id: str, windows: Sequence[Window] = ()
+    ) -> tuple[list[AlikeRow], bool]:
         """Singles, those that are alike together, and whether these are all."""
-        rows = await self._fetch("singles_on", _sql.singles_on, market_id, MAX_ALIKE + 1)
+        rows = await self._fetch(
+            "singles_on",
+            _sql.singles_on,
+            market_id,
+            MAX_ALIKE + 1,
+            [window.from_ms for window in windows],
+            [window.until_ms for window in windows],
+        )
         return [AlikeRow(*row) for row in rows[:MAX_ALIKE]], len(rows) <= MAX_ALIKE
 
     async def slips_on(self, market_id: str, limit: int) -> tuple[list[tuple[str, str]], int]:

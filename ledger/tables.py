@@ -19,7 +19,15 @@ from typing import Any, assert_never
 import msgspec
 
 from actors.base import Refused
-from actors.bet import BetPlaced, BetSettled, BetState, HoldResolved, Leg, SettlementReversed
+from actors.bet import (
+    BetPlaced,
+    BetSettled,
+    BetState,
+    HoldResolved,
+    Leg,
+    SettlementReversed,
+    VersionNoted,
+)
 from actors.book import Line
 from actors.cashout import CashedOut
 from actors.entries import AnyEvent, Entry, Opened, answer_of, decode_entries
@@ -39,8 +47,15 @@ from actors.market import (
     StatusChanged,
 )
 from actors.multiple import Exposed, LegSettled, SlipPlaced
+from actors.outcomes import (
+    PlacedVoided,
+    ResultRolledBack,
+    SelectionAdded,
+    SelectionsDecided,
+    VoidRolledBack,
+)
 from actors.player import EmailClaimed, LoggedIn, LoginFailed, PlayerRegistered
-from actors.results import LOST, VOID, Result
+from actors.results import LOST, VOID, Result, Window
 from actors.risk.alerts import AlertRaised
 from actors.risk.customer import FactorsSet
 from actors.risk.referral import (
@@ -135,7 +150,9 @@ class Batch:
     def _touch(self, event: AnyEvent) -> None:
         if type(event) is BetPlaced or type(event) is SlipPlaced:
             pass  # it begins the bet: there is nothing of it yet
-        elif isinstance(event, BetSettled | SettlementReversed | LegSettled | CashedOut):
+        elif isinstance(
+            event, BetSettled | SettlementReversed | VersionNoted | LegSettled | CashedOut
+        ):
             self.touched["bet"].add(event.bet_id)
         elif isinstance(event, PaymentEvent):
             self.payments.add((event.player_id, event.payment_id))
@@ -180,14 +197,15 @@ class BetRow(msgspec.Struct):
 
 
 class LegChange(msgspec.Struct):
-    """How a leg of a slip came out, or that of a single that lost something by a withdrawal."""
+    """How a leg of a slip came out, or that of a single that lost something by a withdrawal; or
+    that it is undecided again."""
 
     bet_id: str
     market_id: str
     selection_id: str
-    outcome: str
+    outcome: str | None
     result_version: int
-    known: str
+    known: str | None
     """As JSON."""
 
 
@@ -279,6 +297,9 @@ class MarketRow(msgspec.Struct):
     settled_version: int
     terms: str | None = None
     """As JSON."""
+    windows: str | None = None
+    """As JSON."""
+    windows_version: int = 0
 
 
 class SelectionRow(msgspec.Struct):
@@ -322,6 +343,8 @@ class SelectionChange(msgspec.Struct):
     gone_version: int | None = None
     gone_odds: int | None = None
     reduction: int | None = None
+    undone: bool = False
+    """What was known of its result before is not any more: there None is none."""
 
 
 # The words on a statement. `stake` and `payout` are what a player knows them by.
@@ -344,6 +367,7 @@ _BET_EVENTS = frozenset(
 
 _encoder = msgspec.msgpack.Encoder()
 _terms = msgspec.json.Decoder(MarketTerms)
+_windows = msgspec.json.Decoder(tuple[Window, ...])
 
 
 class Tables:
@@ -496,6 +520,13 @@ class Tables:
                 bet.state = BetState.OPEN.value
                 bet.payout_minor = 0
                 self._line_of(bet).add(bet.stake_minor, self.legs[bet.bet_id][2])
+            case VersionNoted():
+                bet = self.bets[event.bet_id]
+                bet.result_version = event.version
+                if bet.state == BetState.OPEN:
+                    bet.settled_at_ms = None
+                    leg = (event.bet_id, event.market_id, event.selection_id)
+                    self.leg_changes[leg] = LegChange(*leg, None, 0, None)
             case SlipPlaced():
                 self._slip_placed(event)
             case LegSettled():
@@ -566,8 +597,10 @@ class Tables:
             case SelectionWithdrawn():
                 market = self._market(event)
                 market.result_version = event.version
-                # A selection is withdrawn once, and before the rest of the results or after all.
-                market.result_count = min(market.result_count + 1, market.selection_count)
+                # A selection is withdrawn once; what is older than `decided` happened before the
+                # rest of the results or after all.
+                if not event.decided and market.result_count < market.selection_count:
+                    market.result_count += 1
                 selection = self._selection(event.market_id, event.selection_id)
                 selection.withdrawn = True
                 selection.odds = 0
@@ -587,13 +620,40 @@ class Tables:
                 market.result_count = market.selection_count
                 status = MarketStatus.CANCELLED if event.cancelled else MarketStatus.CLOSED
                 market.status = status.value
+                self._decide(event)
+            case SelectionsDecided():
+                market = self._market(event)
+                market.result_version = event.version
+                market.result_count = event.known
+                market.status = MarketStatus.CLOSED.value
+                self._decide(event)
+            case ResultRolledBack():
+                market = self._market(event)
+                market.result_version = event.version
+                market.result_count -= len(event.undecided)
+                market.status = MarketStatus.SUSPENDED.value
+                for selection_id in event.undecided:
+                    self._undo(event.market_id, selection_id, event.version)
+                places = terms_of(market.terms).places
                 for selection_id, result in event.results.items():
                     selection = self._selection(event.market_id, selection_id)
                     _set_result(selection, result, event.version)
-                    if selection_id in event.places:
-                        _set_place(selection, event.places[selection_id])
-                    if selection_id in event.starting_odds:
-                        selection.starting_odds = event.starting_odds[selection_id]
+                    if places:
+                        _set_place(selection, result)
+            case PlacedVoided():
+                market = self._market(event)
+                windows = (*windows_of(market.windows), event.window)
+                self._change_windows(market, windows, event.version)
+            case VoidRolledBack():
+                market = self._market(event)
+                windows = windows_of(market.windows)
+                windows = tuple(window for window in windows if window != event.window)
+                self._change_windows(market, windows, event.version)
+            case SelectionAdded():
+                market = self._market(event)
+                market.selection_count += 1
+                place = (event.market_id, event.selection_id)
+                self.new_selections[place] = SelectionRow(*place, event.number, event.name)
             case SettlementCompleted():
                 market = self._market(event)
                 market.settled_version = event.version
@@ -706,9 +766,8 @@ class Tables:
         self._expose(event.exposed, of_slip=True)
 
     def _know(self, event: BetSettled | LegSettled, known: Known) -> None:
-        assert known.result is not None
         leg = (event.bet_id, event.market_id, event.selection_id)
-        outcome = known.result.outcome.value
+        outcome = known.result.outcome.value if known.result else None
         self.leg_changes[leg] = LegChange(*leg, outcome, event.version, text_of(known))
 
     def _cashed_out(self, event: CashedOut) -> None:
@@ -854,10 +913,39 @@ class Tables:
         | SelectionWithdrawn
         | ResultDeclared
         | SettlementCompleted
-        | LimitsChanged,
+        | LimitsChanged
+        | SelectionsDecided
+        | ResultRolledBack
+        | PlacedVoided
+        | VoidRolledBack
+        | SelectionAdded,
     ) -> MarketRow:
         self.fixtures[event.fixture_id].seq = event.seq
         return self.markets[event.market_id]
+
+    def _decide(self, event: ResultDeclared | SelectionsDecided) -> None:
+        for selection_id, result in event.results.items():
+            selection = self._selection(event.market_id, selection_id)
+            _set_result(selection, result, event.version)
+            if selection_id in event.places:
+                _set_place(selection, event.places[selection_id])
+            if selection_id in event.starting_odds:
+                selection.starting_odds = event.starting_odds[selection_id]
+
+    def _undo(self, market_id: str, selection_id: str, version: int) -> None:
+        selection = self._selection(market_id, selection_id)
+        selection.outcome = selection.tied = selection.places = None
+        selection.place_outcome = selection.place_tied = selection.place_places = None
+        selection.starting_odds = None
+        selection.result_version = version
+        if isinstance(selection, SelectionChange):
+            selection.undone = True
+
+    def _change_windows(self, market: MarketRow, windows: tuple[Window, ...], version: int) -> None:
+        market.windows = text_of(windows) if windows else None
+        market.windows_version = market.result_version = version
+        if market.status == MarketStatus.SETTLED:
+            market.status = MarketStatus.CLOSED.value
 
     def _selection(self, market_id: str, selection_id: str) -> SelectionRow | SelectionChange:
         place = (market_id, selection_id)
@@ -887,7 +975,7 @@ def _reference_of(event: Any) -> str:
     return reference
 
 
-def text_of(kept: Slip | Known | MarketTerms) -> str:
+def text_of(kept: Slip | Known | MarketTerms | tuple[Window, ...]) -> str:
     """What the ledger keeps as JSON."""
     return msgspec.json.encode(kept).decode()
 
@@ -899,6 +987,10 @@ def json_of(kept: dict[str, int] | dict[str, int | str]) -> str:
 
 def terms_of(text: str | None) -> MarketTerms:
     return _terms.decode(text) if text else NO_TERMS
+
+
+def windows_of(text: str | None) -> tuple[Window, ...]:
+    return _windows.decode(text) if text else ()
 
 
 @functools.cache

@@ -330,6 +330,8 @@ class _Verifier:
                     market.result_version,
                     market.settled_version,
                     None if market.terms == NO_TERMS else text_of(market.terms),
+                    text_of(market.windows) if market.windows else None,
+                    market.windows_version,
                 )
             ],
         )

@@ -11,6 +11,7 @@ of for longest is forgotten first; then an alert may be missed.
 from __future__ import annotations
 
 import enum
+import hashlib
 from collections import OrderedDict, deque
 from collections.abc import Hashable
 from typing import TypeVar
@@ -111,23 +112,21 @@ class Watch:
         self._habits: OrderedDict[str, _Habit] = OrderedDict()
         self._recent: OrderedDict[str, deque[Placed]] = OrderedDict()
 
-    def placed(self, bet: Placed) -> list[Alert]:
-        found = [self._new_accounts(bet), self._above_habit(bet)]
+    def placed(self, bet: Placed, *, habit: bool = True) -> list[Alert]:
+        """`habit`: not of a line of a bet that was counted before."""
+        found = [self._new_accounts(bet), self._above_habit(bet) if habit else None]
         recent = _remembered(self._recent, bet.market_id, self.rules.max_markets)
         if recent is None:
             recent = self._recent[bet.market_id] = deque(maxlen=self.rules.max_recent)
         recent.append(bet)
         return [alert for alert in found if alert]
 
-    def knows(self, player_id: str) -> bool:
-        """Whether anything is known of the player's habit."""
-        return player_id in self._habits
-
     def know(self, player_id: str, bets: int, stakes_minor: int) -> None:
-        """Take a habit from elsewhere: how many bets, and all their stakes."""
-        if _remembered(self._habits, player_id, self.rules.max_players) is None:
-            kept = min(bets, _HABIT_BETS)
-            self._habits[player_id] = _Habit(kept, stakes_minor * kept // max(1, bets))
+        """Take a habit from elsewhere, in place of what is known: so many bets, and their stakes
+        together."""
+        _remembered(self._habits, player_id, self.rules.max_players)
+        kept = min(bets, _HABIT_BETS)
+        self._habits[player_id] = _Habit(kept, stakes_minor * kept // max(1, bets))
 
     def _new_accounts(self, bet: Placed) -> Alert | None:
         rules = self.rules
@@ -217,6 +216,25 @@ def _remembered(memory: OrderedDict[_K, _V], key: _K, most: int) -> _V | None:
 
 
 # Kept
+
+
+def alert_id(alert: Alert, rules: Rules) -> str:
+    """The same for the same thing, however often it is noticed.
+
+    Of new accounts on a selection there is one alert in each of their windows; of a player's habit
+    one for the bet; of bets before a price became shorter one for each such change.
+    """
+    facts = alert.facts
+    which: tuple[int | str, ...]
+    match alert.pattern:
+        case Pattern.NEW_ACCOUNTS:
+            which = (alert.at_ms // rules.accounts_window_ms,)
+        case Pattern.STAKE_ABOVE_HABIT:
+            which = (facts["bet_id"],)
+        case Pattern.BEFORE_PRICE_CHANGE:
+            which = (facts["market_id"], facts["selection_id"], alert.at_ms)
+    named = "\0".join(map(str, (alert.pattern, alert.subject, *which)))
+    return hashlib.blake2b(named.encode(), digest_size=10).hexdigest()
 
 
 class Raised(Actor):

@@ -6,7 +6,19 @@ import enum
 
 import msgspec
 
-from actors import bet, cashout, fixture, market, multiple, player, previewed, staff, stop, wallet
+from actors import (
+    bet,
+    cashout,
+    fixture,
+    market,
+    multiple,
+    outcomes,
+    player,
+    previewed,
+    staff,
+    stop,
+    wallet,
+)
 from actors.entries import AnyEvent
 from actors.risk import alerts, customer, referral
 
@@ -44,6 +56,11 @@ AnyCommand = (
     | market.OrderHedge
     | market.LapseHedge
     | market.RecordHedge
+    | outcomes.SettleSelections
+    | outcomes.RollBackResult
+    | outcomes.VoidPlaced
+    | outcomes.RollBackVoid
+    | outcomes.AddSelection
     | referral.Refer
     | referral.AcceptReferral
     | referral.RefuseReferral

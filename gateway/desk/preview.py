@@ -29,6 +29,7 @@ from actors.market import (
 )
 from actors.multiple import known_of
 from actors.previewed import DeclarePreviewed
+from actors.results import VOID
 from actors.runtime.addresses import BOOK, fixture_of
 from actors.runtime.keys import fingerprint
 from actors.slips.settling import Known, Settlement, settle
@@ -100,7 +101,7 @@ async def preview(
     if isinstance(looked, Refused):
         raise problems.refused(looked, services.clock.now_ms())
     reads = DeskReads.beside(services.ledger)
-    alike, all_alike = await reads.singles_on(market_id)
+    alike, all_alike = await reads.singles_on(market_id, looked.market.windows)
     slips, all_slips = await reads.slips_on(market_id, MAX_SLIPS)
     pays = await _singles_pay(looked, alike)
     after = await _slips_after(services, looked, slips)
@@ -204,9 +205,12 @@ async def _singles_pay(looked: Looked, alike: list[AlikeRow]) -> defaultdict[str
         if not number % 10_000:
             await asyncio.sleep(0)
         on = looked.results[row.selection_id]
+        result = VOID if row.voided else on.result
+        if result is None:
+            continue  # it stays open
         leg = Leg(*places, row.selection_id, row.odds, row.odds_version, "", "", "")
-        known = None if on.off is None else less(leg, Known(on.result), on.off)
-        pays[row.selection_id] += row.bets * single_pays(leg, row.stake_minor, on.result, known)
+        known = None if on.off is None else less(leg, Known(result), on.off)
+        pays[row.selection_id] += row.bets * single_pays(leg, row.stake_minor, result, known)
     return pays
 
 
@@ -231,12 +235,13 @@ async def _slips_after(
 
 def _slip_after(looked: Looked, bet: BetView, slip: Slip) -> SlipAfter:
     here = {
-        leg.selection: looked.results[leg.selection_id].known_of(leg)
+        leg.selection: looked.results[leg.selection_id].for_bet_of(bet.placed_at_ms).known_of(leg)
         for leg in bet.legs
         if leg.market_id == looked.market.market_id
     }
     known = known_of(bet.legs, bet.facts) | here
-    return SlipAfter(bet, next(iter(here))[1], settle(slip, known), len(bet.legs) - len(known))
+    decided = sum(fact.result is not None for fact in known.values())
+    return SlipAfter(bet, next(iter(here))[1], settle(slip, known), len(bet.legs) - decided)
 
 
 def _stays_open(slip: SlipAfter) -> bool:

@@ -37,16 +37,28 @@ from actors.market import (
     WithdrawSelection,
 )
 from actors.odds import MIN_ODDS
+from actors.outcomes import (
+    AddSelection,
+    PlacedVoided,
+    ResultRolledBack,
+    RollBackResult,
+    RollBackVoid,
+    SelectionAdded,
+    SelectionsDecided,
+    VoidPlaced,
+    VoidRolledBack,
+)
+from actors.results import Window
 from actors.risk.settings import RiskSettings
 from actors.runtime.addresses import BOOK, fixture_of
 from actors.runtime.keys import fingerprint
 from actors.slips.deductions import Rule4
 from actors.terms import MarketTerms
 from gateway import api, keys
-from gateway.fixtures import fixture_json, market_json
+from gateway.fixtures import fixture_json, market_json, results_json
 from gateway.http import MAX_LARGE_BODY, Auth, Call, Route, T, granted
 from gateway.problems import Problem
-from gateway.results import declaring, result_now
+from gateway.results import deciding, declaring, result_now
 
 STAFF = "staff"
 EARLIEST_START = dt.datetime(1900, 1, 1, tzinfo=dt.UTC)
@@ -195,6 +207,57 @@ async def declare_result(call: Call) -> api.ResultNow:
     path: api.MarketPath = call.path
     body: api.ResultList = call.body
     return await _declare(call, declaring(path.market_id, body.results))
+
+
+async def settle_selections(call: Call) -> api.ResultNow:
+    path: api.MarketPath = call.path
+    body: api.ResultList = call.body
+    message = deciding(path.market_id, body.results)
+    decided = await command(call, message.fixture_id, message, SelectionsDecided, message)
+    return result_now(decided)
+
+
+async def roll_back_result(call: Call) -> api.RolledBackNow:
+    path: api.MarketPath = call.path
+    fixture_id = fixture_of(path.market_id)
+    message = RollBackResult(fixture_id, path.market_id)
+    undone = await command(call, fixture_id, message, ResultRolledBack, message)
+    return api.RolledBackNow(
+        undone.market_id, undone.seq, undone.version, undone.undecided, results_json(undone.results)
+    )
+
+
+async def void_placed(call: Call) -> api.VoidNow:
+    path: api.MarketPath = call.path
+    fixture_id = fixture_of(path.market_id)
+    message = VoidPlaced(fixture_id, path.market_id, _window(call.body))
+    voided = await command(call, fixture_id, message, PlacedVoided, message)
+    return api.VoidNow(voided.market_id, voided.seq, voided.version)
+
+
+async def roll_back_void(call: Call) -> api.VoidNow:
+    path: api.MarketPath = call.path
+    fixture_id = fixture_of(path.market_id)
+    message = RollBackVoid(fixture_id, path.market_id, _window(call.body))
+    undone = await command(call, fixture_id, message, VoidRolledBack, message)
+    return api.VoidNow(undone.market_id, undone.seq, undone.version)
+
+
+def _window(body: api.BetTimes) -> Window:
+    begin, end = (
+        None if time is UNSET else (time - _EPOCH) // dt.timedelta(milliseconds=1)
+        for time in (body.from_, body.until)
+    )
+    return Window(begin, end)
+
+
+async def add_selection(call: Call) -> api.SelectionNow:
+    path: api.MarketPath = call.path
+    body: api.LateSelection = call.body
+    fixture_id = fixture_of(path.market_id)
+    message = AddSelection(fixture_id, path.market_id, body.selection_id, body.name)
+    added = await command(call, fixture_id, message, SelectionAdded, message)
+    return api.SelectionNow(added.market_id, added.seq, added.selection_id, added.name)
 
 
 async def cancel_market(call: Call) -> api.ResultNow:
@@ -358,6 +421,68 @@ ROUTES = [
         api.ResultNow,
         Reason.UNKNOWN_MARKET,
         Reason.WRONG_STATUS,
+        **_MARKET,
+    ),
+    _staff(
+        "markets/{market_id}/result/selections",
+        settle_selections,
+        "settleSelections",
+        "Declare how some selections came out, while others are undecided; again, to correct it",
+        api.ResultList,
+        api.ResultNow,
+        Reason.UNKNOWN_MARKET,
+        Reason.UNKNOWN_SELECTION,
+        Reason.INCOMPLETE_RESULT,
+        Reason.WRONG_STATUS,
+        Reason.OUT_OF_BOUNDS,
+        **_MARKET,
+    ),
+    _staff(
+        "markets/{market_id}/result/rollback",
+        roll_back_result,
+        "rollBackResult",
+        "Take the result back, or the cancellation: bets settled by it are open again",
+        api.Empty,
+        api.RolledBackNow,
+        Reason.UNKNOWN_MARKET,
+        Reason.WRONG_STATUS,
+        **_MARKET,
+    ),
+    _staff(
+        "markets/{market_id}/voids",
+        void_placed,
+        "voidPlaced",
+        "Void the bets that were accepted in a certain time, whatever the result",
+        api.BetTimes,
+        api.VoidNow,
+        Reason.UNKNOWN_MARKET,
+        Reason.WRONG_STATUS,
+        Reason.OUT_OF_BOUNDS,
+        **_MARKET,
+    ),
+    _staff(
+        "markets/{market_id}/voids/rollback",
+        roll_back_void,
+        "rollBackVoid",
+        "Undo that: its bets are open again, or settled by the result",
+        api.BetTimes,
+        api.VoidNow,
+        Reason.UNKNOWN_MARKET,
+        Reason.WRONG_STATUS,
+        **_MARKET,
+    ),
+    _staff(
+        "markets/{market_id}/selections",
+        add_selection,
+        "addSelection",
+        "Add a selection, without a price yet",
+        api.LateSelection,
+        api.SelectionNow,
+        Reason.UNKNOWN_MARKET,
+        Reason.ALREADY_EXISTS,
+        Reason.WRONG_STATUS,
+        Reason.OUT_OF_BOUNDS,
+        status=201,
         **_MARKET,
     ),
     _staff(

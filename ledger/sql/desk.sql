@@ -154,12 +154,23 @@ group by leg.selection_id, bet.slip is not null
 order by leg.selection_id, of_lines
 
 -- name: singles_on
--- Bets that are alike pay alike: each kind once, with how many there are.
-select leg.selection_id, leg.odds, leg.odds_version, bet.stake_minor, count(*) as bets
+-- Bets that are alike pay alike: each kind once, with how many there are. From $3 to $4 are the
+-- times in which accepted bets are void; null is no bound.
+select
+    leg.selection_id, leg.odds, leg.odds_version, bet.stake_minor, voided.voided, count(*) as bets
 from leg
 inner join bet using (bet_id)
+cross join lateral (
+    select exists (
+        select
+        from unnest($3::bigint[], $4::bigint[]) as voided (from_ms, until_ms)
+        where
+            bet.placed_at_ms >= coalesce(from_ms, bet.placed_at_ms)
+            and bet.placed_at_ms <= coalesce(until_ms, bet.placed_at_ms)
+    ) as voided
+) as voided
 where leg.market_id = $1 and bet.slip is null and bet.state <> 'cashed_out'
-group by leg.selection_id, leg.odds, leg.odds_version, bet.stake_minor
+group by leg.selection_id, leg.odds, leg.odds_version, bet.stake_minor, voided.voided
 limit $2
 
 -- name: slips_on

@@ -314,12 +314,13 @@ select
     selection.tied,
     selection.places,
     selection.withdrawn,
-    selection.result_version as version,
+    greatest(selection.result_version, market.windows_version) as version,
     selection.place_outcome,
     selection.place_tied,
     selection.place_places,
     coalesce(selection.starting_odds, 0) as starting_odds,
     market.terms,
+    market.windows,
     case
         when market.terms is not null
             then (
@@ -332,6 +333,6 @@ from market
 left join selection
     on
         selection.market_id = market.market_id
-        and selection.result_version > market.settled_version
+        and greatest(selection.result_version, market.windows_version) > market.settled_version
 where market.settled_version < market.result_version
 order by market.market_id, selection.number

@@ -182,7 +182,7 @@ where fixture_id = any($1::text[])
 -- name: markets
 select market_id, fixture_id, name, kind, currency, status, in_play, bet_delay_ms,
     min_stake_minor, max_stake_minor, max_liability_minor, odds_version, source_sequence,
-    result_version, settled_version, terms
+    result_version, settled_version, terms, windows, windows_version
 from market
 where market_id = any($1::text[])
 

@@ -637,12 +637,15 @@ def test_the_settlement_counts_holds_of_its_selections_only() -> None:
     state = market()
     ask(hold(bet_id="1"), state)
     ask(hold(odds=30_000, selection="b", bet_id="2"), state)
-    count = CountHolds("f:m", ["a"])
+    state.result_version = 1
+    ask(hold(bet_id="later"), state)  # of which the market knows that it is none of that version
+    count = CountHolds("f:m", ["a"], 1)
     assert count.answer(NOW, state) == OpenHolds(True, 1)
+    assert CountHolds("f:m", ["a"], 2).answer(NOW, state).holds == 2
     ReleaseHold("f:m", "1").answer(NOW, state)
     assert count.answer(NOW, state) == OpenHolds(True, 0)
     ConfirmHold("f:m", "2", confirmed(3)).answer(NOW, state)
-    assert CountHolds("f:m", ["a", "b"]).answer(NOW, state) == OpenHolds(True, 0)
+    assert CountHolds("f:m", ["a", "b"], 1).answer(NOW, state) == OpenHolds(True, 0)
 
 
 def test_a_former_owner_that_has_not_heard_of_the_result_cannot_say_that_no_bet_will_come() -> None:

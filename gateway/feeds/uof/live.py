@@ -24,7 +24,6 @@ from gateway.feeds.uof.descriptions import parse_answer
 from gateway.feeds.uof.messages import UofError, parse
 from gateway.feeds.uof.producers import ProducerInfo, Recover
 from gateway.feeds.uof.session import AskEvent, AskFixture, Request, Session
-from gateway.feeds.uof.spoken import commands_of
 
 log = structlog.get_logger()
 
@@ -230,7 +229,7 @@ class Live:
                     task = asyncio.create_task(self._ask(request))
                     tasks.add(task)
                     task.add_done_callback(tasks.discard)
-                commands = commands_of(self.session.take())
+                commands = tuple(self.session.take())
                 if commands:
                     yield Step(now_ms, commands)
                     continue

@@ -38,9 +38,10 @@ from actors.market import (
     WithdrawSelection,
 )
 from actors.odds import ONE, down_to_ladder
+from actors.outcomes import AddSelection
 from actors.results import LOST, VOID, WON, Outcome, Result
 from gateway.feeds.betfair.cache import MarketBook
-from gateway.feeds.betfair.messages import Definition, MarketChange, Runner, selection_id
+from gateway.feeds.betfair.messages import Definition, MarketChange, Runner, is_id, selection_id
 from gateway.feeds.feed import FeedCommand
 
 log = structlog.get_logger()
@@ -323,12 +324,13 @@ class Board:
         exchange_id = market.card.market_id
         for runner in definition.runners:
             of = selection_id(runner.id, runner.hc)
-            if of not in market.card.runners:
-                self.summary.warn(
-                    f"market {exchange_id}: runner {of} joined when the market was open already;"
-                    " it is left out"
-                )
+            if of not in market.card.runners and not is_id(of):
+                self.summary.warn(f"market {exchange_id}: runner {of!r} can't be an id")
                 continue
+            if of not in market.card.runners:
+                market.card.runners[of] = runner
+                name = _runner_name(market.card, of, runner)
+                yield AddSelection(market.fixture_id, market.market_id, of, name)
             if runner.status in GONE and of not in market.withdrawn:
                 market.withdrawn.add(of)
                 market.odds.pop(of, None)

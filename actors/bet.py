@@ -94,7 +94,10 @@ class Bet(Actor):
     slip: Slip | None = None
     """Of several lines: what is left of it. `legs` has one for each of its selections."""
     facts: tuple[Fact, ...] = ()
-    """Of each leg of a slip; of a single once a withdrawal takes something off its price."""
+    """Of each leg of a slip; of a single in a dead heat, or once a withdrawal takes something off
+    its price."""
+    corrections: int = 0
+    """How often a result that it was settled by was another one later."""
 
 
 # What may be asked
@@ -115,6 +118,7 @@ class BetView(msgspec.Struct, frozen=True, array_like=True, tag=True):
     bought_minor: int = 0
     slip: Slip | None = None
     facts: tuple[Fact, ...] = ()
+    corrections: int = 0
 
 
 class GetBet(Question, frozen=True, array_like=True, tag=True):
@@ -143,6 +147,7 @@ class GetBet(Question, frozen=True, array_like=True, tag=True):
             bet.bought_minor,
             bet.slip,
             bet.facts,
+            bet.corrections,
         )
 
 
@@ -234,7 +239,8 @@ class SettleBet(Command, frozen=True, array_like=True, tag=True):
         if self.version <= bet.result_version or bet.state is BetState.CASHED_OUT:
             return Refused(Reason.SUPERSEDED, facts={"version": bet.result_version})
         # From here the bet is settled by this version, the money of the last one taken back first.
-        known = None
+        shared = self.result.tied != self.result.places
+        known = Known(self.result) if shared else None
         if self.off is None:
             payout = min(payout_minor(bet.stake_minor, leg.odds, self.result), MAX_MINOR)
         else:
@@ -431,7 +437,8 @@ class BetSettled(BetEvent, frozen=True, array_like=True, tag=True):
     cash_after_minor: int
     held_after_minor: int
     known: Known | None = None
-    """Where a withdrawal takes something off prices of the market: what was taken off this one."""
+    """In a dead heat, and where a withdrawal takes something off prices of the market: what was
+    taken off this one."""
 
     def apply(self, wallet: Wallet, bet: Bet) -> None:
         wallet.version += 1
@@ -441,8 +448,7 @@ class BetSettled(BetEvent, frozen=True, array_like=True, tag=True):
         bet.payout_minor = self.payout_minor
         bet.result_version = self.version
         bet.settled_at_ms = self.at_ms
-        if self.known is not None:
-            bet.facts = (Fact(self.known, self.version),)
+        bet.facts = () if self.known is None else (Fact(self.known, self.version),)
 
     def transfers(self, partition: str) -> tuple[Transfer, ...]:
         held = account_of(AccountKind.HELD, self.player_id)
@@ -470,6 +476,7 @@ class SettlementReversed(BetEvent, frozen=True, array_like=True, tag=True):
         wallet.debt_minor += self.owed_minor
         wallet.held_minor += self.stake.minor
         bet.state = BetState.OPEN
+        bet.corrections += 1
         bet.payout_minor = 0
 
     def transfers(self, partition: str) -> tuple[Transfer, ...]:

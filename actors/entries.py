@@ -11,7 +11,7 @@ from typing import Any
 
 import msgspec
 
-from actors import bet, cashout, fixture, market, multiple, player, staff, stop, wallet
+from actors import bet, bonus, cashout, fixture, market, multiple, player, staff, stop, wallet
 from actors.base import Actor, Event, Refused
 from actors.risk import referral
 
@@ -62,6 +62,9 @@ AnyEvent = (
     | multiple.SlipPlaced
     | multiple.LegSettled
     | cashout.CashedOut
+    | bonus.BonusGiven
+    | bonus.BonusUsed
+    | bonus.BonusWithdrawn
     | fixture.FixtureCreated
     | fixture.PhaseChanged
     | fixture.EventLimitsChanged

@@ -670,6 +670,45 @@ class GetMarket(Question, frozen=True, array_like=True, tag=True):
         )
 
 
+class PriceView(msgspec.Struct, frozen=True, array_like=True, tag=True):
+    """What one selection can be had at, and what its price goes by."""
+
+    odds: int
+    """0 where no bet on it is taken now."""
+    bet_delay_ms: int
+    off: Off | None
+    """What withdrawals take off prices of its market, as of now."""
+    kind: str
+    terms: MarketTerms
+
+
+class GetPrice(Question, frozen=True, array_like=True, tag=True):
+    """Of one selection, where its market has many."""
+
+    fixture_id: str
+    market_id: str
+    selection_id: str
+
+    def cast(self) -> tuple[str, ...]:
+        return (ref("market", self.market_id), ref("fixture", self.fixture_id))
+
+    def answer(self, now_ms: int, market: Market, fixture: Fixture) -> PriceView | Refused:
+        if not market.market_id:
+            return Refused(Reason.UNKNOWN_MARKET)
+        selection = market.selections.get(self.selection_id)
+        if selection is None:
+            return Refused(Reason.UNKNOWN_SELECTION)
+        takes_bets = market.status is MarketStatus.OPEN and not fixture.over
+        good = takes_bets and not selection.withdrawn and not market.stale(now_ms)
+        return PriceView(
+            selection.odds if good else 0,
+            market.bet_delay_ms if market.in_play else 0,
+            taken_off(market.terms, market.gone.values()),
+            market.kind,
+            market.terms,
+        )
+
+
 class Exposure(msgspec.Struct, frozen=True, array_like=True, tag=True):
     """A market's book as the desk sees it."""
 

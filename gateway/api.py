@@ -19,6 +19,7 @@ from actors.fixture import Phase
 from actors.market import MAX_BET_DELAY_MS, MAX_SELECTIONS, MarketStatus
 from actors.odds import MAX_ODDS, ONE, Odds
 from actors.results import Outcome
+from actors.slips.bonus import BonusKind
 from actors.slips.kinds import Kind
 from actors.slips.slip import MAX_DIVISOR, MAX_JOINED, MAX_LEGS
 from actors.wallet import Direction
@@ -349,6 +350,13 @@ class Slip(Body, frozen=True, forbid_unknown_fields=True):
     ] = PriceChange.NONE
 
 
+class DeadHeat(Reply, frozen=True):
+    """So many shared fewer places: that part of the stake is paid at the full price."""
+
+    tied: int
+    places: int
+
+
 class Leg(Reply, frozen=True):
     fixture_id: str
     market_id: str
@@ -389,6 +397,9 @@ class Leg(Reply, frozen=True):
         list[int] | UnsetType,
         Meta(description="Taken off the price by withdrawals, one after the other"),
     ] = UNSET
+    withdrawn: Annotated[bool | UnsetType, Meta(description="It took no part")] = UNSET
+    dead_heat: DeadHeat | UnsetType = UNSET
+    place_dead_heat: Annotated[DeadHeat | UnsetType, Meta(description="Of the place part")] = UNSET
 
 
 class Lines(Reply, frozen=True):
@@ -423,6 +434,15 @@ class Bet(Reply, frozen=True):
     cash_after_minor: Annotated[
         int | UnsetType, Meta(description="In the answer to placing it: the cash that was left")
     ] = UNSET
+    free_stake: Annotated[
+        bool | UnsetType, Meta(description="The stake is the house's, and is not returned")
+    ] = UNSET
+    boosted_odds: Annotated[
+        int | UnsetType, Meta(description="The price for the whole of it, with a boost")
+    ] = UNSET
+    corrections: Annotated[
+        int | UnsetType, Meta(description="How often a result that settled it was corrected")
+    ] = UNSET
 
 
 class Bets(OwnPage, frozen=True):
@@ -430,7 +450,10 @@ class Bets(OwnPage, frozen=True):
 
 
 class BetsQuery(PageQuery, frozen=True, forbid_unknown_fields=True):
-    state: Literal["open", "settled"] | UnsetType = UNSET
+    state: Annotated[
+        Literal["open", "settled", "cashed_out"] | UnsetType,
+        Meta(description="`settled`: by results; `cashed_out`: bought back in full"),
+    ] = UNSET
 
 
 class BetPath(Query, frozen=True, forbid_unknown_fields=True):
@@ -484,6 +507,9 @@ class NewSlip(Body, frozen=True, forbid_unknown_fields=True):
             "the stake is on those"
         ),
     ] = False
+    bonus_id: Annotated[
+        Id | UnsetType, Meta(description="One of the player's bonuses, used with this slip")
+    ] = UNSET
 
 
 class SlipQuote(Reply, frozen=True):
@@ -498,6 +524,29 @@ class SlipQuote(Reply, frozen=True):
         list[int],
         Meta(description="Of each leg: as asked, or the house's price now for what is joined"),
     ]
+    boosted_odds: Annotated[
+        int | UnsetType, Meta(description="The price for the whole of it, with a boost")
+    ] = UNSET
+
+
+class Bonus(Reply, frozen=True):
+    """What the house gives, to be used once."""
+
+    bonus_id: str
+    kind: BonusKind
+    amount_minor: Annotated[
+        int, Meta(description="The largest free stake, or the most that a boost adds to a payout")
+    ]
+    currency: str
+    expires_at: Time
+    boost: Annotated[
+        int | UnsetType,
+        Meta(description="Of the winnings, in ten-thousandths: 2500 is a quarter more"),
+    ] = UNSET
+
+
+class Bonuses(Reply, frozen=True):
+    items: list[Bonus]
 
 
 class CashOutQuery(Query, frozen=True, forbid_unknown_fields=True):
@@ -600,6 +649,14 @@ class NewMarket(Body, frozen=True, forbid_unknown_fields=True):
     limits: NewLimits = NewLimits()
     status: Literal["open", "suspended"] = "open"
     terms: Terms = Terms()
+    winners: Annotated[
+        int,
+        Meta(
+            ge=0,
+            le=MAX_SELECTIONS,
+            description="How many selections win; 0 where each of them stands for itself",
+        ),
+    ] = 1
 
 
 class PriceList(Body, frozen=True, forbid_unknown_fields=True):

@@ -6,7 +6,19 @@ import enum
 
 import msgspec
 
-from actors import bet, cashout, fixture, market, multiple, player, previewed, staff, stop, wallet
+from actors import (
+    bet,
+    bonus,
+    cashout,
+    fixture,
+    market,
+    multiple,
+    player,
+    previewed,
+    staff,
+    stop,
+    wallet,
+)
 from actors.entries import AnyEvent
 from actors.risk import referral
 
@@ -27,6 +39,8 @@ AnyCommand = (
     | multiple.PlaceSlip
     | multiple.SettleLeg
     | cashout.CashOut
+    | bonus.GiveBonus
+    | bonus.WithdrawBonus
     | fixture.CreateFixture
     | fixture.ChangePhase
     | fixture.ChangeEventLimits
@@ -71,6 +85,7 @@ AnyQuestion = (
     | market.ReadAgain
     | market.CountHolds
     | market.GetMarket
+    | market.GetPrice
     | market.GetExposure
     | referral.GetReferral
     | staff.GetMember
@@ -89,6 +104,7 @@ AnyView = (
     | market.Done
     | market.OpenHolds
     | market.MarketView
+    | market.PriceView
     | market.Exposure
     | market.SwitchedMarkets
     | referral.ReferralView

@@ -124,6 +124,7 @@ async def open_market(call: Call) -> api.Market:
         names,
         Limits(limits.min_stake_minor, limits.max_stake_minor, limits.max_liability_minor),
         MarketStatus(body.status),
+        winners=body.winners,
         terms=_terms(body.terms),
     )
     opened = await command(call, path.fixture_id, message, MarketOpened, (path.fixture_id, body))

@@ -278,7 +278,9 @@ class Market(Actor, dict=True):
 
     def settling(self, selection_id: str, version: int) -> Settling:
         """By what the bets on a selection are settled, whose result is known by that version."""
-        withdrawn = self.selections[selection_id].withdrawn
+        # Of a cancelled market every bet is void, that on who did not run ante-post, too.
+        cancelled = self.status is MarketStatus.CANCELLED
+        withdrawn = self.selections[selection_id].withdrawn and not cancelled
         return Settling(
             selection_id,
             self.results[selection_id],

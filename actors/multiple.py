@@ -122,8 +122,6 @@ class PlaceSlip(Command, frozen=True, array_like=True, tag=True):
         if now_ms > self.hold_expires_at_ms:
             return Refused(Reason.HOLD_EXPIRED)
         # From here the stake is taken, and the bonus used.
-        used = BonusUsed(now_ms, self.player_id, self.bonus_id, self.bet_id)
-        first = (used,) if self.bonus_id else ()
         placed = SlipPlaced(
             now_ms,
             self.player_id,
@@ -135,26 +133,25 @@ class PlaceSlip(Command, frozen=True, array_like=True, tag=True):
             changes(self.legs, {}, carried(self.slip, {})),
             wallet.cash_minor - stake_minor,
             wallet.held_minor + stake_minor,
-            wallet.version + len(first) + 1,
+            wallet.version + (2 if self.bonus_id else 1),
         )
-        return (*first, placed)
+        if not self.bonus_id:
+            return placed
+        return BonusUsed(now_ms, self.player_id, self.bonus_id, self.bet_id), placed
 
     def _refuse_bonus(self, now_ms: int, wallet: Wallet) -> Refused | None:
-        """Why the slip can't have on it what it names, or has on it what it does not name."""
-        slip = self.slip
+        """Why the slip can't have on it the bonus that it names."""
         if not self.bonus_id:
-            plain = not (slip.free_stake or slip.boosted_odds)
-            plain = plain and not any(leg.boosted_odds for leg in slip.legs)
-            return None if plain else Refused(Reason.UNKNOWN_BONUS)
+            return None
         bonus = wallet.bonus(self.bonus_id)
         if bonus is None:
             return Refused(Reason.UNKNOWN_BONUS)
         if now_ms > bonus.expires_at_ms:
             return Refused(Reason.BONUS_EXPIRED)
-        right = given(slip, bonus)
+        right = given(self.slip, bonus)
         if isinstance(right, Refused):
             return right
-        return None if right == slip else Refused(Reason.BOOST_UNAVAILABLE)
+        return None if right == self.slip else Refused(Reason.BOOST_UNAVAILABLE)
 
 
 class SettleLeg(Command, frozen=True, array_like=True, tag=True):

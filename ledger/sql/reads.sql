@@ -311,7 +311,8 @@ select
     selection.outcome,
     selection.tied,
     selection.places,
-    selection.withdrawn,
+    -- Of a cancelled market every bet is void, that on who did not run ante-post, too.
+    selection.withdrawn and market.status <> 'cancelled' as withdrawn,
     selection.result_version as version,
     selection.place_outcome,
     selection.place_tied,

@@ -11,13 +11,15 @@ from tests.gateway.desk import Answer, Desk
 from tests.gateway.test_slips import asked, declare, markets, pays
 from tests.gateway.trading import member
 
+TOMORROW = api.time_text(now_ms() + 24 * 3_600_000)
+
 
 def bonus(**changes: Any) -> dict[str, Any]:
     return {
         "kind": "free_stake",
         "amount_minor": 500,
         "currency": "GBP",
-        "expires_at": api.time_text(now_ms() + 60_000),
+        "expires_at": TOMORROW,
         "reason": "a welcome",
         **changes,
     }

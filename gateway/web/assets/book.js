@@ -136,3 +136,8 @@ export function blocked(market, selection, priced = Boolean(selection?.odds)) {
   if (selection.withdrawn || !priced) return "unavailable";
   return "";
 }
+
+/** The same of what can be chosen on the board: without a price maybe at the starting price. */
+export function blockedOnBoard(market, selection) {
+  return blocked(market, selection, Boolean(selection?.odds) || offersSp(market));
+}

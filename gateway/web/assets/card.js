@@ -1,7 +1,7 @@
 // A fixture as it stands on the board. A tick of a price touches the one button that shows it:
 // nodes are made once and then kept.
 
-import { blocked, offersSp } from "./book.js";
+import { blockedOnBoard } from "./book.js";
 import { arrange, h, icon, setText } from "./dom.js";
 import { oddsText, startText, words } from "./format.js";
 import { oddsFormat } from "./store.js";
@@ -178,7 +178,7 @@ class MarketView {
   }
 
   #syncButton(button, selection) {
-    const why = blocked(this.market, selection, Boolean(selection.odds) || offersSp(this.market));
+    const why = blockedOnBoard(this.market, selection);
     const picked = this.#isPicked(this.market.market_id, selection.selection_id);
     const result = selection.result?.outcome ?? "";
     const view = `${selection.odds} ${why} ${picked} ${result} ${oddsFormat.value}`;

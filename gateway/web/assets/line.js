@@ -195,6 +195,8 @@ export class Line {
     this.spBox.checked = this.atSp;
     this.spBox.addEventListener("change", () => {
       item.sp = this.spBox.checked;
+      // Who takes the price on the board instead takes the one that is there now.
+      if (!item.sp) item.agreed = this.current;
       this.#stake(item.stake);
     });
     this.spRow = h("label", { class: "check" }, this.spBox, h("span", {}, "At the starting price",

@@ -8,6 +8,8 @@ import re
 import pytest
 from playwright.async_api import Locator, expect
 
+from actors.runtime.clock import now_ms
+from gateway import api
 from tests.browser.visit import PHONE, Desk, Visit, assert_no_sideways_scroll, tab_to
 
 pytestmark = pytest.mark.browser
@@ -188,3 +190,41 @@ async def test_bought_back_in_full_is_a_list_of_its_own(visit: Visit, desk: Desk
     await expect(page.locator(".nothing:visible")).to_have_text("No settled bets yet.")
     await assert_no_sideways_scroll(page)
     assert visit.complaints == []
+
+
+async def test_a_free_stake_is_used_once(visit: Visit, desks: list[Desk]) -> None:
+    page = visit.page
+    await visit.come_with("20", *desks)
+    await give_free_stake(visit, desks[0])
+    await page.reload()
+    await visit.choose_sport(desks[0], len(desks))
+    for desk in desks[:2]:
+        await visit.price("rovers", desk).click()
+    bonus = page.get_by_label("Bonus")
+    await bonus.select_option(index=1)
+    await visit.stake("double", "30")
+    await expect(page.locator(".why")).to_have_text("The largest stake here is £25.00.")
+    await visit.stake("double", "25")
+    # 25 at 6.25, without the stake; the balance need not cover it.
+    await expect(page.locator(".totals")).to_contain_text("£25.00, free")
+    await expect(page.locator(".totals")).to_contain_text("£131.25")
+    await visit.place.click()
+    receipt = page.locator(".receipt")
+    await expect(receipt).to_contain_text("Free stake£25.00")
+    await expect(receipt).to_contain_text("£131.25")
+    await expect(visit.balance).to_have_text("£20.00")
+    await expect(bonus).to_be_hidden()
+    await page.get_by_role("link", name="See my bets").click()
+    await expect(visit.bet("Double")).to_contain_text("Free stake£25.00")
+    for desk in desks[:2]:
+        await desk.result("rovers")
+    await expect(visit.balance).to_have_text("£151.25")
+    assert visit.complaints == []
+
+
+async def give_free_stake(visit: Visit, desk: Desk) -> None:
+    session = "JSON.parse(sessionStorage.getItem('grandstand.session')).player_id"
+    player_id = await visit.page.evaluate(session)
+    body = {"kind": "free_stake", "amount_minor": 2_500, "currency": "GBP", "reason": "a welcome"}
+    expires_at = api.time_text(now_ms() + 24 * 3_600_000)
+    await desk.post(f"../desk/players/{player_id}/bonuses", body | {"expires_at": expires_at})

@@ -47,7 +47,7 @@ function mainNodes(bet) {
       bet.lines.lines > 1 ? h("p", { class: "soft" }, unitText(bet, purse)) : null);
   return [
     h("div", { class: "bet-head" }, head, state),
-    ...(single ? [] : [h("ol", { class: "bet-legs", role: "list" }, ...legsOf(bet).map(legNode))]),
+    single ? null : h("ol", { class: "bet-legs", role: "list" }, ...legsOf(bet).map(legNode)),
     bet.corrections ? h("p", { class: "leg-note" }, CORRECTED) : null,
     sums(bet, purse),
   ].filter(Boolean);

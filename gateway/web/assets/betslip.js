@@ -4,6 +4,7 @@
 import { explain, newKey, Problem } from "./api.js";
 import { arrange, h, icon, setText, toast } from "./dom.js";
 import { money, roundMoney } from "./format.js";
+import { Bonuses } from "./bonuses.js";
 import { Joint } from "./joint.js";
 import { kindsFor } from "./kinds.js";
 import { Line } from "./line.js";
@@ -51,6 +52,11 @@ function refusalText(problem, purse, name) {
     default:
       return explain(problem);
   }
+}
+
+function withBonus(request, bonus) {
+  if (!bonus) return request;
+  return { ...request, body: { ...request.body, bonus_id: bonus.bonus_id } };
 }
 
 /** What all of them can pay together, as far as it is known. */
@@ -328,8 +334,9 @@ export class Betslip {
       onclick: () => (session.value ? this.#placeAll() : this.#openLogin()) });
     this.clear = h("button", { type: "button", class: "link", onclick: () => this.#clear() },
       "Clear");
+    this.bonuses = new Bonuses(() => this.sync());
     this.foot = h("div", { class: "slip-foot" },
-      this.policies, this.totals, this.why, this.acceptAll, this.button);
+      this.policies, this.bonuses.node, this.totals, this.why, this.acceptAll, this.button);
     const close = h("button", { type: "button", class: "bare slip-close",
       "aria-label": "Close betslip",
       onclick: () => this.#root.dispatchEvent(new CustomEvent("slip-close")) }, icon("close"));
@@ -368,9 +375,10 @@ export class Betslip {
     const sums = staked.map((bet) => bet.amounts()).filter(Boolean);
     const total = sums.reduce((sum, it) => sum + it.stake, 0);
     this.totals.hidden = !purse || !sums.length;
+    this.#syncBonus(staked);
     if (purse) {
-      setText(this.total, money(total, purse));
-      setText(this.returns, returnsOf(sums, purse));
+      setText(this.total, `${money(total, purse)}${this.#isFree ? ", free" : ""}`);
+      setText(this.returns, returnsOf(this.#withBonus(sums), purse));
     }
 
     const why = this.#whyNot(staked, total);
@@ -384,6 +392,26 @@ export class Betslip {
 
   #staked() {
     return this.#bets.filter((bet) => bet.item.stake.trim() && !bet.item.attempt);
+  }
+
+  get #isFree() {
+    return this.bonuses.chosen?.kind === "free_stake";
+  }
+
+  /** Ask what the one bet with a stake pays with the bonus on it. */
+  #syncBonus(staked) {
+    this.bonuses.sync();
+    const { chosen, quote } = this.bonuses;
+    const [bet] = staked;
+    const good = chosen && staked.length === 1 && !bet.blocked && bet.amounts();
+    quote.want(good ? { ...bet.request({ asSlip: true }).body, bonus_id: chosen.bonus_id } : null);
+  }
+
+  /** What the bet pays is what was quoted with the bonus. */
+  #withBonus(sums) {
+    const { chosen, quote } = this.bonuses;
+    if (!chosen || sums.length !== 1) return sums;
+    return [{ ...sums[0], payout: quote.value?.potential_payout_minor ?? null }];
   }
 
   #syncTogether() {
@@ -441,7 +469,10 @@ export class Betslip {
     if (staked.some((bet) => bet.mustAccept)) return "Accept the new price first.";
     if (staked.some((bet) => bet.quote?.problem)) return "One of these bets can't be had.";
     if (staked.some((bet) => !bet.amounts())) return "Correct the stake first.";
-    if (total > wallet.value.cash_minor) {
+    const { chosen, quote } = this.bonuses;
+    if (chosen && staked.length > 1) return "A bonus is for one bet: stake on one, or take none.";
+    if (chosen && quote.problem) return refusalText(quote.problem, wallet.value, "");
+    if (total > wallet.value.cash_minor && !this.#isFree) {
       const cash = money(wallet.value.cash_minor, wallet.value);
       return `Your balance is ${cash}. Stake less or deposit.`;
     }
@@ -473,12 +504,13 @@ export class Betslip {
     const staked = this.#staked();
     this.#round = { bets: staked.length, placed: 0, refused: 0 };
     receipts.set([]);
+    const { chosen } = this.bonuses;
     for (const line of this.legLines) line.item.placed = false;
     for (const bet of staked) {
       bet.item.refusal = null;
       // One key for each bet, from here to its answer.
       bet.item.attempt = {
-        ...bet.request(),
+        ...withBonus(bet.request({ asSlip: bet.asSlip || Boolean(chosen) }), chosen),
         key: newKey(),
         player_id: session.value.player_id,
         odds: bet.effective,
@@ -537,6 +569,7 @@ export class Betslip {
       this.#round.placed += 1;
       receipts.set([placed, ...receipts.value]);
       this.#placed(placed);
+      if (attempt.body.bonus_id) this.bonuses.load();
     } catch (error) {
       this.#notPlaced(item, error);
     }

@@ -113,14 +113,18 @@ export class Line {
     return { stake, payout: won, placed };
   }
 
-  /** What to send for the single, and where. */
-  request() {
+  get asSlip() {
+    return this.eachWay || this.atSp;
+  }
+
+  /** What to send for the single, and where: as a slip where only that can be said. */
+  request({ asSlip = this.asSlip } = {}) {
     const stake_minor = this.amounts().stake;
     const { currency } = wallet.value;
     const accept = policy.value;
     const { market_id, selection_id } = this.item;
     const odds = this.effective;
-    if (!this.eachWay && !this.atSp) {
+    if (!asSlip) {
       return {
         path: SINGLES,
         body: { market_id, selection_id, stake_minor, currency, odds, accept },

@@ -93,8 +93,9 @@ function notesOf(leg, outcome) {
 }
 
 function placeText(leg) {
+  const terms = leg.each_way && termsText(leg.each_way);
   return [leg.market_name, leg.fixture_name, leg.in_play && "in play",
-    leg.ante_post && "ante-post", leg.each_way && termsText(leg.each_way)].filter(Boolean).join(" · ");
+    leg.ante_post && "ante-post", terms].filter(Boolean).join(" · ");
 }
 
 /** "4 lines of £1.00". */

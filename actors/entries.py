@@ -11,9 +11,21 @@ from typing import Any
 
 import msgspec
 
-from actors import bet, bonus, cashout, fixture, market, multiple, player, staff, stop, wallet
+from actors import (
+    bet,
+    bonus,
+    cashout,
+    fixture,
+    market,
+    multiple,
+    outcomes,
+    player,
+    staff,
+    stop,
+    wallet,
+)
 from actors.base import Actor, Event, Refused
-from actors.risk import referral
+from actors.risk import alerts, customer, referral
 
 KINDS: dict[str, type[Actor]] = {
     "player": player.Player,
@@ -23,6 +35,8 @@ KINDS: dict[str, type[Actor]] = {
     "fixture": fixture.Fixture,
     "market": market.Market,
     "referral": referral.Referral,
+    "customer": customer.Customer,
+    "alert": alerts.Raised,
     "staff": staff.Member,
     "stop": stop.Stop,
 }
@@ -58,6 +72,7 @@ AnyEvent = (
     | bet.BetPlaced
     | bet.BetSettled
     | bet.SettlementReversed
+    | bet.VersionNoted
     | bet.HoldResolved
     | multiple.SlipPlaced
     | multiple.LegSettled
@@ -77,10 +92,19 @@ AnyEvent = (
     | market.SettlementCompleted
     | market.LimitsChanged
     | market.HedgeRecorded
+    | outcomes.SelectionsDecided
+    | outcomes.ResultRolledBack
+    | outcomes.PlacedVoided
+    | outcomes.VoidRolledBack
+    | outcomes.SelectionAdded
     | referral.ReferralAsked
     | referral.ReferralAccepted
     | referral.ReferralRefused
     | referral.ReferralTaken
+    | customer.FactorsSet
+    | alerts.AlertRaised
+    | market.HedgeOrdered
+    | market.HedgeLapsed
     | staff.MemberAdded
     | staff.RoleChanged
     | staff.PasswordSet

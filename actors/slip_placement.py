@@ -34,6 +34,7 @@ from actors.market import (
 from actors.multiple import PlaceSlip, SlipPlaced, carried, stake_of
 from actors.odds import MAX_ODDS
 from actors.placement import BOOK, Answer, LiabilityNotKnown, Router, Waiter
+from actors.risk.customer import ORDINARY, Factors
 from actors.same_game import joint_odds, leg_of
 from actors.slips.bonus import Bonus, given
 from actors.slips.cashout import CashOutRules, Offer
@@ -60,6 +61,7 @@ class SlipRequest(msgspec.Struct, frozen=True):
     slip: Slip
     currency: str
     policy: PriceChange
+    factors: Factors = ORDINARY
     bonus_id: str = ""
     """That the player wants to use for it."""
 
@@ -298,7 +300,9 @@ async def _hold_enough(
                 one.odds if one.joined else slip.legs[one.leg].odds,
                 _policy(one, on.request.policy),
                 costs[one.market_id, one.selection_id],
+                customer_factor=on.request.factors.of_all,
                 wait_ms=wait_ms,
+                kind_factors=on.request.factors.by_kind,
             )
             for one in asked
         ]

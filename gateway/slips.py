@@ -98,7 +98,13 @@ async def take_slip(services: Services, player_id: str, body: api.NewSlip, key: 
         placed = await place_slip(
             services.router,
             services.clock,
-            SlipRequest(slip, body.currency, body.accept, body.bonus_id or ""),
+            SlipRequest(
+                slip,
+                body.currency,
+                body.accept,
+                services.customers.factors_of(player_id),
+                body.bonus_id or "",
+            ),
             bet_id=keys.new_id(),
             licence=services.licence.code,
             player_id=player_id,

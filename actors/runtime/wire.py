@@ -13,6 +13,7 @@ from actors import (
     fixture,
     market,
     multiple,
+    outcomes,
     player,
     previewed,
     staff,
@@ -20,7 +21,7 @@ from actors import (
     wallet,
 )
 from actors.entries import AnyEvent
-from actors.risk import referral
+from actors.risk import alerts, customer, referral
 
 AnyCommand = (
     player.ClaimEmail
@@ -55,11 +56,20 @@ AnyCommand = (
     | market.MovePrices
     | market.Suspend
     | market.Resume
+    | market.OrderHedge
+    | market.LapseHedge
     | market.RecordHedge
+    | outcomes.SettleSelections
+    | outcomes.RollBackResult
+    | outcomes.VoidPlaced
+    | outcomes.RollBackVoid
+    | outcomes.AddSelection
     | referral.Refer
     | referral.AcceptReferral
     | referral.RefuseReferral
     | referral.TakeReferral
+    | customer.SetFactors
+    | alerts.RaiseAlert
     | previewed.DeclarePreviewed
     | staff.AddMember
     | staff.ChangeRole
@@ -88,6 +98,7 @@ AnyQuestion = (
     | market.GetPrice
     | market.GetExposure
     | referral.GetReferral
+    | customer.GetCustomer
     | staff.GetMember
     | stop.GetStop
 )
@@ -108,6 +119,7 @@ AnyView = (
     | market.Exposure
     | market.SwitchedMarkets
     | referral.ReferralView
+    | customer.CustomerView
     | staff.MemberView
     | stop.StopView
 )

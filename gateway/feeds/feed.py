@@ -23,15 +23,27 @@ from actors.market import (
     OpenMarket,
     WithdrawSelection,
 )
+from actors.outcomes import (
+    AddSelection,
+    RollBackResult,
+    RollBackVoid,
+    SettleSelections,
+    VoidPlaced,
+)
 
 FeedCommand = (
     CreateFixture
     | ChangePhase
     | OpenMarket
+    | AddSelection
     | ChangePrices
     | ChangeStatus
     | WithdrawSelection
+    | SettleSelections
     | DeclareResult
+    | RollBackResult
+    | VoidPlaced
+    | RollBackVoid
 )
 
 

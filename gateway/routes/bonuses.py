@@ -13,7 +13,8 @@ from actors.runtime.keys import fingerprint
 from actors.slips.bonus import MAX_BOOST, Bonus, BonusKind
 from actors.staff import Role
 from actors.wallet import GetWallet, WalletView
-from gateway import api, desk_api, keys
+from gateway import api, keys
+from gateway.desk import api as desk_api
 from gateway.http import Auth, Call, Route, T, granted
 
 _EPOCH = dt.datetime(1970, 1, 1, tzinfo=dt.UTC)

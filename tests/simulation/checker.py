@@ -190,11 +190,12 @@ def _bets_are_right(history: History) -> None:
         board = history.boards[slip.market]
         on_board = (slip.selection, slip.odds, slip.odds_version)
         claim(on_board in board.seen, f"{bet} has a price that there never was: {on_board}")
-        result = board.results.get(slip.selection)
+        result = board.result(slip.selection, slip.at_ms)
+        last = board.last_word(slip.selection)
         if result is None or slip.outcome == "cashed_out":
             claim(not slip.settled, f"{bet} is settled without a result")
+            claim(slip.highest <= last, f"{bet} was told of {slip.highest}, the last is {last}")
             continue
-        last = board.changed_by[slip.selection]
         claim(slip.settled == last, f"{bet} is settled by version {slip.settled}, not {last}")
         payout = naive_payout(slip.stake, slip.odds, *result)
         became = (slip.outcome, slip.payout)
@@ -203,12 +204,13 @@ def _bets_are_right(history: History) -> None:
         for number, (market, *priced) in enumerate(multi.legs):
             board = history.boards[market]
             claim(tuple(priced) in board.seen, f"{bet} has a price that there never was: {priced}")
-            result = board.results.get(priced[0])
-            last = board.changed_by.get(priced[0], 0)
+            result = board.result(priced[0], multi.at_ms)
+            last = board.last_word(priced[0])
             known, version = multi.known.get(number, (None, 0))
             if multi.state != "cashed_out":
                 claim(known == result, f"{bet}: {market} is {known}, the result {result}")
-                claim(version == last, f"{bet}: {market} is settled by {version}, not {last}")
+                by = f"{bet}: {market} is settled by {version}, not {last}"
+                claim(version == (last if known else 0), by)
     for market, board in history.boards.items():
         claim(board.settled_version == board.version, f"{market} is not settled")
 
@@ -249,7 +251,7 @@ def _the_ledger_says_the_same(evening: Evening, history: History) -> None:
         for bet, row in ledger.bets.items()
     }
     slips = {
-        bet: (one.player, one.stake, one.outcome or "open", one.payout, one.settled, one.closed)
+        bet: (one.player, one.stake, one.outcome or "open", one.payout, one.highest, one.closed)
         for bet, one in history.slips.items()
     }
     slips |= {
@@ -317,8 +319,11 @@ def _limits_were_kept(evening: Evening, history: History) -> None:
             if (other.market, other.selection) != (bet.market, bet.selection):
                 continue
             partition, seq = other.place
-            if hold in said_yes[moment.book] or seq <= moment.heads.get(partition, 0):
-                known += other.risk
+            ledger_is_at = moment.heads.get(partition, 0)
+            if seq <= ledger_is_at:
+                known += other.as_of(ledger_is_at)
+            elif hold in said_yes[moment.book]:
+                known += other.changes[0][1]
             if hold in everybody:
                 total += other.risk
         place = f"{bet.market} {bet.selection}, limit {limit}"

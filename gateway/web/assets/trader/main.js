@@ -57,17 +57,21 @@ function showPage() {
   document.querySelector('#nav a[data-page="staff"]').hidden = !may("admin");
   board.show(page === "board");
   event.show(page === "event" ? fixtureId : "", marketKey);
-  if (page === "stops") stops.load();
+  stops.show(page === "stops");
   if (page === "audit") audit.load();
   if (page === "staff") staff.load();
   if (page === "login") login.first.focus();
   if (page !== "board" && page !== "event") stream.watch([]);
 }
 
+/** What gets the focus when the page has changed, if not the page itself. */
+let next = null;
+
 addEventListener("hashchange", () => {
   showPage();
   scrollTo(0, 0);
-  at("main").focus({ preventScroll: true });
+  (next ?? at("main")).focus({ preventScroll: true });
+  next = null;
 });
 at("skip").addEventListener("click", (event) => {
   // Not by the address, which names the page.
@@ -124,8 +128,11 @@ const KEYS = {
   s: ["S", "Stop the chosen market",
     () => withMarket((market) => openStop("market", market.market_id, market.name))],
   "/": ["/", "Find an event", () => {
-    location.hash = "#/";
-    at("search").focus();
+    if (currentPage().page === "board") at("search").focus();
+    else {
+      next = at("search");
+      location.hash = "#/";
+    }
   }],
   b: ["B", "Board", () => (location.hash = "#/")],
   t: ["T", "Stops that stand", () => (location.hash = "#/stops")],

@@ -1,4 +1,4 @@
-"""What the desk takes and gives about risk, in the same manner as `gateway.desk_api`."""
+"""What the desk takes and gives about risk, in the same manner as `gateway.desk.api`."""
 
 from __future__ import annotations
 

@@ -6,6 +6,7 @@ of it, and how soon players do.
 
 from __future__ import annotations
 
+import re
 from collections.abc import AsyncIterator
 
 import aiohttp
@@ -386,6 +387,66 @@ async def test_prices_and_liability_are_drawn(trader: TraderVisit, desk: Desk) -
     assert trader.complaints == []
 
 
+# Referrals
+
+
+async def test_a_bet_waits_for_a_traders_word(trader: TraderVisit, desk: Desk) -> None:
+    """Seen on another page, answered by an offer of less, and taken by the player; another is
+    refused, and one that is answered elsewhere goes away by itself."""
+    page, dialog = trader.page, trader.dialog
+    limits = {"refer_above_minor": 2_000, "reason": WHY}
+    path = f"/v1/desk/markets/{desk.market_id}/limits"
+    assert (await trader.machine.post(path, limits)).status == 200
+    await trader.log_in("trader")
+    await expect(page.locator("#referred")).to_be_hidden()
+    player = await trader.client.player()
+    body = {"market_id": desk.market_id, "selection_id": "rovers", "odds": 25_000}
+    body |= {"currency": "GBP", "stake_minor": 5_000}
+
+    async def ask() -> str:
+        told = (await player.post("/v1/bets", body)).problem(409, "referred")
+        referral_id: str = told["referral_id"]
+        return referral_id
+
+    first = await ask()
+    await expect(page.locator("#referred")).to_contain_text("1")
+    await expect(page.locator("#toasts")).to_contain_text("A bet waits: £50.00 on Rovers.")
+    await page.keyboard.press("r")
+    card = page.locator(f'.referral[data-referral="{first}"]')
+    await expect(card).to_contain_text(desk.name)
+    await expect(card).to_contain_text(player.player_id)
+    await expect(card).to_contain_text("Would win£75.00")
+    await expect(card.locator(".left")).to_have_text(re.compile(r"^[1-5]?[0-9] s$"))
+    await desk.price("rovers", 24_000)
+    await expect(card).to_contain_text("Price now2.40")
+    await button(card, "Offer less").click()
+    await dialog.get_by_label("Stake").fill("60")
+    await trader.say_why("Offer")
+    await expect(dialog.locator(".is-wrong")).to_contain_text("More than was asked for.")
+    await dialog.get_by_label("Stake").fill("30")
+    await dialog.get_by_label("Price").fill("2.4")
+    await trader.say_why("Offer", "Half the room")
+    await trader.done()
+    await expect(card).to_have_count(0)
+    await expect(page.locator("#referred")).to_be_hidden()
+    taken = body | {"stake_minor": 3_000, "odds": 24_000, "referral_id": first}
+    placed = await player.post("/v1/bets", taken)
+    assert (placed["stake_minor"], placed["legs"][0]["odds"]) == (3_000, 24_000)
+
+    body["odds"] = 24_000
+    second, third = await ask(), await ask()
+    await expect(page.locator(".referral")).to_have_count(2)
+    await button(page.locator(f'.referral[data-referral="{second}"]'), "Refuse").click()
+    await trader.say_why("Refuse", "Too much")
+    await trader.done()
+    await expect(page.locator(".referral")).to_have_count(1)
+    assert (await player.get(f"/v1/referrals/{second}"))["state"] == "refused"
+    await trader.machine.post(f"/v1/desk/referrals/{third}/accept", {"reason": WHY})
+    await expect(page.locator(".referral")).to_have_count(0)
+    await expect(page.get_by_text("No bet waits for a trader.")).to_be_visible()
+    assert trader.complaints == []
+
+
 # Everybody's way
 
 
@@ -459,7 +520,7 @@ async def test_a_phone_has_room_for_the_desk(trader: TraderVisit, desks: list[De
         await assert_no_sideways_scroll(page)
         await page.keyboard.press("Escape")
         await trader.done()
-    for name in ("Stops", "Audit"):
+    for name in ("Referrals", "Stops", "Audit"):
         await trader.go(name)
         await expect(page.get_by_role("heading", name=name)).to_be_visible()
         await assert_no_sideways_scroll(page)

@@ -8,9 +8,11 @@ import { cashField, parseCash, parsePrice, priceField } from "./figures.js";
 const MONEY_LIMITS = {
   min_stake_minor: "Smallest stake",
   max_stake_minor: "Largest stake",
-  max_liability_minor: "Liability of a selection",
+  max_liability_minor: "Liability of a selection by singles",
+  max_slip_liability_minor: "Liability of a selection by bets of several lines",
   max_market_liability_minor: "Worst case of the market (0: no limit)",
   refer_above_minor: "Stakes that a trader is asked about, above (0: none)",
+  refer_up_to_minor: "and up to; those above are refused (0: any)",
 };
 const TIME_LIMITS = {
   reoffer_ms: "A smaller stake is offered for, in seconds (0: not at all)",

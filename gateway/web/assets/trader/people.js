@@ -98,12 +98,13 @@ export class StopsPage {
   }
 
   #row(stop) {
-    const lift = h("button", { type: "button", class: "small",
+    const what = stop.reach === "everything" ? "Everything" : `${stop.reach} ${stop.target}`;
+    const of = `stop-${stop.stop_id}`;
+    const lift = h("button", { type: "button", class: "small", "aria-describedby": of,
       onclick: () => openLift(stop) }, "Lift");
     lift.hidden = !may("trader");
-    const what = stop.reach === "everything" ? "Everything" : `${stop.reach} ${stop.target}`;
     return h("li", { "data-stop": stop.stop_id },
-      h("div", {}, h("b", {}, what),
+      h("div", {}, h("b", { id: of }, what),
         h("p", { class: "soft" }, `${timeText(stop.ordered_at)} · ` +
           `${stop.by.replace(/^staff\//, "")} · “${stop.reason}”`)),
       lift);
@@ -163,10 +164,11 @@ export class StaffPage {
 
   #row(it) {
     const mine = it.login === member.value?.login;
-    const button = (text, run) =>
-      h("button", { type: "button", class: "small", disabled: mine, onclick: run }, text);
+    const of = `member-${it.login}`;
+    const button = (text, run) => h("button", { type: "button", class: "small", disabled: mine,
+      onclick: run, "aria-describedby": of }, text);
     return h("tr", { "data-login": it.login },
-      h("th", { scope: "row" }, it.login), h("td", {}, it.name),
+      h("th", { scope: "row", id: of }, it.login), h("td", {}, it.name),
       h("td", {}, it.disabled ? "Disabled" : ROLES[it.role].split(":")[0]),
       h("td", {}, timeText(it.added_at)),
       h("td", { class: "actions" },

@@ -16,12 +16,9 @@ from actors.wallet import GetWallet, WalletView
 from gateway import api, keys
 from gateway.desk import api as desk_api
 from gateway.http import Auth, Call, Route, T, granted
+from gateway.risk_api import PlayerPath
 
 _EPOCH = dt.datetime(1970, 1, 1, tzinfo=dt.UTC)
-
-
-class PlayerPath(api.Query, frozen=True, forbid_unknown_fields=True):
-    player_id: api.Id
 
 
 class BonusPath(PlayerPath, frozen=True, forbid_unknown_fields=True):

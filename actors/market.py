@@ -340,7 +340,9 @@ class Market(Actor, dict=True):
 
     def settling(self, selection_id: str, version: int) -> Settling:
         """By what the bets on a selection are settled, of which that version was the last word."""
-        withdrawn = self.selections[selection_id].withdrawn
+        # Of a cancelled market every bet is void, that on who did not run ante-post, too.
+        cancelled = self.status is MarketStatus.CANCELLED
+        withdrawn = self.selections[selection_id].withdrawn and not cancelled
         return Settling(
             selection_id,
             self.results.get(selection_id),
@@ -772,6 +774,45 @@ class GetMarket(Question, frozen=True, array_like=True, tag=True):
             market.terms,
             fixture.over,
             market.windows,
+        )
+
+
+class PriceView(msgspec.Struct, frozen=True, array_like=True, tag=True):
+    """What one selection can be had at, and what its price goes by."""
+
+    odds: int
+    """0 where no bet on it is taken now."""
+    bet_delay_ms: int
+    off: Off | None
+    """What withdrawals take off prices of its market, as of now."""
+    kind: str
+    terms: MarketTerms
+
+
+class GetPrice(Question, frozen=True, array_like=True, tag=True):
+    """Of one selection, where its market has many."""
+
+    fixture_id: str
+    market_id: str
+    selection_id: str
+
+    def cast(self) -> tuple[str, ...]:
+        return (ref("market", self.market_id), ref("fixture", self.fixture_id))
+
+    def answer(self, now_ms: int, market: Market, fixture: Fixture) -> PriceView | Refused:
+        if not market.market_id:
+            return Refused(Reason.UNKNOWN_MARKET)
+        selection = market.selections.get(self.selection_id)
+        if selection is None:
+            return Refused(Reason.UNKNOWN_SELECTION)
+        takes_bets = market.status is MarketStatus.OPEN and not fixture.over
+        good = takes_bets and not selection.withdrawn and not market.stale(now_ms)
+        return PriceView(
+            selection.odds if good else 0,
+            market.bet_delay_ms if market.in_play else 0,
+            taken_off(market.terms, market.gone.values()),
+            market.kind,
+            market.terms,
         )
 
 

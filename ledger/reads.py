@@ -79,6 +79,7 @@ class BetRow(msgspec.Struct, frozen=True):
     most_minor: int
     bought_minor: int
     cashed_out_minor: int
+    corrections: int
     legs: tuple[LegRow, ...]
 
 
@@ -237,9 +238,9 @@ class LedgerReads:
     async def bets(
         self, player_id: str, state: str | None, cursor: str | None, limit: int
     ) -> tuple[list[BetRow], str | None]:
-        """Newest first; `state` is "open", "settled" or None for both."""
-        if state not in ("open", "settled", None):
-            raise ValueError(f"a bet is open or settled, not {state!r}")
+        """Newest first; `state` is "open", "settled", "cashed_out" or None for all of them."""
+        if state not in ("open", "settled", "cashed_out", None):
+            raise ValueError(f"a bet is open, settled or cashed out, not {state!r}")
         limit = _bounded(limit)
         placed_at_ms, bet_id = _place(cursor, _NEWEST)
         rows = await self._fetch(
@@ -404,7 +405,7 @@ def _bet(row: Any) -> BetRow:
     fields = list(row)
     fields[5] = BetState(fields[5])
     fields[9] = _slip.decode(fields[9]) if fields[9] else None
-    fields[13] = _legs.decode(fields[13])
+    fields[14] = _legs.decode(fields[14])
     return BetRow(*fields)
 
 

@@ -191,12 +191,15 @@ class FeedHost(Hosted):
     What an earlier one left unfinished is taken off the board first: its markets are void.
     """
 
-    def __init__(self, fixtures: int, currency: str, config: HostConfig) -> None:
+    def __init__(
+        self, fixtures: int, currency: str, config: HostConfig, risk: RiskSettings
+    ) -> None:
         super().__init__()
         self._settings = SimulatedSettings(
             seed=now_ms() % 1_000_000, fixtures=fixtures, currency=currency
         )
         self._config = config
+        self._limits = risk.limit_table
         self._tally = Tally()
         self._task = asyncio.ensure_future(self._run())
 
@@ -208,7 +211,7 @@ class FeedHost(Hosted):
                 await self._retire_leftovers(router)
                 start_ms = now_ms()
                 source = feed("simulated").open(self._settings, f"{start_ms:x}", start_ms)
-                await pump(source, router, clock, tally=self._tally)
+                await pump(source, router, clock, tally=self._tally, limits=self._limits)
             except Exception:
                 log.exception("feed_failed")
                 await asyncio.sleep(RETRY_S)

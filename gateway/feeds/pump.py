@@ -22,7 +22,16 @@ import structlog
 from actors.base import Command, Question, Reason, Refused
 from actors.errors import Faulty, KeyReused, Overloaded, Unavailable
 from actors.fixture import ChangePhase, FixtureView, GetFixture, Phase
-from actors.market import ChangePrices, DeclareResult, GetMarket, MarketStatus, MarketView
+from actors.market import (
+    ChangePrices,
+    DeclareResult,
+    GetMarket,
+    Limits,
+    MarketStatus,
+    MarketView,
+    OpenMarket,
+)
+from actors.risk.limits import LimitTable
 from actors.runtime.addresses import BOOK
 from actors.runtime.clock import Clock
 from gateway.feeds.feed import FeedCommand, Source
@@ -76,13 +85,14 @@ async def pump(
     speed: float = 1.0,
     max_gap_s: float | None = None,
     tally: Tally | None = None,
+    limits: LimitTable | None = None,
 ) -> Tally:
     """Say all that `source` has to say, and return when all of it has arrived.
 
     `speed` multiplies the source's time; 0 is as fast as the book takes it. No two steps are
     more than `max_gap_s` real seconds apart (None: as far as the source says). `tally` is counted
-    up on the way, for who wants to watch. It can be cancelled, and started again with the same
-    source.
+    up on the way, for who wants to watch. `limits`: of markets for which the source says none. It
+    can be cancelled, and started again with the same source.
     """
     if speed < 0:
         raise ValueError(f"speed is {speed}; it is 0 (as fast as possible) or above")
@@ -90,7 +100,7 @@ async def pump(
     due_ms = float(clock.now_ms())
     last_ms: int | None = None
     async with asyncio.TaskGroup() as lanes:
-        sender = _Sender(source, router, clock, tally, lanes)
+        sender = _Sender(source, router, clock, tally, lanes, limits)
         async for step in source.steps():
             if speed and last_ms is not None:
                 gap_ms = (step.at_ms - last_ms) / speed
@@ -140,6 +150,7 @@ class _Sender:
         clock: Clock,
         tally: Tally,
         tasks: asyncio.TaskGroup,
+        limits: LimitTable | None,
     ) -> None:
         self.by = f"feed:{source.name}"
         self.keys = source.keys
@@ -147,11 +158,14 @@ class _Sender:
         self.clock = clock
         self.tally = tally
         self.tasks = tasks
+        self.limits = limits
         self.lanes: dict[str, _Lane] = {}
         self.keyed = 0
 
     async def put(self, command: FeedCommand) -> None:
         key = ""
+        if self.limits and isinstance(command, OpenMarket) and command.limits == Limits():
+            command = msgspec.structs.replace(command, limits=self.limits.of(command.kind))
         if not isinstance(command, ChangePrices):
             self.keyed += 1
             key = f"{self.keys}/{self.keyed}"

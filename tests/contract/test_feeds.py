@@ -7,6 +7,7 @@ from pathlib import Path
 from random import Random
 from types import SimpleNamespace
 
+import msgspec
 import pytest
 
 from actors.base import Reason
@@ -16,12 +17,15 @@ from actors.market import (
     ChangePrices,
     ChangeStatus,
     DeclareResult,
+    Limits,
+    MarketOpened,
     MarketStatus,
     OpenMarket,
     PricesChanged,
 )
 from actors.odds import MAX_ODDS, SHORTEST_STEP, down_to_ladder
 from actors.results import VOID
+from actors.risk.limits import LimitTable
 from gateway.feeds import all_feeds, feed
 from gateway.feeds.feed import Feed, Step
 from gateway.feeds.pump import MAX_WAITING, Tally, pump, retire
@@ -282,6 +286,16 @@ async def test_waiting_prices_go_as_one_change_but_never_past_another_command():
     ]
     assert type(book.events[-2]).__name__ == "StatusChanged"
     assert tally == Tally(steps=1, accepted=5, merged=2)
+
+
+async def test_markets_get_the_house_s_limits_where_the_source_says_none() -> None:
+    own, ours = Limits(max_stake_minor=77), Limits(max_stake_minor=99)
+    said = msgspec.structs.replace(open_market("b"), limits=own)
+    steps = [Step(0, (create("a"), open_market("a"), create("b"), said))]
+    book = Rehearsal()
+    await pump(Told(*steps), book, FakeClock(), speed=0, limits=LimitTable(ours))
+    opened = [event for event in book.events if isinstance(event, MarketOpened)]
+    assert {event.fixture_id: event.limits for event in opened} == {"a": ours, "b": own}
 
 
 async def test_a_fixture_that_cannot_be_reached_holds_up_no_other():

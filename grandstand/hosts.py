@@ -22,7 +22,7 @@ from actors.runtime.hosts import HostConfig, Hosted, until_open
 from actors.runtime.router import Router
 from gateway.app import Gateway
 from gateway.feeds import feed
-from gateway.feeds.pump import Tally, pump, retire
+from gateway.feeds.pump import Tally, pump, retire, unfinished
 from gateway.feeds.simulated import Settings as SimulatedSettings
 from gateway.settings import GatewaySettings
 from jurisdictions import licence
@@ -31,7 +31,6 @@ from ledger.reads import LedgerReads
 log = structlog.get_logger()
 
 RETRY_S = 1.0
-PAGE = 200
 POOL = 8
 """Connections of one gateway to each database."""
 DRAIN_S = 8.0
@@ -163,16 +162,8 @@ class FeedHost(Hosted):
     async def _retire_leftovers(self, router: Router) -> None:
         pool = await until_open(self._config.databases[BOOK], 1)
         try:
-            book = LedgerReads(pool)
-            prefix = feed("simulated").prefix
-            for phase in ("scheduled", "in_play"):
-                cursor: str | None = None
-                while True:
-                    page, cursor = await book.fixtures(None, phase, cursor, PAGE)
-                    ids = [row.fixture_id for row in page if row.fixture_id.startswith(prefix)]
-                    await retire(router, WallClock(), ids)
-                    if cursor is None:
-                        break
+            left = await unfinished(LedgerReads(pool), feed("simulated"))
+            await retire(router, WallClock(), left)
         finally:
             await pool.close()
 

@@ -65,6 +65,7 @@ class Board:
     """Fixtures that come and go; when one ends, another of its sport is announced."""
 
     name = SimulatedFeed.name
+    live = False
 
     def __init__(self, settings: Settings, run: str, start_ms: int) -> None:
         if not 1 <= settings.fixtures <= MOST_FIXTURES:

@@ -68,7 +68,7 @@ def test_only_what_changed_is_published() -> None:
     say(engine, 0.5, 0.3, 0.2, at_ms=2)
     assert engine.reprice(2) == []
     say(engine, 0.5, 0.25, 0.25, at_ms=3)
-    assert engine.reprice(3) == [Repriced("f1:1x2", {"draw": 38_000, "away": 38_000})]
+    assert engine.reprice(3) == [Repriced("f1:1x2", {"draw": 38_000, "away": 38_000}, 3)]
 
 
 def test_somebody_else_s_margin_is_taken_off_first() -> None:
@@ -84,7 +84,7 @@ def test_prices_that_grow_old_go_off_the_board_without_anything_said() -> None:
     engine.quote("f1:1x2", "feed", {"home": 19_000, "draw": 34_000, "away": 40_000}, 1_000)
     assert len(engine.reprice(1_000)) == 1
     assert engine.reprice(11_000) == []
-    assert engine.reprice(11_001) == [Repriced("f1:1x2", {"home": 0, "draw": 0, "away": 0})]
+    assert engine.reprice(11_001) == [Repriced("f1:1x2", {"home": 0, "draw": 0, "away": 0}, 11_001)]
     assert engine.heard("f1:1x2") == {"feed": Heard.STALE}
     assert engine.reprice(12_000) == []
     engine.quote("f1:1x2", "feed", {"home": 19_000, "draw": 34_000, "away": 40_000}, 12_000)
@@ -324,8 +324,11 @@ class Engines(RuleBasedStateMachine):
     @rule(passes_ms=st.integers(1, 7_000))
     def reprice(self, passes_ms: int) -> None:
         self.now_ms += passes_ms
-        for market_id, odds in self.engine.reprice(self.now_ms):
+        for market_id, odds, as_of_ms in self.engine.reprice(self.now_ms):
             assert odds
+            assert as_of_ms <= self.now_ms
+            if any(odds.values()):
+                assert as_of_ms == self.said[market_id][0]
             for selection, now in odds.items():
                 assert self.told[market_id][selection] != now  # only what changed
             self.told[market_id] |= odds

@@ -372,15 +372,12 @@ class Board:
                 changed[of] = odds
         if changed:
             market.odds.update(changed)
-            market.sequence = self._next_sequence(market, at_ms)
+            market.sequence += 1
             self.summary.price_changes += len(changed)
             yield ChangePrices(market.fixture_id, market.market_id, changed, market.sequence)
 
     _never_said = 0
     """The odds of a selection before anything was said of it."""
-
-    def _next_sequence(self, market: Market, at_ms: int) -> int:
-        return market.sequence + 1
 
     def _declare(self, market: Market) -> Iterator[FeedCommand]:
         results = _results(market, self.summary)

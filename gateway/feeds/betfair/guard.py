@@ -12,8 +12,8 @@ prices, while one of these is so:
 When none is so any more, it gets its new prices, all in one change, and then opens.
 
 The markets may be on the board already, from before the feed was started again, and with prices
-of that time. So each is suspended first, and every selection is priced anew. Prices are numbered
-by time, so that they are above all that were said before.
+of that time. So each is suspended first, and every selection is priced anew; the pump numbers its
+prices on from those of that time.
 
 Time is an argument, in milliseconds since the Unix epoch.
 """
@@ -243,9 +243,6 @@ class GuardedBoard(Board):
     def _may_trade(market: Market) -> bool:
         closed = market.status is MarketStatus.CLOSED
         return market.open and market.results is None and not closed
-
-    def _next_sequence(self, market: Market, at_ms: int) -> int:
-        return max(market.sequence + 1, at_ms)
 
     def _decided(self, market: Market) -> Iterator[FeedCommand]:
         return iter(())  # its fixture ends later: see `_tidy`

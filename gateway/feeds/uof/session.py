@@ -122,6 +122,8 @@ class Options(msgspec.Struct, frozen=True):
     certainty: int = 1
     """Results are declared when they are at least so certain: 1 live-scouted, 2 confirmed."""
     ages: Ages = Ages()
+    on_ladder: bool = True
+    """Prices come down to our ladder; those for the odds engine do not have to."""
     rules: Rules = Rules()
     producers: tuple[ProducerInfo, ...] = PRODUCERS
 
@@ -266,16 +268,14 @@ class Session:
         descriptions: Descriptions,
         run: str,
         *,
-        first_sequence: int = 0,
         first_request: int = 1,
     ) -> None:
-        """`first_sequence` is what a market's prices are numbered above, `first_request` where
-        request ids begin: a live session has to be above its own last ones."""
+        """`first_request` is where request ids begin: a live session has to be above its own last
+        ones."""
         check(options)
         self.options = options
         self.descriptions = descriptions
         self.run = run
-        self.first_sequence = first_sequence
         self.next_request = first_request
         self.events: dict[str, _Event] = {}
         self.producers = {info.product: Producer(info, options.rules) for info in options.producers}
@@ -443,7 +443,6 @@ class Session:
         if market is None:
             groups = self.descriptions.groups(number, specifiers)
             market = event.markets[number, specifiers] = _Market(number, specifiers, groups)
-            market.sequence = self.first_sequence
         return market
 
     def _event_message(
@@ -774,7 +773,8 @@ class Session:
             selection = market.selections.get(of)
             odds = 0
             if selection is not None and selection.active and selection.odds:
-                odds = down_to_ladder(selection.odds)
+                odds = selection.odds
+                odds = down_to_ladder(odds) if self.options.on_ladder else odds
             if odds != market.shown.get(selection_id, 0):
                 changed[selection_id] = odds
         if changed:

@@ -69,8 +69,9 @@ class Blending(msgspec.Struct, frozen=True):
     """Who is heard, and what is done with them.
 
     `removals` say by what model margins are taken off, by "sport/class" or by sport; a source's own
-    elsewhere. `outlier` is a difference of probabilities; `overrounds` are those (of one winner) between which
-    a source's prices can be meant. Raises ValueError where the bounds contradict themselves.
+    elsewhere. `outlier` is a difference of probabilities; `overrounds` are those (of one winner)
+    between which a source's prices can be meant. Raises ValueError where the bounds contradict
+    themselves.
     """
 
     sources: Mapping[str, Source]

@@ -28,7 +28,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import AsyncGenerator, AsyncIterator, Iterator, Mapping
+from collections.abc import AsyncGenerator, AsyncIterator, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -194,31 +194,29 @@ class Desk:
         """Those of this step whose new prices were not told yet."""
 
     def due_ms(self) -> int | None:
-        """When `tick` has to be called if nothing is said before."""
+        """When `hear` is to be called if nothing is said before: something is too old then."""
         return self.engine.due_ms()
 
-    def tick(self, at_ms: int) -> tuple[FeedCommand, ...]:
-        """Time has passed: what nobody vouches for any more goes off the board."""
-        return tuple(self._due(at_ms))
-
-    def hear(self, source: str, step: Step) -> tuple[FeedCommand, ...]:
-        """What the book is told after a step of one source."""
-        if source != LEAD:
-            for command in step.commands:
-                self._aside(source, command, step.at_ms)
-            return tuple(self._due(step.at_ms))
+    def hear(self, heard: Iterable[tuple[str, Step]], at_ms: int) -> tuple[FeedCommand, ...]:
+        """What the book is told at `at_ms` after steps of some sources, in their order."""
         # All prices are known before the first word of it: then no market opens with old ones.
-        lead = [self._take_in(command, step.at_ms) for command in step.commands]
-        spoken = {command.market_id for command in lead if isinstance(command, ChangePrices)}
+        lead: list[FeedCommand] = []
+        for source, step in heard:
+            for command in step.commands:
+                if source == LEAD:
+                    lead.append(self._take_in(command, step.at_ms))
+                else:
+                    self._aside(source, command, step.at_ms)
+        spoken = {c.market_id for c in lead if isinstance(c, (ChangePrices, OpenMarket))}
         said: list[FeedCommand] = []
         due: dict[str, ChangePrices] = {}
-        for prices in self._due(step.at_ms):
+        for prices in self._due(at_ms):
             if prices.market_id in spoken:
-                due[prices.market_id] = prices  # it has a place in the step
+                due[prices.market_id] = prices  # it has a place among what is said
             else:
                 said.append(prices)
         for command in lead:
-            said += self._say(command, due, step.at_ms)
+            said += self._say(command, due, at_ms)
         return tuple(said)
 
     # What is heard
@@ -347,10 +345,12 @@ class Desk:
     ) -> Iterator[FeedCommand]:
         """The lead's own word, with the house's prices in the place of its own."""
         match command:
+            case OpenMarket():
+                yield command
+                yield from self._pay_in(due, command.market_id)
+                return
             case ChangePrices() if command.market_id in self._markets:
-                prices = due.pop(command.market_id, None)
-                if prices is not None:
-                    yield prices
+                yield from self._pay_in(due, command.market_id)
                 return
             case ChangeStatus() if command.market_id in self._markets:
                 yield from self._status(self._markets[command.market_id], command, due, at_ms)
@@ -455,19 +455,23 @@ class Priced:
         for name in order:
             await pull(name)
         while LEAD in waiting:
-            name = min(waiting, key=lambda name: (waiting[name].at_ms, order.index(name)))
-            step = waiting.pop(name)
-            for due in self._overdue(step.at_ms):
+            at_ms = min(step.at_ms for step in waiting.values())
+            for due in self._overdue(at_ms):
                 yield due
-            said = self.desk.hear(name, step)
+            # What all of them say at one moment is one thing.
+            heard: list[tuple[str, Step]] = []
+            for name in order:
+                while name in waiting and waiting[name].at_ms == at_ms:
+                    heard.append((name, waiting.pop(name)))
+                    await pull(name)
+            said = self.desk.hear(heard, at_ms)
             if said:
-                yield Step(step.at_ms, said)
-            await pull(name)
+                yield Step(at_ms, said)
 
     def _overdue(self, before_ms: int) -> Iterator[Step]:
         """What happens by itself until then."""
         while (due_ms := self.desk.due_ms()) is not None and due_ms < before_ms:
-            said = self.desk.tick(due_ms)
+            said = self.desk.hear((), due_ms)
             if said:
                 yield Step(due_ms, said)
 
@@ -480,34 +484,39 @@ class Priced:
         last_ms = 0
         try:
             while True:
-                one: _Heard | None = None
-                with contextlib.suppress(TimeoutError):
-                    async with asyncio.timeout(self._patience_s()):
-                        one = await heard.get()
+                waiting = await self._wait(heard)
                 last_ms = max(last_ms, self._clock.now_ms())
-                if one is None:
-                    said = self.desk.tick(last_ms)
-                elif one.step is not None:
-                    last_ms = max(last_ms, one.step.at_ms)
-                    said = self.desk.hear(one.source, one.step)
-                elif one.source == LEAD:
-                    if one.failure is not None:
-                        raise one.failure
-                    return
-                else:
-                    # Its prices grow old, and the others go on.
-                    log.error("source_ended", source=one.source, why=repr(one.failure))
-                    continue
+                steps = [(one.source, one.step) for one in waiting if one.step is not None]
+                last_ms = max(last_ms, *(step.at_ms for _, step in steps)) if steps else last_ms
+                said = self.desk.hear(steps, last_ms)
                 if said:
                     yield Step(last_ms, said)
+                for one in waiting:
+                    if one.step is None and one.source == LEAD:
+                        if one.failure is not None:
+                            raise one.failure
+                        return
+                    if one.step is None:
+                        # Its prices grow old, and the others go on.
+                        log.error("source_ended", source=one.source, why=repr(one.failure))
         finally:
             for task in tasks:
                 task.cancel()
             await asyncio.gather(*tasks, return_exceptions=True)
 
-    def _patience_s(self) -> float | None:
+    async def _wait(self, heard: asyncio.Queue[_Heard]) -> list[_Heard]:
+        """All that has come, at least one; or nothing, when something has grown too old."""
         due_ms = self.desk.due_ms()
-        return None if due_ms is None else max(0.0, (due_ms - self._clock.now_ms()) / 1_000)
+        patience_s = None
+        if due_ms is not None:
+            patience_s = max(0.0, (due_ms - self._clock.now_ms()) / 1_000)
+        waiting: list[_Heard] = []
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(patience_s):
+                waiting.append(await heard.get())
+        while not heard.empty():
+            waiting.append(heard.get_nowait())
+        return waiting
 
     async def _listen(self, name: str, source: Source, heard: asyncio.Queue[_Heard]) -> None:
         failure: Exception | None = None
@@ -543,7 +552,7 @@ class PricedFeed(Feed):
 
     def sample(self, folder: Path) -> Settings:
         """The simulated board as two people see it."""
-        board = {"fixtures": 5, "total": 8}
+        board = {"fixtures": 3, "total": 3}
         return Settings(
             FeedSettings("simulated", msgspec.Raw(msgspec.json.encode(board))),
             {"other": FeedSettings("simulated", msgspec.Raw(msgspec.json.encode(board)), weight=2)},

@@ -46,12 +46,14 @@ from actors.market import (
     ChangePrices,
     ChangeStatus,
     DeclareResult,
+    Limits,
     MarketStatus,
     OpenMarket,
     WithdrawSelection,
 )
 from actors.odds import down_to_ladder
 from actors.results import VOID, Result
+from actors.terms import MarketTerms
 from gateway.feeds.feed import FeedCommand
 from gateway.feeds.uof import messages as said
 from gateway.feeds.uof.actions import (
@@ -65,7 +67,14 @@ from gateway.feeds.uof.actions import (
     result_of,
 )
 from gateway.feeds.uof.descriptions import Answer, Card, Descriptions
-from gateway.feeds.uof.identity import RoutingKey, fixture_id, market_key, safe
+from gateway.feeds.uof.identity import (
+    RoutingKey,
+    fixture_id,
+    line_of,
+    market_key,
+    safe,
+    winners_of,
+)
 from gateway.feeds.uof.messages import EventStatus
 from gateway.feeds.uof.producers import (
     PRODUCERS,
@@ -80,6 +89,8 @@ from gateway.feeds.uof.producers import (
 SECOND_MS = 1_000
 ASK_AGAIN_MS = 30 * SECOND_MS
 """Between two requests for one event, at least."""
+CONFIRM_SHARE = 4
+"""By what part of their age limit prices have to be newer than those the book knows of."""
 ASK_SELDOM_MS = 3_600 * SECOND_MS
 """And between those of an event that does not answer, at most."""
 
@@ -184,6 +195,8 @@ class _Market:
         self.priced: set[str] = set()
         """Selections that ever had a price."""
         self.shown: dict[str, int] = {}
+        self.vouched_ms = 0
+        """As of when the prices are that the book has."""
         self.sequence = 0
         self.told: tuple[MarketStatus, bool, int] = (MarketStatus.SUSPENDED, False, 0)
         self.declared: tuple[bool, dict[str, Result]] | None = None
@@ -641,12 +654,12 @@ class Session:
             self._tell_status(event, market, fixture, market_id, status)
         elif status is MarketStatus.SUSPENDED:
             self._tell_status(event, market, fixture, market_id, status)
-            self._tell_prices(market, fixture, market_id)
+            self._tell_prices(event, market, fixture, market_id, now_ms)
         else:
             # New prices first, so that nobody gets the old ones in between.
             if market.told[0] is MarketStatus.CLOSED:
                 self._tell_status(event, market, fixture, market_id, MarketStatus.SUSPENDED)
-            self._tell_prices(market, fixture, market_id)
+            self._tell_prices(event, market, fixture, market_id, now_ms)
             self._tell_status(event, market, fixture, market_id, status)
 
     def _ids(self, event: _Event, market: _Market) -> tuple[str, str]:
@@ -680,7 +693,13 @@ class Session:
                     )
                     for of in outcomes
                 },
-                status=MarketStatus.SUSPENDED,
+                Limits(
+                    max_age_ms=self.options.ages.prematch_ms,
+                    max_age_in_play_ms=self.options.ages.in_play_ms,
+                ),
+                MarketStatus.SUSPENDED,
+                min(winners_of(number, specifiers), len(outcomes)),
+                MarketTerms(line_quarters=line_of(specifiers)),
             )
         )
         return True
@@ -765,7 +784,9 @@ class Session:
             market.told = told
             self._said.append(ChangeStatus(fixture, market_id, *told))
 
-    def _tell_prices(self, market: _Market, fixture: str, market_id: str) -> None:
+    def _tell_prices(
+        self, event: _Event, market: _Market, fixture: str, market_id: str, now_ms: int
+    ) -> None:
         changed: dict[str, int] = {}
         for of, selection_id in market.opened.items():
             if not selection_id or selection_id in market.withdrawn:
@@ -777,11 +798,16 @@ class Session:
                 odds = down_to_ladder(odds) if self.options.on_ladder else odds
             if odds != market.shown.get(selection_id, 0):
                 changed[selection_id] = odds
-        if changed:
+        # Prices that were only confirmed have to be said again before the book finds them too old.
+        newer_ms = market.aged_from_ms - market.vouched_ms
+        confirmed = newer_ms >= self._limit_ms(event, market) // CONFIRM_SHARE
+        if changed or (confirmed and any(market.shown.values())):
             market.shown |= changed
             market.priced |= {of for of, odds in changed.items() if odds}
             market.sequence += 1
-            self._said.append(ChangePrices(fixture, market_id, changed, market.sequence))
+            market.vouched_ms = market.aged_from_ms
+            age_ms = max(0, now_ms - market.aged_from_ms)
+            self._said.append(ChangePrices(fixture, market_id, changed, market.sequence, age_ms))
 
     def _missing(self, market: _Market, results: dict[str, Result]) -> bool:
         """Whether a selection somebody may have bet on has no result."""

@@ -316,7 +316,7 @@ class Engine:
         self, chosen: Sequence[_Prices], names: Sequence[str], heard: list[list[int]], now_ms: int
     ) -> None:
         """What became of the sources, and until when that holds."""
-        stale, used = int(Heard.STALE), int(Heard.USED)
+        silent, used = (int(Heard.ABSENT), int(Heard.STALE)), int(Heard.USED)
         sources = self._blending.sources
         for column, market in enumerate(chosen):
             market.heard = {}
@@ -327,7 +327,7 @@ class Engine:
                     continue
                 code = heard[row][column]
                 market.heard[name] = Heard(code)
-                if code != stale:
+                if code not in silent:
                     good_for_ms = sources[name].good_for_ms(market.in_play)
                     fresh_until_ms = min(fresh_until_ms, said.at_ms + good_for_ms)
                 if code == used:

@@ -190,6 +190,8 @@ class Desk:
         self._of_fixture: dict[str, list[str]] = {}
         self._as_they_are: set[str] = set()
         """Markets that can't be priced here."""
+        self._walkovers: list[_Market] = []
+        """Markets in which too few are left to be bet on, until the book knows."""
         self._unfinished: set[str] = set()
         """Those of this step whose new prices were not told yet."""
 
@@ -285,9 +287,11 @@ class Desk:
         try:
             self.engine.withdraw(command.market_id, command.selection_id)
         except ValueError:
-            # Too few are left to be bet on: nobody will have a price.
+            # Too few are left to be bet on: nobody has a price any more.
+            published = self.engine.published(command.market_id)
+            market.owed = {of: 0 for of in market.selections if published[of]}
+            self._walkovers.append(market)
             self._forget(command.market_id)
-            self._as_they_are.discard(command.market_id)
 
     def _aside(self, source: str, command: FeedCommand, at_ms: int) -> None:
         """What another source says."""
@@ -316,6 +320,10 @@ class Desk:
 
     def _due(self, at_ms: int) -> Iterator[ChangePrices]:
         """All prices that are to be told, and those that still hold."""
+        for market in self._walkovers:
+            if market.owed and not market.shut:
+                yield self._prices(market, market.owed, at_ms, at_ms)
+        self._walkovers.clear()
         for market_id, odds, as_of_ms in self.engine.reprice(at_ms):
             self._unfinished.discard(market_id)
             market = self._markets[market_id]
@@ -328,7 +336,8 @@ class Desk:
             as_of_ms, confirm_ms = self.engine.as_of_ms(market_id), market.confirm_ms()
             priced = any(self.engine.published(market_id).values())
             newer = confirm_ms is not None and as_of_ms - market.as_of_ms >= confirm_ms
-            if newer and priced and not market.shut:
+            # Or older: a source that was not heard when they were told is in them now.
+            if (newer or as_of_ms < market.as_of_ms) and priced and not market.shut:
                 yield self._prices(market, {}, as_of_ms, at_ms)
         self._unfinished.clear()
 
@@ -349,7 +358,7 @@ class Desk:
                 yield command
                 yield from self._pay_in(due, command.market_id)
                 return
-            case ChangePrices() if command.market_id in self._markets:
+            case ChangePrices() if command.market_id not in self._as_they_are:
                 yield from self._pay_in(due, command.market_id)
                 return
             case ChangeStatus() if command.market_id in self._markets:

@@ -14,7 +14,7 @@ run: ## install what is missing, then start everything on this machine
 	@tools/environment.sh runtime && exec .venv/bin/grandstand up
 
 test: check ## every check and every test, as CI does
-	@tools/chromium.sh
+	@tools/from_debian.sh
 	@echo "==> pytest" && .venv/bin/pytest
 
 check: ## lint, format, types and the direction of imports

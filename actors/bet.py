@@ -4,8 +4,9 @@ What is decided here are singles: one leg. Bets of several lines are the same ac
 (`actors.multiple`), and both can be bought back (`actors.cashout`).
 
 A single settles by the version of its market's result. A higher version reverses what the last one
-paid and pays again; an equal or lower one is refused, so that settling twice, late or out of order
-changes nothing.
+paid and pays again, or leaves it open again where no result stands any more; an equal or lower one
+is refused, so that settling twice, late or out of order changes nothing. A version that changes
+nothing for the bet is noted all the same, or an older one could still come late and count.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ from typing import ClassVar
 import msgspec
 
 from actors.base import Actor, Command, Event, Question, Reason, Refused, Several, ref
-from actors.results import Result, payout_minor
+from actors.results import VOID, Result, Window, is_void_by, payout_minor
 from actors.slips import slip as slips
 from actors.slips.kinds import Kind
 from actors.slips.settling import Known, settle
@@ -85,7 +86,7 @@ class Bet(Actor):
     state: BetState = BetState.OPEN
     payout_minor: int = 0
     result_version: int = 0
-    """Version of the market's result that the bet was last settled by; 0 while open."""
+    """Version of the market's result that the bet was last told of; 0 before the first."""
     settled_at_ms: int = 0
     cashed_out_minor: int = 0
     """Paid for the parts that were bought back, beside `payout_minor`, which is for the rest."""
@@ -212,15 +213,19 @@ class PlaceBet(Command, frozen=True, array_like=True, tag=True):
 
 
 class SettleBet(Command, frozen=True, array_like=True, tag=True):
-    """Settle the leg in one market by a version of its result. The version is its key."""
+    """Settle the leg in one market by a version of its result. The version is its key.
+
+    Without a result the bet is open, unless it was accepted while bets are void.
+    """
 
     player_id: str
     bet_id: str
     market_id: str
     selection_id: str
-    result: Result
+    result: Result | None
     version: int
     off: Off | None = None
+    windows: tuple[Window, ...] = ()
 
     def cast(self) -> tuple[str, ...]:
         return (ref("wallet", self.player_id), ref("bet", self.bet_id))
@@ -234,16 +239,18 @@ class SettleBet(Command, frozen=True, array_like=True, tag=True):
         if self.version <= bet.result_version or bet.state is BetState.CASHED_OUT:
             return Refused(Reason.SUPERSEDED, facts={"version": bet.result_version})
         # From here the bet is settled by this version, the money of the last one taken back first.
-        known = None
-        if self.off is None:
-            payout = min(payout_minor(bet.stake_minor, leg.odds, self.result), MAX_MINOR)
-        else:
-            known = less(leg, Known(self.result), self.off)
-            payout = settle(single(leg, bet.stake_minor), {leg.selection: known}).paid_minor
+        result = VOID if is_void_by(self.windows, bet.placed_at_ms) else self.result
+        known, payout = None, 0
+        if result is not None:
+            known = None if self.off is None else less(leg, Known(result), self.off)
+            payout = single_pays(leg, bet.stake_minor, result, known)
         stake = Money(bet.stake_minor, bet.currency)
+        if self._changes_nothing(bet, result, payout, known):
+            return self._noted(now_ms, stake)
         if bet.state is BetState.OPEN:
+            assert result is not None
             cash, debt, held = wallet.cash_minor, wallet.debt_minor, wallet.held_minor
-            return self._settled(now_ms, stake, payout, cash, debt, held, known)
+            return self._settled(now_ms, stake, result, payout, cash, debt, held, known)
         taken = min(bet.payout_minor, wallet.cash_minor)
         owed = bet.payout_minor - taken
         reversed_ = SettlementReversed(
@@ -257,14 +264,37 @@ class SettleBet(Command, frozen=True, array_like=True, tag=True):
             wallet.cash_minor - taken,
             wallet.held_minor + bet.stake_minor,
         )
+        if result is None:
+            return reversed_, self._noted(now_ms, stake)
         cash, debt = wallet.cash_minor - taken, wallet.debt_minor + owed
         held = wallet.held_minor + bet.stake_minor
-        return reversed_, self._settled(now_ms, stake, payout, cash, debt, held, known)
+        return reversed_, self._settled(now_ms, stake, result, payout, cash, debt, held, known)
+
+    def _changes_nothing(
+        self, bet: Bet, result: Result | None, payout: int, known: Known | None
+    ) -> bool:
+        if result is None or bet.state is BetState.OPEN:
+            return result is None and bet.state is BetState.OPEN
+        was_known = bet.facts[0].known if bet.facts else None
+        now = (BetState(result.outcome), payout, known)
+        return (bet.state, bet.payout_minor, was_known) == now
+
+    def _noted(self, now_ms: int, stake: Money) -> VersionNoted:
+        return VersionNoted(
+            now_ms,
+            self.player_id,
+            self.bet_id,
+            stake,
+            self.market_id,
+            self.selection_id,
+            self.version,
+        )
 
     def _settled(
         self,
         now_ms: int,
         stake: Money,
+        result: Result,
         payout: int,
         cash: int,
         debt: int,
@@ -280,7 +310,7 @@ class SettleBet(Command, frozen=True, array_like=True, tag=True):
             stake,
             self.market_id,
             self.selection_id,
-            self.result,
+            result,
             self.version,
             payout,
             repaid,
@@ -296,6 +326,13 @@ def single(leg: Leg, stake_minor: int) -> Slip:
     return Slip((one,), Kind.SINGLE, stake_minor)
 
 
+def single_pays(leg: Leg, stake_minor: int, result: Result, known: Known | None) -> int:
+    """What a single pays in minor units; `known` where withdrawals take something off its price."""
+    if known is None:
+        return min(payout_minor(stake_minor, leg.odds, result), MAX_MINOR)
+    return settle(single(leg, stake_minor), {leg.selection: known}).paid_minor
+
+
 def less(leg: Leg, known: Known, off: Off) -> Known:
     """The same, with what withdrawals since the leg's price take off it."""
     deduction, reductions = off.deduction(leg.odds_version), off.reductions_of(leg.odds_version)
@@ -306,7 +343,8 @@ class Settling(msgspec.Struct, frozen=True, array_like=True):
     """A selection, how it came out, and the version of that: what its bets are settled by."""
 
     selection_id: str
-    result: Result
+    result: Result | None
+    """None: it is open, or open again."""
     version: int
     withdrawn: bool = False
     """It takes no part, which is another thing than void for who bet on it ante-post."""
@@ -315,16 +353,27 @@ class Settling(msgspec.Struct, frozen=True, array_like=True):
     starting_odds: int = 0
     off: Off | None = None
     """What withdrawals of others take off its prices."""
+    windows: tuple[Window, ...] = ()
+    """When bets on it were accepted that are void."""
+
+    def for_bet_of(self, placed_at_ms: int) -> Settling:
+        """The same as it is for a bet that was accepted then."""
+        if not is_void_by(self.windows, placed_at_ms):
+            return self
+        return Settling(self.selection_id, VOID, self.version, place=VOID)
 
     def known_of(self, leg: Leg) -> Known:
         """What is known of it, as it concerns a bet with that leg."""
+        if self.result is None:
+            return Known()
         known = Known(self.result, self.place, self.withdrawn, self.starting_odds)
         # What is to be had at the starting price was priced at the off, after every withdrawal.
         return known if self.off is None or not leg.odds else less(leg, known, self.off)
 
 
 class SettledBets(msgspec.Struct, frozen=True, array_like=True, tag=True):
-    """What became of many settlements. The bets that are in neither count were settled before."""
+    """What became of many settlements. The bets that are in neither count were settled before, or
+    are open again."""
 
     settled: int
     payout_minor: int
@@ -350,7 +399,14 @@ class SettleBets(Several, frozen=True, array_like=True, tag=True):
         for player_id, bet_id, number in self.bets:
             on = self.selections[number]
             yield SettleBet(
-                player_id, bet_id, self.market_id, on.selection_id, on.result, on.version, on.off
+                player_id,
+                bet_id,
+                self.market_id,
+                on.selection_id,
+                on.result,
+                on.version,
+                on.off,
+                on.windows,
             )
 
     def sum_up(self, answers: Sequence[Event]) -> SettledBets:
@@ -360,6 +416,8 @@ class SettleBets(Several, frozen=True, array_like=True, tag=True):
             if isinstance(answer, BetSettled):
                 settled += 1
                 payout += answer.payout_minor
+            elif isinstance(answer, VersionNoted):
+                pass
             elif not (isinstance(answer, Refused) and answer.reason is Reason.SUPERSEDED):
                 wrong.append(bet_id)
         return SettledBets(settled, payout, wrong)
@@ -482,3 +540,18 @@ class SettlementReversed(BetEvent, frozen=True, array_like=True, tag=True):
         owed = Transfer(debt, revenue, self.owed_minor, currency) if self.owed_minor else None
         stake = Transfer(revenue, held, self.stake.minor, currency)
         return tuple(transfer for transfer in (taken, owed, stake) if transfer)
+
+
+class VersionNoted(BetEvent, frozen=True, array_like=True, tag=True):
+    """A version of the result that leaves the bet as it is: settled, or open as it was before or
+    has just become by a reversal. No older one counts from here on."""
+
+    market_id: str
+    selection_id: str
+    version: int
+
+    def apply(self, wallet: Wallet, bet: Bet) -> None:
+        bet.result_version = self.version
+        if bet.state is BetState.OPEN:
+            bet.settled_at_ms = 0
+            bet.facts = ()

@@ -56,6 +56,8 @@ class Hold(msgspec.Struct, array_like=True):
     promised: bool = False
     """The price was promised to the player: it does not move with the market."""
     customer_factor: int = WHOLE
+    result_version: int = 0
+    """Of the market, when it said yes: by later ones the bet may have to be settled."""
 
     @property
     def cost_minor(self) -> int:
@@ -85,16 +87,24 @@ class Line(msgspec.Struct, array_like=True):
     stakes_minor: int = 0
     """Of singles: what the house keeps for certain if the selection does not win."""
     liability_minor: int = 0
+    slips_minor: int = 0
+    """Of the liability, that of bets of several legs, each counted in full."""
+
+    @property
+    def singles_minor(self) -> int:
+        return self.liability_minor - self.slips_minor
 
     def add(self, stake_minor: int, odds: int, liability_minor: int = 0) -> None:
         self.bets += 1
         self.stakes_minor += 0 if liability_minor else stake_minor
         self.liability_minor += liability_minor or liability_of(stake_minor, odds)
+        self.slips_minor += liability_minor
 
     def take(self, stake_minor: int, odds: int, liability_minor: int = 0) -> None:
         self.bets -= 1
         self.stakes_minor -= 0 if liability_minor else stake_minor
         self.liability_minor -= liability_minor or liability_of(stake_minor, odds)
+        self.slips_minor -= liability_minor
 
 
 def liability_of(stake_minor: int, odds: int) -> int:
@@ -157,6 +167,8 @@ class Book:
         self.whole = False
         self.outdated = False
         """Bets that are in it became known elsewhere, or were bought back: the ledger knows."""
+        self.reopened = 0
+        """How often settled bets were opened again: who reads has to have begun after the last."""
         self.read_at_ms = 0
         """When the ledger was last read."""
         self.heads: dict[str, int] = {}
@@ -276,7 +288,7 @@ class Book:
             if bet.block_seq > heads.get(bet.partition, 0)
         }
         self.lines = {
-            selection_id: Line(line.bets, line.stakes_minor, line.liability_minor)
+            selection_id: Line(line.bets, line.stakes_minor, line.liability_minor, line.slips_minor)
             for selection_id, line in ledger.items()
         }
         self.kept = {selection_id: line.stakes_minor for selection_id, line in ledger.items()}
@@ -286,6 +298,11 @@ class Book:
             self.line(hold.selection_id).add(hold.stake_minor, hold.odds, hold.liability_minor)
         self.known = True
         self._worst = None
+
+    def reopen(self) -> None:
+        """Bets are open again that this book does not know: it has to be read, before any other."""
+        self.reopened += 1
+        self.known = False
 
     def break_holds(self) -> None:
         """Bets that wait out their delay do not survive a suspension."""

@@ -11,9 +11,9 @@ from typing import Any
 
 import msgspec
 
-from actors import bet, cashout, fixture, market, multiple, player, staff, stop, wallet
+from actors import bet, cashout, fixture, market, multiple, outcomes, player, staff, stop, wallet
 from actors.base import Actor, Event, Refused
-from actors.risk import referral
+from actors.risk import alerts, customer, referral
 
 KINDS: dict[str, type[Actor]] = {
     "player": player.Player,
@@ -23,6 +23,8 @@ KINDS: dict[str, type[Actor]] = {
     "fixture": fixture.Fixture,
     "market": market.Market,
     "referral": referral.Referral,
+    "customer": customer.Customer,
+    "alert": alerts.Raised,
     "staff": staff.Member,
     "stop": stop.Stop,
 }
@@ -58,6 +60,7 @@ AnyEvent = (
     | bet.BetPlaced
     | bet.BetSettled
     | bet.SettlementReversed
+    | bet.VersionNoted
     | bet.HoldResolved
     | multiple.SlipPlaced
     | multiple.LegSettled
@@ -74,10 +77,19 @@ AnyEvent = (
     | market.SettlementCompleted
     | market.LimitsChanged
     | market.HedgeRecorded
+    | outcomes.SelectionsDecided
+    | outcomes.ResultRolledBack
+    | outcomes.PlacedVoided
+    | outcomes.VoidRolledBack
+    | outcomes.SelectionAdded
     | referral.ReferralAsked
     | referral.ReferralAccepted
     | referral.ReferralRefused
     | referral.ReferralTaken
+    | customer.FactorsSet
+    | alerts.AlertRaised
+    | market.HedgeOrdered
+    | market.HedgeLapsed
     | staff.MemberAdded
     | staff.RoleChanged
     | staff.PasswordSet

@@ -31,7 +31,7 @@ from actors.book import (
 )
 from actors.fixture import MAX_MARKETS, UNLIMITED, Fixture
 from actors.odds import MAX_ODDS, MIN_ODDS, ONE
-from actors.results import LOST, VOID, Outcome, Result
+from actors.results import LOST, VOID, Outcome, Result, Window
 from actors.slips.outcomes import finished
 from actors.terms import NO_TERMS, Gone, MarketTerms, Off, taken_off
 from ledger.money import MAX_MINOR, Money
@@ -47,8 +47,11 @@ MAX_REOFFER_MS = 60_000
 LIABILITY = "liability"
 STALE = "stale"
 TRADER = "trader"
+VOIDED = "voided"
 """Causes that the house itself has; a feed's is its own name, such as `producer/3`."""
 MAX_TIED = 1_000
+CLOCKS_MS = 2_000
+"""By how much the clocks of a market and of a wallet may differ, when bets of a time are void."""
 
 
 class MarketStatus(enum.StrEnum):
@@ -80,6 +83,12 @@ class Limits(msgspec.Struct, frozen=True, array_like=True):
     """How old prices may be before play,"""
     max_age_in_play_ms: int = 0
     """and in play. Older ones are not given, whatever the status says."""
+    refer_up_to_minor: int = 0
+    """The largest stake that a trader is asked about; above it nobody is."""
+    max_slip_liability_minor: int = 50_000_000
+    """What all slips with a leg on a selection may cost together, beside its singles: each counts
+    in full on every leg, though all of them have to win for it. Its room is its own, so that a
+    long accumulator for pennies leaves that of the singles as it is."""
 
 
 class Selection(msgspec.Struct, array_like=True):
@@ -103,6 +112,17 @@ class Hedge(msgspec.Struct, frozen=True, array_like=True):
     exchange: str
     reference: str
     """The exchange's own name for it."""
+
+
+class HedgeOrder(msgspec.Struct, frozen=True, array_like=True):
+    """A bet that the house is about to make elsewhere: written down before it is asked for."""
+
+    at_ms: int
+    selection_id: str
+    stake_minor: int
+    odds: int
+    """The shortest price it is wanted at."""
+    exchange: str
 
 
 class Market(Actor, dict=True):
@@ -141,6 +161,14 @@ class Market(Actor, dict=True):
     starting_odds: dict[str, int] = msgspec.field(default_factory=dict)
     gone: dict[str, Gone] = msgspec.field(default_factory=dict)
     """Withdrawals, where the terms say that they take something off the others' prices."""
+    hedge_orders: dict[str, HedgeOrder] = msgspec.field(default_factory=dict)
+    """On their way to an exchange, which may have made them or not."""
+    windows: tuple[Window, ...] = ()
+    """When bets were accepted that are void, whatever the result."""
+    windows_version: int = 0
+    """The result version in which they last changed."""
+    reopened_version: int = 0
+    """The last result version by which settled bets may be open again."""
 
     def __post_init__(self) -> None:
         self._open_book(Book())  # an attribute outside the fields: it is in no snapshot
@@ -191,7 +219,12 @@ class Market(Actor, dict=True):
         """The most that the market can lose; None while its bets are not all known."""
         if self.finished:
             return 0
-        return self.book.worst_minor if self.book.known else None
+        return self.book.worst_minor if self.knows_liability else None
+
+    @property
+    def knows_liability(self) -> bool:
+        """Whether the book has all bets in it: also those that are being opened again."""
+        return self.book.known and self.settled_version >= self.reopened_version
 
     def stale(self, now_ms: int) -> bool:
         """Whether the prices are too old to be given. Nothing has to happen for them to become so:
@@ -221,6 +254,8 @@ class Market(Actor, dict=True):
             return Refused(Reason.MARKET_SUSPENDED)
         if self.status is not MarketStatus.OPEN:
             return Refused(Reason.MARKET_CLOSED)
+        if self.windows and self._voids_now(now_ms):
+            return Refused(Reason.MARKET_SUSPENDED)
         if not asked and not selection.withdrawn:  # at the starting price
             offered = self.terms.starting_price and not self.in_play
             return None if offered else Refused(Reason.STARTING_PRICE_UNAVAILABLE)
@@ -243,6 +278,19 @@ class Market(Actor, dict=True):
             )
         return None
 
+    @property
+    def voids_on(self) -> bool:
+        """Whether bets are void until that is undone."""
+        return any(window.until_ms is None for window in self.windows)
+
+    def _voids_now(self, now_ms: int) -> bool:
+        """Whether a bet that is accepted now is void: by its wallet's clock, which may be slow."""
+        return any(
+            window.covers(now_ms)
+            or (window.until_ms is not None and window.covers(now_ms - CLOCKS_MS))
+            for window in self.windows
+        )
+
     def refuse_room(self, hold: Hold, fixture: Fixture) -> Refused | None:
         """Why there is no room for the bet, with the largest stake there is room for; or None.
 
@@ -251,9 +299,14 @@ class Market(Actor, dict=True):
         book, limits = self.book, self.limits
         cost = hold.liability_minor or liability_of(hold.stake_minor, hold.odds)
         line = book.lines.get(hold.selection_id)
-        room = limits.max_liability_minor - (line.liability_minor if line else 0)
-        if book.hedged and hold.selection_id in book.hedged:
-            room += book.hedged[hold.selection_id].liability_minor
+        if hold.liability_minor:
+            limit = limits.max_slip_liability_minor
+            room = limit - (line.slips_minor if line else 0)
+        else:
+            limit = limits.max_liability_minor
+            room = limit - (line.singles_minor if line else 0)
+            if book.hedged and hold.selection_id in book.hedged:
+                room += book.hedged[hold.selection_id].liability_minor
         if limits.max_market_liability_minor or fixture.limits:
             cap = fixture.cap_of(self)
             if cap is None:
@@ -261,7 +314,7 @@ class Market(Actor, dict=True):
             cap = min(cap, limits.max_market_liability_minor or UNLIMITED)
             room = min(room, book.room(hold.selection_id, cap))
         if hold.customer_factor < WHOLE:
-            share = limits.max_liability_minor * hold.customer_factor // WHOLE
+            share = limit * hold.customer_factor // WHOLE
             room = min(room, share - book.taken.get(hold.player_id, 0))
         if cost <= room:
             return None
@@ -276,17 +329,27 @@ class Market(Actor, dict=True):
         """Whether no result is known but that of withdrawn selections, which are void."""
         return all(self.selections[selection_id].withdrawn for selection_id in self.results)
 
+    @property
+    def decided(self) -> bool:
+        """Whether the result of every selection is known."""
+        return len(self.results) == len(self.selections)
+
+    @property
+    def result_of_withdrawn(self) -> Result:
+        return LOST if self.terms.ante_post else VOID
+
     def settling(self, selection_id: str, version: int) -> Settling:
-        """By what the bets on a selection are settled, whose result is known by that version."""
+        """By what the bets on a selection are settled, of which that version was the last word."""
         withdrawn = self.selections[selection_id].withdrawn
         return Settling(
             selection_id,
-            self.results[selection_id],
+            self.results.get(selection_id),
             version,
             withdrawn,
             self.places.get(selection_id),
             self.starting_odds.get(selection_id, 0),
             None if withdrawn else taken_off(self.terms, self.gone.values()),
+            self.windows,
         )
 
 
@@ -331,6 +394,8 @@ class HoldStake(Question, frozen=True, array_like=True, tag=True):
     """Until when a trader has agreed to this stake at this price (`actors.risk.referral`)."""
     wait_ms: int = 0
     """How long the bet waits for the bet delay of another of its markets."""
+    kind_factors: dict[str, int] = msgspec.field(default_factory=dict)
+    """Customer factors for markets of some kinds, in place of the one for all."""
 
     def cast(self) -> tuple[str, ...]:
         return (ref("market", self.market_id), ref("fixture", self.fixture_id))
@@ -342,23 +407,26 @@ class HoldStake(Question, frozen=True, array_like=True, tag=True):
             # Asked again, because the first answer was lost: what it has had did not count against
             # it. But maybe that answer was not lost, and its bet is on its way to the wallet.
             market.book.put_back(had)
+        elif had:
+            market.book.holds[self.bet_id].result_version = had.result_version
         return answer
 
     def _answer(self, now_ms: int, market: Market, fixture: Fixture) -> Held | Refused:
         book = market.book
         promised = self.offer_id != "" or self.agreed_until_ms != 0
         refused = market.refuse_price(self.selection_id, self.odds, self.policy, now_ms, promised)
-        if refused:
+        changed = refused is not None and refused.reason is Reason.PRICE_CHANGED
+        if refused and not (changed and market.limits.reoffer_ms):
             return refused
         if fixture.over:  # whatever its market says
             return Refused(Reason.MARKET_CLOSED)
         if self.stake.currency != market.currency:
-            return Refused(Reason.CURRENCY_MISMATCH, facts={"currency": market.currency})
+            return refused or Refused(Reason.CURRENCY_MISMATCH, facts={"currency": market.currency})
         if promised and not self._keeps(now_ms, book):
             return Refused(Reason.REOFFER_EXPIRED)
         stake_minor, limits = self.stake.minor, market.limits
         if stake_minor < limits.min_stake_minor:
-            return Refused(
+            return refused or Refused(
                 Reason.STAKE_TOO_SMALL, facts={"min_stake_minor": limits.min_stake_minor}
             )
         odds = self.odds if promised else market.selections[self.selection_id].odds
@@ -371,16 +439,20 @@ class HoldStake(Question, frozen=True, array_like=True, tag=True):
             odds,
             now_ms + max(market.bet_delay_ms, min(self.wait_ms, MAX_BET_DELAY_MS)) + HOLD_MS,
         )
-        ordinary = not promised and self.customer_factor == WHOLE and not self.liability_minor
+        factor = self.kind_factors.get(market.kind, self.customer_factor)
+        ordinary = not promised and factor == WHOLE and not self.liability_minor
         if not ordinary:
             hold.liability_minor = liability_at(self.liability_minor, stake_minor, self.odds, odds)
             hold.promised = promised
-            hold.customer_factor = WHOLE if self.agreed_until_ms else self.customer_factor
+            hold.customer_factor = WHOLE if self.agreed_until_ms else factor
+        hold.result_version = market.result_version
+        if refused:
+            return self._with_offer(now_ms, hold, market, fixture, refused)
         if stake_minor > limits.max_stake_minor or limits.refer_above_minor or not ordinary:
             refused = self._refuse_stake(hold, limits)
             if refused:
                 return self._with_offer(now_ms, hold, market, fixture, refused)
-        if not book.known:
+        if not market.knows_liability:
             return Refused(Reason.LIABILITY_UNKNOWN)
         refused = market.refuse_room(hold, fixture)
         if refused:
@@ -415,9 +487,15 @@ class HoldStake(Question, frozen=True, array_like=True, tag=True):
             return None
         if hold.customer_factor != WHOLE:
             most = min(most * hold.customer_factor // WHOLE, MAX_MINOR)
-        # A customer who may have less than others is not referred, but told so.
-        if refer and hold.stake_minor > refer and hold.customer_factor >= WHOLE:
-            return Refused(Reason.REFERRAL_NEEDED, facts={"max_stake_minor": min(most, refer)})
+        if refer:
+            most = min(most, refer)
+            # Who may have less than others is not referred, but told so; so is who asks for more
+            # than a trader is asked about, or for a slip, of which a market sees one leg.
+            up_to = limits.refer_up_to_minor or MAX_MINOR
+            single = not hold.liability_minor and hold.customer_factor >= WHOLE
+            if single and refer < hold.stake_minor <= up_to:
+                facts: dict[str, int | str] = {"max_stake_minor": most, "odds": hold.odds}
+                return Refused(Reason.REFERRAL_NEEDED, facts=facts)
         if hold.stake_minor > most:
             return Refused(Reason.STAKE_ABOVE_LIMIT, facts={"max_stake_minor": most})
         return None
@@ -425,28 +503,48 @@ class HoldStake(Question, frozen=True, array_like=True, tag=True):
     def _with_offer(
         self, now_ms: int, hold: Hold, market: Market, fixture: Fixture, refused: Refused
     ) -> Refused:
-        """The refusal, with a smaller stake at the same price where one can be had.
+        """The refusal, with what can be had in its place: a smaller stake at the same price, or the
+        price of now, with a smaller stake if it has to be.
 
         Nothing is offered in place of an offer; nor of a bet of several legs, for the others would
         have to be offered, too.
         """
         limits = market.limits
-        wanted = refused.reason in (Reason.STAKE_ABOVE_LIMIT, Reason.LIABILITY_LIMIT)
-        offering = limits.reoffer_ms and market.book.known and wanted
+        wanted = refused.reason in (
+            Reason.STAKE_ABOVE_LIMIT,
+            Reason.LIABILITY_LIMIT,
+            Reason.PRICE_CHANGED,
+        )
+        offering = limits.reoffer_ms and market.knows_liability and wanted
         if not offering or hold.promised or hold.liability_minor:
             return refused
-        most = int(refused.facts["max_stake_minor"])
+        if refused.reason is Reason.PRICE_CHANGED:
+            above = self._refuse_stake(hold, limits)
+            most = int(above.facts["max_stake_minor"]) if above else hold.stake_minor
+        else:
+            most = int(refused.facts["max_stake_minor"])
         none = market.refuse_room(msgspec.structs.replace(hold, stake_minor=most), fixture)
         if none:
             most = int(none.facts.get("max_stake_minor", 0))
         if most < limits.min_stake_minor:
             return refused
         until_ms = now_ms + limits.reoffer_ms
+        # Asked again, because the first answer was lost, it is the same offer: the one that is kept
+        # under the key has to be good.
+        last = market.book.offers.get(self.player_id)
+        terms_now = (self.selection_id, most, hold.odds, "")
+        same = last and terms_now == (
+            last.selection_id,
+            last.stake_minor,
+            last.odds,
+            last.bet_id,
+        )
+        offer_id = last.offer_id if last and same else self.bet_id
         market.book.offer(
-            self.player_id, Offer(self.bet_id, self.selection_id, most, hold.odds, until_ms)
+            self.player_id, Offer(offer_id, self.selection_id, most, hold.odds, until_ms)
         )
         terms = {
-            "offer_id": self.bet_id,
+            "offer_id": offer_id,
             "offer_stake_minor": most,
             "offer_odds": hold.odds,
             "offer_valid_until_ms": until_ms,
@@ -558,21 +656,25 @@ class OpenHolds(msgspec.Struct, frozen=True, array_like=True, tag=True):
 
 
 class CountHolds(Question, frozen=True, array_like=True, tag=True):
-    """Asked by the settlement, which waits until no bet on these selections can come any more.
+    """Asked by the settlement, which waits until no bet on these selections can come any more whose
+    market did not know of that version of the result.
 
     A former owner that does not know of the result yet can't say: its successor may have holds.
     """
 
     market_id: str
     selection_ids: list[str]
-    result_version: int = 0
+    result_version: int
 
     def cast(self) -> tuple[str, ...]:
         return (ref("market", self.market_id),)
 
     def answer(self, now_ms: int, market: Market) -> OpenHolds:
         selections = set(self.selection_ids)
-        holds = sum(hold.selection_id in selections for hold in market.book.holds.values())
+        holds = sum(
+            hold.selection_id in selections and hold.result_version < self.result_version
+            for hold in market.book.holds.values()
+        )
         knows = market.result_version >= self.result_version
         return OpenHolds(knows and market.book.whole, holds)
 
@@ -616,6 +718,8 @@ class MarketView(msgspec.Struct, frozen=True, array_like=True, tag=True):
     terms: MarketTerms = NO_TERMS
     over: bool = False
     """The event is over, whatever the market's status."""
+    windows: tuple[Window, ...] = ()
+    """When bets were accepted that are void."""
     source_sequence: int = 0
     """The last sequence number of the feed that prices it."""
 
@@ -669,6 +773,7 @@ class GetMarket(Question, frozen=True, array_like=True, tag=True):
             market.winners,
             market.terms,
             fixture.over,
+            market.windows,
             market.source_sequence,
         )
 
@@ -686,6 +791,8 @@ class Exposure(msgspec.Struct, frozen=True, array_like=True, tag=True):
     """Stakes of placed singles, which the house keeps if another selection wins."""
     hedged: dict[str, Line] = {}
     """What was laid off: bets, stakes, and as liability what they win."""
+    ordered: dict[str, HedgeOrder] = {}
+    """Hedges of which it is not known yet whether they were made."""
 
 
 class GetExposure(Question, frozen=True, array_like=True, tag=True):
@@ -710,6 +817,7 @@ class GetExposure(Question, frozen=True, array_like=True, tag=True):
             book.worst_minor,
             dict(book.kept),
             dict(book.hedged),
+            dict(market.hedge_orders),
         )
 
 
@@ -743,7 +851,7 @@ class OpenMarket(MarketCommand, frozen=True, array_like=True, tag=True):
             return Refused(Reason.UNKNOWN_FIXTURE)
         if market.market_id:
             return Refused(Reason.ALREADY_EXISTS)
-        wrong = _wrong_in(self.limits)
+        wrong = wrong_in(self.limits)
         if wrong:
             return Refused(Reason.OUT_OF_BOUNDS, wrong)
         if not 0 < len(self.selections) <= MAX_SELECTIONS:
@@ -773,12 +881,14 @@ class OpenMarket(MarketCommand, frozen=True, array_like=True, tag=True):
         )
 
 
-def _wrong_in(limits: Limits) -> str:
+def wrong_in(limits: Limits) -> str:
     """What is wrong with limits, or nothing."""
     if not 0 < limits.min_stake_minor <= limits.max_stake_minor <= MAX_MINOR:
         return "the limits of the stake contradict themselves"
     if not 0 <= limits.reoffer_ms <= MAX_REOFFER_MS:
         return f"an offer is valid for at most {MAX_REOFFER_MS} ms"
+    if 0 < limits.refer_up_to_minor < limits.refer_above_minor:
+        return "no stake would be referred"
     if any(limit < 0 for limit in msgspec.structs.astuple(limits)):
         return "a limit is below zero"
     return ""
@@ -796,7 +906,7 @@ class ChangeLimits(MarketCommand, frozen=True, array_like=True, tag=True):
     def decide(self, now_ms: int, market: Market, fixture: Fixture) -> Event:
         if not market.market_id:
             return Refused(Reason.UNKNOWN_MARKET)
-        wrong = _wrong_in(self.limits)
+        wrong = wrong_in(self.limits)
         if wrong:
             return Refused(Reason.OUT_OF_BOUNDS, wrong)
         return LimitsChanged(now_ms, self.fixture_id, self.market_id, fixture.seq, self.limits)
@@ -889,7 +999,7 @@ class Suspend(MarketCommand, frozen=True, array_like=True, tag=True):
         if len(market.causes) >= MAX_CAUSES:
             return Refused(Reason.OUT_OF_BOUNDS, facts={"max_causes": MAX_CAUSES})
         causes = market.causes | {self.cause: now_ms}
-        return _status_changed(now_ms, self, market, fixture, market.status_behind, causes)
+        return status_changed(now_ms, self, market, fixture, market.status_behind, causes)
 
 
 class Resume(MarketCommand, frozen=True, array_like=True, tag=True):
@@ -902,8 +1012,10 @@ class Resume(MarketCommand, frozen=True, array_like=True, tag=True):
             return Refused(Reason.UNKNOWN_MARKET)
         if self.cause not in market.causes:
             return Refused(Reason.WRONG_STATUS, facts={"status": market.status})
+        if self.cause == VOIDED and market.voids_on:
+            return Refused(Reason.WRONG_STATUS, "bets accepted from here on are void")
         causes = {cause: at_ms for cause, at_ms in market.causes.items() if cause != self.cause}
-        return _status_changed(now_ms, self, market, fixture, market.status_behind, causes)
+        return status_changed(now_ms, self, market, fixture, market.status_behind, causes)
 
 
 class SwitchedMarkets(msgspec.Struct, frozen=True, array_like=True, tag=True):
@@ -933,7 +1045,7 @@ class SwitchMarkets(Several, frozen=True, array_like=True, tag=True):
         return SwitchedMarkets(sum(not isinstance(answer, Refused) for answer in answers))
 
 
-def _status_changed(
+def status_changed(
     now_ms: int,
     command: MarketCommand,
     market: Market,
@@ -979,7 +1091,7 @@ class ChangeStatus(MarketCommand, frozen=True, array_like=True, tag=True):
         if self.status is not MarketStatus.CLOSED and not market.only_withdrawn():
             return Refused(Reason.WRONG_STATUS, "a market with a result stays closed")
         causes = market.causes
-        return _status_changed(
+        return status_changed(
             now_ms, self, market, fixture, self.status, causes, self.in_play, self.bet_delay_ms
         )
 
@@ -1021,6 +1133,7 @@ class WithdrawSelection(MarketCommand, frozen=True, array_like=True, tag=True):
             market.result_version + 1,
             self.selection_id,
             gone,
+            self.selection_id in market.results,
         )
 
 
@@ -1062,13 +1175,10 @@ class DeclareResult(MarketCommand, frozen=True, array_like=True, tag=True):
         for selection_id, result in results.items():
             if result is None or places.get(selection_id, VOID) is None:
                 return Refused(Reason.INCOMPLETE_RESULT, facts={"selection_id": selection_id})
-            pays = _pays(result) or _pays(places.get(selection_id))
-            if terms.starting_price and pays and selection_id not in starting:
-                facts: dict[str, int | str] = {"selection_id": selection_id}
-                return Refused(Reason.INCOMPLETE_RESULT, "its starting price is missing", facts)
-        for selection_id, odds in starting.items():
-            if not MIN_ODDS <= odds <= MAX_ODDS:
-                return Refused(Reason.OUT_OF_BOUNDS, facts={"selection_id": selection_id})
+            both = (result, places.get(selection_id))
+            wrong_price = refuse_starting_odds(market, selection_id, both, starting)
+            if wrong_price:
+                return wrong_price
         changed = {
             selection_id: result
             for selection_id, result in results.items()
@@ -1099,11 +1209,10 @@ def _complete(
     market: Market, given: dict[str, Result], *, cancelled: bool
 ) -> dict[str, Result | None]:
     """The result of every selection; None where it is missing."""
-    gone = LOST if market.terms.ante_post else VOID
     return {
         selection_id: VOID
         if cancelled
-        else gone
+        else market.result_of_withdrawn
         if selection.withdrawn
         else given.get(selection_id)
         for selection_id, selection in market.selections.items()
@@ -1121,9 +1230,74 @@ def _finished(market: Market, positions: dict[str, int], places: int) -> dict[st
     return {name: finished(at, tied[at], places) for name, at in ran.items()}
 
 
-def _pays(result: Result | None) -> bool:
-    """Whether it pays more than a refund, for which the price has to be known."""
-    return result is not None and result.outcome in (Outcome.WON, Outcome.HALF_WON)
+def refuse_starting_odds(
+    market: Market,
+    selection_id: str,
+    results: tuple[Result | None, Result | None],
+    starting_odds: dict[str, int],
+) -> Refused | None:
+    """What is wrong with a starting price, for these results of the win and of the place part."""
+    facts: dict[str, int | str] = {"selection_id": selection_id}
+    # What pays more than a refund needs its price.
+    pays = any(one and one.outcome in (Outcome.WON, Outcome.HALF_WON) for one in results)
+    odds = starting_odds.get(selection_id)
+    if odds is None and pays and market.terms.starting_price:
+        return Refused(Reason.INCOMPLETE_RESULT, "its starting price is missing", facts)
+    if odds is not None and not MIN_ODDS <= odds <= MAX_ODDS:
+        return Refused(Reason.OUT_OF_BOUNDS, facts=facts)
+    return None
+
+
+class OrderHedge(MarketCommand, frozen=True, array_like=True, tag=True):
+    """Write down a hedge before an exchange is asked for it.
+
+    Who is to carry it out may die at any moment: its successor finds the order, and gives the same
+    one again under the same id, which an exchange answers as before. `RecordHedge` or `LapseHedge`
+    ends it. One market has one order at a time.
+    """
+
+    hedge_id: str
+    selection_id: str
+    stake_minor: int
+    odds: int
+    exchange: str
+
+    def decide(self, now_ms: int, market: Market, fixture: Fixture) -> Event:
+        if not market.market_id:
+            return Refused(Reason.UNKNOWN_MARKET)
+        if self.selection_id not in market.selections:
+            return Refused(Reason.UNKNOWN_SELECTION)
+        if self.hedge_id in market.hedges or self.hedge_id in market.hedge_orders:
+            return Refused(Reason.ALREADY_EXISTS)
+        if market.hedge_orders or market.status not in TRADABLE:
+            return Refused(Reason.WRONG_STATUS, "a hedge is under way, or the market is over")
+        if not 0 < self.stake_minor <= MAX_MINOR:
+            return Refused(Reason.OUT_OF_BOUNDS, facts={"max_stake_minor": MAX_MINOR})
+        if not MIN_ODDS <= self.odds <= MAX_ODDS:
+            return Refused(Reason.OUT_OF_BOUNDS, facts={"max_odds": MAX_ODDS})
+        if len(market.hedges) >= MAX_HEDGES:
+            return Refused(Reason.OUT_OF_BOUNDS, facts={"max_hedges": MAX_HEDGES})
+        order = HedgeOrder(now_ms, self.selection_id, self.stake_minor, self.odds, self.exchange)
+        return HedgeOrdered(
+            now_ms, self.fixture_id, self.market_id, fixture.seq, self.hedge_id, order
+        )
+
+
+class LapseHedge(MarketCommand, frozen=True, array_like=True, tag=True):
+    """The exchange has not made the bet, and will not."""
+
+    hedge_id: str
+    code: str
+    """Why, in the exchange's words."""
+
+    def decide(self, now_ms: int, market: Market, fixture: Fixture) -> Event:
+        if not market.market_id:
+            return Refused(Reason.UNKNOWN_MARKET)
+        if self.hedge_id not in market.hedge_orders:
+            return Refused(Reason.WRONG_STATUS, "no such hedge is under way")
+        return HedgeLapsed(
+            now_ms, self.fixture_id, self.market_id, fixture.seq, self.hedge_id, self.code
+        )
 
 
 class RecordHedge(MarketCommand, frozen=True, array_like=True, tag=True):
@@ -1286,13 +1460,15 @@ class SelectionWithdrawn(MarketEvent, frozen=True, array_like=True, tag=True):
     selection_id: str
     gone: Gone | None = None
     """What it takes off the others' prices follows from this; None where it takes nothing."""
+    decided: bool = False
+    """Its result was known already."""
 
     def apply(self, market: Market, fixture: Fixture) -> None:
         fixture.seq = self.seq
         selection = market.selections[self.selection_id]
         selection.withdrawn = True
         selection.odds = selection.base_odds = 0
-        result = LOST if market.terms.ante_post else VOID
+        result = market.result_of_withdrawn
         market.results[self.selection_id] = result
         if market.terms.places:
             market.places[self.selection_id] = result
@@ -1331,12 +1507,15 @@ class SettlementCompleted(MarketEvent, frozen=True, array_like=True, tag=True):
 
     def apply(self, market: Market, fixture: Fixture) -> None:
         fixture.seq = self.seq
-        market.settled_version = self.version
+        before, market.settled_version = market.settled_version, self.version
         # Not by an earlier result, which the settlement may finish after a correction of it.
         last = self.version == market.result_version
-        complete = len(market.results) == len(market.selections)
-        if last and complete and market.status is MarketStatus.CLOSED:
+        if last and market.decided and market.status is MarketStatus.CLOSED:
             market.status = MarketStatus.SETTLED
+        # Bets may be open again, or void while others are open: the ledger knows.
+        market.book.outdated = True
+        if before < market.reopened_version <= self.version:
+            market.book.reopen()
 
 
 class DeskEvent(MarketEvent, frozen=True, array_like=True, tag=True):
@@ -1355,5 +1534,22 @@ class HedgeRecorded(DeskEvent, frozen=True, array_like=True, tag=True):
     hedge: Hedge
 
     def apply(self, market: Market, fixture: Fixture) -> None:
+        market.hedge_orders.pop(self.hedge_id, None)
         market.hedges[self.hedge_id] = self.hedge
         market.fit_book()
+
+
+class HedgeOrdered(DeskEvent, frozen=True, array_like=True, tag=True):
+    hedge_id: str
+    order: HedgeOrder
+
+    def apply(self, market: Market, fixture: Fixture) -> None:
+        market.hedge_orders[self.hedge_id] = self.order
+
+
+class HedgeLapsed(DeskEvent, frozen=True, array_like=True, tag=True):
+    hedge_id: str
+    code: str
+
+    def apply(self, market: Market, fixture: Fixture) -> None:
+        market.hedge_orders.pop(self.hedge_id, None)

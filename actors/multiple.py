@@ -146,10 +146,10 @@ class SettleLeg(Command, frozen=True, array_like=True, tag=True):
         over = bet.state is BetState.CASHED_OUT
         if bet.slip is None or over or self.on.version <= fact.version:
             return Refused(Reason.SUPERSEDED, facts={"version": fact.version})
-        # From here the leg is known by this version, and the slip settled by all that is known.
+        # From here the leg is as this version has it, and the slip settled by all that is known.
         before = known_of(bet.legs, bet.facts)
         selection = (self.market_id, self.on.selection_id)
-        fact_now = self.on.known_of(bet.legs[number])
+        fact_now = self.on.for_bet_of(bet.placed_at_ms).known_of(bet.legs[number])
         known = before | {selection: fact_now}
         now = settle(bet.slip, known)
         given = _stake_given(bet, now)
@@ -261,7 +261,8 @@ class SlipPlaced(BetEvent, frozen=True, array_like=True, tag=True):
 
 
 class LegSettled(BetEvent, frozen=True, array_like=True, tag=True):
-    """A leg is known, or known otherwise than before, with all that follows for the slip."""
+    """A leg is known, known otherwise than before, or open again, with all that follows for the
+    slip."""
 
     market_id: str
     selection_id: str

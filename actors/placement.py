@@ -17,6 +17,15 @@ from actors.bet import BetPlaced, HoldResolved, Leg, PlaceBet, PriceChange, Reso
 from actors.book import Confirmed, Hold, bet_of
 from actors.errors import NothingDone
 from actors.market import ConfirmHold, Held, HoldStake, LookAgain, ReleaseHold
+from actors.risk.customer import ORDINARY, Factors
+from actors.risk.referral import (
+    GetReferral,
+    ReferralState,
+    ReferralTaken,
+    ReferralView,
+    TakeReferral,
+    Terms,
+)
 from actors.wallet import GetWallet, WalletView
 from ledger.money import Money
 
@@ -54,7 +63,11 @@ class Waiter(Protocol):
 
 
 class BetRequest(msgspec.Struct, frozen=True):
-    """A single bet as the player asks for it; `odds` is the price that the player was shown."""
+    """A single bet as the player asks for it; `odds` is the price that the player was shown.
+
+    With the id of an offer or of a referral its stake and odds are what was promised, and `bet_id`
+    has to be the same whenever it is asked for again: a promise is kept for one bet.
+    """
 
     fixture_id: str
     market_id: str
@@ -62,6 +75,9 @@ class BetRequest(msgspec.Struct, frozen=True):
     stake: Money
     odds: int
     policy: PriceChange
+    offer_id: str = ""
+    referral_id: str = ""
+    factors: Factors = ORDINARY
 
 
 class LiabilityNotKnown(Exception):
@@ -88,6 +104,10 @@ async def place(
     if isinstance(held, Refused):
         if held.reason is Reason.LIABILITY_UNKNOWN:
             raise LiabilityNotKnown(request.market_id)
+        if held.reason is Reason.REFERRAL_NEEDED:
+            # In the answer that is kept, so that whoever asks again is referred once.
+            facts = {**held.facts, "referral_id": bet_id}
+            held = msgspec.structs.replace(held, facts=facts)
         command = PlaceBet(player_id, bet_id, request.stake, (), 0, held)
     else:
         leg = Leg(
@@ -128,6 +148,12 @@ async def place(
 async def _hold(
     router: Router, clock: Waiter, request: BetRequest, bet_id: str, licence: str, player_id: str
 ) -> Held | Refused:
+    agreed_until_ms = 0
+    if request.referral_id:
+        agreed = await _agreed(router, request, bet_id, licence, player_id)
+        if isinstance(agreed, Refused):
+            return agreed
+        agreed_until_ms = agreed
     hold = HoldStake(
         request.fixture_id,
         request.market_id,
@@ -138,19 +164,55 @@ async def _hold(
         request.stake,
         request.odds,
         request.policy,
+        customer_factor=request.factors.of_all,
+        offer_id=request.offer_id,
+        agreed_until_ms=agreed_until_ms,
+        kind_factors=request.factors.by_kind,
     )
     held: Held | Refused = (await router.ask(BOOK, request.fixture_id, hold)).reply
-    if not isinstance(held, Held) or not held.bet_delay_ms:
+    if not isinstance(held, Held) or not (held.bet_delay_ms or agreed_until_ms):
         return held
-    # Who can't pay must not keep others out of the market for as long as the delay is.
+    # Who can't pay must not keep others out of the market for as long as the delay is; nor use up
+    # what a trader has agreed to.
     wallet = (await router.ask(licence, player_id, GetWallet(player_id))).reply
     if isinstance(wallet, WalletView) and wallet.cash_minor < request.stake.minor:
         router.tell(BOOK, request.fixture_id, ReleaseHold(request.market_id, bet_id))
         return Refused(Reason.INSUFFICIENT_FUNDS, facts={"cash_minor": wallet.cash_minor})
+    if agreed_until_ms:
+        take = TakeReferral(player_id, request.referral_id, bet_id)
+        taken = (await router.ask(licence, player_id, take)).reply
+        if not isinstance(taken, ReferralTaken):
+            router.tell(BOOK, request.fixture_id, ReleaseHold(request.market_id, bet_id))
+            return cast(Refused, taken)
+    if not held.bet_delay_ms:
+        return held
     await clock.sleep(held.bet_delay_ms / 1000)
     again = LookAgain(request.fixture_id, request.market_id, bet_id, request.odds, request.policy)
     answer = await router.ask(BOOK, request.fixture_id, again)
     return cast(Held | Refused, answer.reply)
+
+
+async def _agreed(
+    router: Router, request: BetRequest, bet_id: str, licence: str, player_id: str
+) -> int | Refused:
+    """Until when a trader has agreed to just this bet, or why it can't be had on those terms."""
+    question = GetReferral(player_id, request.referral_id)
+    found = (await router.ask(licence, player_id, question)).reply
+    if not isinstance(found, ReferralView):
+        return cast(Refused, found)
+    asked_again = found.state is ReferralState.TAKEN and found.bet_id == bet_id
+    if found.accepted is None or not (asked_again or found.state is ReferralState.ACCEPTED):
+        return Refused(Reason.REFERRAL_OVER, facts={"state": found.state})
+    wanted = Terms(
+        request.fixture_id, request.market_id, request.selection_id, request.stake, request.odds
+    )
+    if wanted != found.accepted:
+        facts: dict[str, int | str] = {
+            "stake_minor": found.accepted.stake.minor,
+            "odds": found.accepted.odds,
+        }
+        return Refused(Reason.REFERRAL_OVER, "the trader has accepted other terms", facts)
+    return found.expires_at_ms
 
 
 async def resolve_hold(router: Router, hold: Hold) -> HoldResolved | None:

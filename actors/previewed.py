@@ -9,14 +9,13 @@ from __future__ import annotations
 from actors.base import Event, Reason, Refused
 from actors.fixture import Fixture
 from actors.market import DeclareResult, Market, MarketCommand
-from actors.results import Result
 
 
 class DeclarePreviewed(MarketCommand, frozen=True, array_like=True, tag=True):
     """`DeclareResult`, if the version of the result is still the one that was looked at."""
 
-    results: dict[str, Result]
-    cancelled: bool
+    declare: DeclareResult
+    """Of the same market."""
     result_version: int
 
     def decide(self, now_ms: int, market: Market, fixture: Fixture) -> Event:
@@ -24,5 +23,4 @@ class DeclarePreviewed(MarketCommand, frozen=True, array_like=True, tag=True):
             return Refused(Reason.UNKNOWN_MARKET)
         if market.result_version != self.result_version:
             return Refused(Reason.SUPERSEDED, facts={"version": market.result_version})
-        declare = DeclareResult(self.fixture_id, self.market_id, self.results, self.cancelled)
-        return declare.decide(now_ms, market, fixture)
+        return self.declare.decide(now_ms, market, fixture)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import enum
+from collections.abc import Iterable
 
 import msgspec
 
@@ -36,6 +37,24 @@ class Result(msgspec.Struct, frozen=True, array_like=True):
             raise ValueError(f"{self.tied} cannot tie for {self.places} places")
         if self.tied != self.places and self.outcome is not Outcome.WON:
             raise ValueError("only a winner can be in a dead heat")
+
+
+class Window(msgspec.Struct, frozen=True, array_like=True):
+    """Bets accepted from one moment to another, both included, in milliseconds: they are void,
+    however their selection came out."""
+
+    from_ms: int | None = None
+    """None: from the first."""
+    until_ms: int | None = None
+    """None: to the last."""
+
+    def covers(self, at_ms: int) -> bool:
+        after = self.from_ms is None or self.from_ms <= at_ms
+        return after and (self.until_ms is None or at_ms <= self.until_ms)
+
+
+def is_void_by(windows: Iterable[Window], accepted_at_ms: int) -> bool:
+    return any(window.covers(accepted_at_ms) for window in windows)
 
 
 WON = Result(Outcome.WON)

@@ -5,8 +5,11 @@ settlement that was cut off is simply begun again: bets that have been settled b
 by a later one, refuse it.
 
 Before bets are read there is a barrier: no bet on the settled selections may be on its way any
-more (the market counts its holds), and the ledger has to contain every block that was there when
-that was so.
+more whose market had not heard of that version (the market counts its holds), and the ledger has to
+contain every block that was there when that was so.
+
+A selection may be undecided, as after a rollback: its bets are open again by that version, but for
+those that were accepted while bets are void.
 """
 
 from __future__ import annotations
@@ -33,7 +36,8 @@ before it in a shard."""
 SLIPS_AT_ONCE = 50
 PAUSE_S = 0.05
 MAX_TURNED_AWAY = 200
-"""Times in a row that a full queue is tried again before the settlement is given up for now."""
+"""Times in a row that a full queue is tried again before the settlement is given up for now; and
+somebody who does not know a bet."""
 
 
 class Router(PlacementRouter, Protocol):
@@ -43,11 +47,11 @@ class Router(PlacementRouter, Protocol):
 
 
 class Declared(Protocol):
-    """Results of a market by which not every bet is known to be settled.
+    """What is known of a market's selections by which not every bet is known to be settled.
 
-    `version` is the market's result version; with each result comes the version in which it was
-    last changed, by which its bets are settled. A correction of one selection so leaves the bets
-    on the others alone.
+    `version` is the market's result version; with each selection comes the version in which it was
+    last changed, by which its bets are settled. A correction of one selection so leaves the bets on
+    the others alone.
     """
 
     @property
@@ -225,6 +229,7 @@ async def _settle(
     ]
     selections = tuple(declared.results[name] for name in numbers)
     message = kind(declared.market_id, selections, each)
+    done: list[SettledBets] = []
     for _ in range(MAX_TURNED_AWAY):
         try:
             answer = await router.ask(licence, bets[0].player_id, message, by="settlement")
@@ -232,12 +237,16 @@ async def _settle(
             await clock.sleep(PAUSE_S)
             continue
         assert isinstance(answer.reply, SettledBets)
-        if answer.reply.wrong:
-            raise AssertionError(f"bets refused their settlement: {answer.reply.wrong[:5]}")
+        done.append(answer.reply)
         for fixture_id, market_id in answer.reply.elsewhere:
             if market_id != declared.market_id:
                 router.tell(BOOK, fixture_id, ReadAgain(market_id))
-        return [answer.reply]
+        if not answer.reply.wrong:
+            return done
+        # A former owner of the partition does not know of a bet, until it notices that it is one.
+        await clock.sleep(PAUSE_S)
+    if done:
+        raise AssertionError(f"bets refused their settlement: {done[-1].wrong[:5]}")
     raise Overloaded(f"settling {declared.market_id}: the queue stays full")
 
 

@@ -34,6 +34,7 @@ from actors.market import (
 )
 from actors.multiple import PlaceSlip, SlipPlaced, carried
 from actors.placement import BOOK, Answer, LiabilityNotKnown, Router, Waiter
+from actors.risk.customer import ORDINARY, Factors
 from actors.same_game import joint_odds, leg_of
 from actors.slips.cashout import CashOutRules, Offer
 from actors.slips.settling import Known
@@ -59,6 +60,7 @@ class SlipRequest(msgspec.Struct, frozen=True):
     slip: Slip
     currency: str
     policy: PriceChange
+    factors: Factors = ORDINARY
 
 
 class _Asked(msgspec.Struct, frozen=True):
@@ -258,7 +260,9 @@ async def _hold_enough(
                 one.odds if one.joined else slip.legs[one.leg].odds,
                 _policy(one, request.policy),
                 costs[one.market_id, one.selection_id],
+                customer_factor=request.factors.of_all,
                 wait_ms=wait_ms,
+                kind_factors=request.factors.by_kind,
             )
             for one in asked
         ]

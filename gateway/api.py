@@ -16,9 +16,10 @@ from msgspec import UNSET, Meta, UnsetType
 
 from actors.bet import BetState, PriceChange
 from actors.fixture import Phase
-from actors.market import MAX_BET_DELAY_MS, MAX_SELECTIONS, MarketStatus
+from actors.market import MAX_BET_DELAY_MS, MAX_REOFFER_MS, MAX_SELECTIONS, MarketStatus
 from actors.odds import MAX_ODDS, ONE, Odds
 from actors.results import Outcome
+from actors.risk.referral import ReferralState
 from actors.slips.kinds import Kind
 from actors.slips.slip import MAX_DIVISOR, MAX_JOINED, MAX_LEGS
 from actors.wallet import Direction
@@ -377,6 +378,54 @@ class Slip(Body, frozen=True, forbid_unknown_fields=True):
     accept: Annotated[
         PriceChange, Meta(description="Which changes of the price to take without asking again")
     ] = PriceChange.NONE
+    offer_id: Annotated[
+        Id | UnsetType,
+        Meta(
+            description="Takes what was offered in place of a refused bet (`offer_id` of the "
+            "problem), at exactly that stake and those odds. It is good once, until "
+            "`offer_valid_until_ms`; then it is `reoffer_expired`"
+        ),
+    ] = UNSET
+    referral_id: Annotated[
+        Id | UnsetType,
+        Meta(
+            description="Takes what a trader has accepted, at exactly that stake and those odds; "
+            "once, until it expires; then it is `referral_over`"
+        ),
+    ] = UNSET
+
+    def __post_init__(self) -> None:
+        if self.offer_id is not UNSET and self.referral_id is not UNSET:
+            raise ValueError("an offer or a referral, not both")
+
+
+class Referral(Reply, frozen=True):
+    """A bet that a trader was asked about. Nothing is held for it."""
+
+    referral_id: str
+    state: Annotated[
+        ReferralState,
+        Meta(description="Once `accepted`, it is placed with `referral_id` until it expires"),
+    ]
+    market_id: str
+    selection_id: str
+    stake_minor: Annotated[int, Meta(description="As it was asked for")]
+    currency: str
+    odds: int
+    asked_at: Time
+    expires_at: Annotated[
+        Time,
+        Meta(description="Until then a trader can answer, and then the player can take it"),
+    ]
+    accepted_stake_minor: Annotated[
+        int | UnsetType, Meta(description="What the trader has agreed to, at most what was asked")
+    ] = UNSET
+    accepted_odds: int | UnsetType = UNSET
+    bet_id: Annotated[str | UnsetType, Meta(description="The bet that it became")] = UNSET
+
+
+class Referrals(OwnPage, frozen=True):
+    items: list[Referral]
 
 
 class Leg(Reply, frozen=True):
@@ -617,9 +666,34 @@ class NewSelection(Body, frozen=True, forbid_unknown_fields=True):
 
 
 class NewLimits(Body, frozen=True, forbid_unknown_fields=True):
-    min_stake_minor: Amount = 10
-    max_stake_minor: Amount = 500_000
-    max_liability_minor: Annotated[Amount, Meta(description="For each selection")] = 5_000_000
+    """What is left out is as the house has it for markets of that kind."""
+
+    min_stake_minor: Amount | UnsetType = UNSET
+    max_stake_minor: Amount | UnsetType = UNSET
+    max_liability_minor: Annotated[
+        Amount | UnsetType, Meta(description="Of singles, for each selection")
+    ] = UNSET
+    max_slip_liability_minor: Annotated[
+        Amount | UnsetType, Meta(description="Of slips with a leg on it, for each selection")
+    ] = UNSET
+    max_market_liability_minor: Annotated[
+        Amount | UnsetType, Meta(description="For the market's worst case, slips in full")
+    ] = UNSET
+    refer_above_minor: Annotated[
+        Amount | UnsetType, Meta(description="Stakes above it wait for a trader,")
+    ] = UNSET
+    refer_up_to_minor: Annotated[
+        Amount | UnsetType, Meta(description="and those above this are refused")
+    ] = UNSET
+    reoffer_ms: Annotated[
+        Annotated[int, Meta(ge=0, le=MAX_REOFFER_MS)] | UnsetType,
+        Meta(description="How long an offer in place of a refused bet is good; 0: none is made"),
+    ] = UNSET
+    max_age_ms: Annotated[
+        Annotated[int, Meta(ge=0, le=86_400_000)] | UnsetType,
+        Meta(description="How old prices may be before play; 0: as old as they are"),
+    ] = UNSET
+    max_age_in_play_ms: Annotated[int, Meta(ge=0, le=86_400_000)] | UnsetType = UNSET
 
 
 class NewMarket(Body, frozen=True, forbid_unknown_fields=True):
@@ -715,6 +789,39 @@ class Withdrawal(Body, frozen=True, forbid_unknown_fields=True):
     ] = 0
 
 
+class BetTimes(Body, frozen=True, forbid_unknown_fields=True, rename={"from_": "from"}):
+    """Bets accepted from one time to another, both included; one of the two may be left out."""
+
+    from_: Moment | UnsetType = UNSET
+    until: Moment | UnsetType = UNSET
+
+
+class VoidNow(Reply, frozen=True):
+    market_id: str
+    seq: int
+    version: Annotated[int, Meta(description="Of the result, which this is a change of, too")]
+
+
+class RolledBackNow(Reply, frozen=True):
+    market_id: str
+    seq: int
+    version: int
+    undecided: Annotated[list[str], Meta(description="Selections that have no result any more")]
+    results: dict[str, SelectionResult]
+
+
+class LateSelection(Body, frozen=True, forbid_unknown_fields=True):
+    selection_id: Id
+    name: Text
+
+
+class SelectionNow(Reply, frozen=True):
+    market_id: str
+    seq: int
+    selection_id: str
+    name: str
+
+
 class WithdrawnNow(Reply, frozen=True):
     market_id: str
     seq: int
@@ -750,6 +857,28 @@ class Problem(Reply, frozen=True):
     code: Annotated[str, Meta(description="Stable: what programs look at")]
     detail: str
     request_id: Annotated[str | UnsetType, Meta(description="Names it in the server's log")] = UNSET
+    offer_id: Annotated[
+        str | UnsetType,
+        Meta(
+            description="Of a bet refused for its stake or its price, where another one can be had "
+            "in its place: a smaller stake, or the price of now. Placed with this id, it is taken "
+            "at these terms for as long as they are valid"
+        ),
+    ] = UNSET
+    offer_stake_minor: Annotated[
+        int | UnsetType, Meta(description="The stake to place it with")
+    ] = UNSET
+    offer_odds: Annotated[int | UnsetType, Meta(description="The odds to place it with")] = UNSET
+    offer_valid_until_ms: Annotated[
+        int | UnsetType, Meta(description="Milliseconds since 1970, UTC")
+    ] = UNSET
+    referral_id: Annotated[
+        str | UnsetType,
+        Meta(description="Of a bet that is `referred`: what becomes of it is at /v1/referrals"),
+    ] = UNSET
+    referral_expires_at: Annotated[
+        Time | UnsetType, Meta(description="How long a trader has to answer")
+    ] = UNSET
 
 
 class Ready(Reply, frozen=True):

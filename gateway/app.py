@@ -26,7 +26,9 @@ from redis.backoff import NoBackoff
 from actors.runtime.clock import Clock, WallClock
 from gateway import cashier, openapi
 from gateway.channels import Channels
-from gateway.desk_stream import DeskStreams
+from gateway.customers import Customers
+from gateway.desk.sessions import StaffSessions
+from gateway.desk.stream import DeskStreams
 from gateway.express import Express
 from gateway.health import Readiness
 from gateway.http import MAX_BODY, Boundary, Endpoint
@@ -40,7 +42,6 @@ from gateway.routes import all_routes
 from gateway.services import Router, Services
 from gateway.sessions import Sessions
 from gateway.settings import GatewaySettings
-from gateway.staff_sessions import StaffSessions
 from gateway.stream import Streams
 from gateway.watching import Players
 from jurisdictions import Licence
@@ -110,6 +111,7 @@ class Gateway:
             processors=all_processors() if processors is None else processors,
             hub=Hub(self._channels),
             players=Players(self._channels),
+            customers=Customers(),
             streams=Streams(),
             desk_streams=DeskStreams(),
             readiness=Readiness(),
@@ -119,6 +121,7 @@ class Gateway:
         self.services = services
         services.hub.services = services
         services.players.services = services
+        services.customers.services = services
         services.streams.services = services
         services.desk_streams.services = services
         services.readiness.services = services
@@ -142,6 +145,7 @@ class Gateway:
         self._channels.start()
         await services.sessions.start()
         await services.hub.start()
+        await services.customers.start()
         services.streams.start()
         await self._runner.setup()
         await self._listen(self._settings.port, shared=True)
@@ -200,6 +204,7 @@ class Gateway:
         await services.streams.stop()
         await services.hub.stop()
         await services.players.stop()
+        await services.customers.stop()
         await self._channels.stop()
         services.passwords.close()
         await services.valkey.aclose()

@@ -5,7 +5,7 @@ from __future__ import annotations
 import msgspec
 from msgspec import UNSET, UnsetType
 
-from actors.base import Refused
+from actors.base import Reason, Refused
 from actors.bet import BetPlaced, BetState, BetView, GetBet, Leg
 from actors.multiple import known_of
 from actors.placement import BetRequest, LiabilityNotKnown, place
@@ -18,6 +18,7 @@ from actors.slips.slip import Slip, folds_in, lines_in
 from gateway import api, keys, problems
 from gateway.http import granted
 from gateway.problems import Problem
+from gateway.referrals import refer
 from gateway.services import Services
 from ledger.money import MAX_MINOR, Money
 from ledger.reads import BetRow, LegRow
@@ -37,7 +38,7 @@ async def take_bet(
     """The same, as what has happened, and whether it did so now: it did not if `key` was used
     for it before."""
     services.pace.check(player_id, services.clock.now_ms())
-    bet_id = keys.new_id()
+    offer_id, referral_id = slip.offer_id or "", slip.referral_id or ""
     request = BetRequest(
         fixture_of(slip.market_id),
         slip.market_id,
@@ -45,18 +46,26 @@ async def take_bet(
         Money(slip.stake_minor, slip.currency),
         slip.odds,
         slip.accept,
+        offer_id,
+        referral_id,
+        services.customers.factors_of(player_id),
     )
-    asked = fingerprint(
-        "bet",
-        (
-            slip.market_id,
-            slip.selection_id,
-            slip.stake_minor,
-            slip.currency,
-            slip.odds,
-            slip.accept,
-        ),
+    what = (
+        slip.market_id,
+        slip.selection_id,
+        slip.stake_minor,
+        slip.currency,
+        slip.odds,
+        slip.accept,
     )
+    if offer_id or referral_id:
+        # A promise is kept for one bet, which has to be the same when it is asked for again; and
+        # another one for another request under the same key, which is refused as such.
+        asked = fingerprint("bet", (*what, offer_id, referral_id))
+        bet_id = keys.id_from(f"{player_id} {key} {asked.hex()}")
+    else:
+        asked = fingerprint("bet", what)
+        bet_id = keys.new_id()
     try:
         placed = await place(
             services.router,
@@ -72,8 +81,12 @@ async def take_bet(
         services.metrics.bet("liability_unknown")
         raise Problem("liability_unknown", retry_after_s=1) from None
     if isinstance(placed, Refused):
-        services.metrics.bet(placed.reason)
-        raise problems.refused(placed, services.clock.now_ms())
+        if placed.reason is Reason.REFERRAL_NEEDED:
+            problem = await refer(services, player_id, request, placed)
+        else:
+            problem = problems.refused(placed, services.clock.now_ms())
+        services.metrics.bet(problem.code)
+        raise problem
     services.metrics.bet("placed")
     return placed, placed.bet_id == bet_id
 

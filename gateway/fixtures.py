@@ -99,6 +99,7 @@ def market_of_view(view: MarketView, now_ms: int = 0) -> Market:
         priced_at_ms=now_ms - view.price_age_ms if priced else 0,
         causes=dict(view.causes),
         terms=view.terms,
+        windows=view.windows,
     )
     for selection in view.selections:
         market.selections[selection.selection_id] = Selection(
@@ -110,6 +111,8 @@ def market_of_view(view: MarketView, now_ms: int = 0) -> Market:
             market.places[selection.selection_id] = selection.place
         if selection.starting_odds:
             market.starting_odds[selection.selection_id] = selection.starting_odds
+        if selection.gone is not None:
+            market.gone[selection.selection_id] = selection.gone
     return market
 
 
@@ -137,19 +140,21 @@ def market_json(market: Market) -> api.Market:
         market.bet_delay_ms,
         market.odds_version,
         limits_json(market.limits),
-        [
-            api.Selection(
-                selection_id,
-                selection.name,
-                selection.odds,
-                selection.withdrawn,
-                _result_of(market.results.get(selection_id)),
-                _result_of(market.places.get(selection_id)),
-                market.starting_odds.get(selection_id, UNSET),
-            )
-            for selection_id, selection in market.selections.items()
-        ],
+        [selection_json(market, selection_id) for selection_id in market.selections],
         terms_json(market.terms),
+    )
+
+
+def selection_json(market: Market, selection_id: str) -> api.Selection:
+    selection = market.selections[selection_id]
+    return api.Selection(
+        selection_id,
+        selection.name,
+        selection.odds,
+        selection.withdrawn,
+        _result_of(market.results.get(selection_id)),
+        _result_of(market.places.get(selection_id)),
+        market.starting_odds.get(selection_id, UNSET),
     )
 
 

@@ -189,6 +189,15 @@ class Results(Delta, frozen=True, tag="result"):
     from_seq: FromSeq | UnsetType = UNSET
     places: dict[str, api.SelectionResult] | UnsetType = UNSET
     starting_odds: dict[str, int] | UnsetType = UNSET
+    undecided: Annotated[
+        list[str] | UnsetType, Meta(description="Selections that have no result any more")
+    ] = UNSET
+
+
+class SelectionAdded(Delta, frozen=True, tag="selection"):
+    market_id: str
+    selection: api.Selection
+    from_seq: FromSeq | UnsetType = UNSET
 
 
 class Settled(Delta, frozen=True, tag="settled"):
@@ -207,6 +216,13 @@ class PhaseNow(Delta, frozen=True, tag="phase"):
 
 class Balance(Pushed, frozen=True, tag="balance"):
     wallet: api.Wallet
+
+
+class ReferralUpdate(Pushed, frozen=True, tag="referral_update"):
+    """A trader was asked about a bet of the player, or has answered. That its time has run out is
+    not told: `expires_at` says when."""
+
+    referral: api.Referral
 
 
 class BetUpdate(Pushed, frozen=True, tag="bet_update"):

@@ -23,6 +23,7 @@ NOBODY = "readyz"
 """The id asked for: that there is none is an answer too, and all that is needed."""
 
 AskSettlement = Callable[[], Awaitable[Mapping[str, int]]]
+AskRisk = Callable[[], Awaitable[Mapping[str, Mapping[str, int]]]]
 AskController = Callable[[], Awaitable[Mapping[str, Mapping[str, float]]]]
 
 log = structlog.get_logger()
@@ -31,6 +32,10 @@ T = TypeVar("T")
 
 
 async def _no_controller() -> Mapping[str, Mapping[str, float]]:
+    return {}
+
+
+async def _no_risk() -> Mapping[str, Mapping[str, int]]:
     return {}
 
 
@@ -70,6 +75,9 @@ class Readiness:
         self.ask_controller: AskController = _no_controller
         """How to ask how the shards are; replaced likewise."""
         self._shards = Seldom(self._ask_shards)
+        self.ask_risk: AskRisk = _no_risk
+        """How to ask what the coordinator of risk has done; replaced likewise."""
+        self._risk = Seldom(self._ask_risk)
 
     async def checks(self) -> dict[str, str]:
         """`ok` or what is wrong, for each part."""
@@ -104,6 +112,18 @@ class Readiness:
                 return await self.ask_controller()
         except Exception as error:
             log.info("controller_silent", why=repr(error))
+            return {}
+
+    async def risk(self) -> Mapping[str, Mapping[str, int]]:
+        """What the coordinator of risk says that it has done; nothing when it does not answer."""
+        return await self._risk.get()
+
+    async def _ask_risk(self) -> Mapping[str, Mapping[str, int]]:
+        try:
+            async with asyncio.timeout(CHECK_S):
+                return await self.ask_risk()
+        except Exception as error:
+            log.info("risk_silent", why=repr(error))
             return {}
 
     async def _ask_parts(self) -> dict[str, str]:

@@ -30,7 +30,8 @@ from multidict import MultiMapping, istr
 from actors.base import Refused
 from actors.errors import KeyReused, Overloaded, Unavailable
 from actors.staff import Role
-from gateway import members, problems
+from gateway import problems
+from gateway.desk import members
 from gateway.problems import Problem
 from gateway.services import Services
 from gateway.sessions import Session

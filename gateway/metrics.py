@@ -31,6 +31,10 @@ _OF_ALL = {
     "move_pause_ms": "The longest that one of them did not serve",
     "replaced": "Dead or silent shards whose partitions were given to others",
 }
+_OF_RISK = {
+    "done": ("step", "Steps of the coordinator of risk, since its process began"),
+    "alerts": ("pattern", "Alerts raised, since the process began that watches for them"),
+}
 _COUNTED = frozenset({"moves", "replaced"})
 
 
@@ -44,6 +48,8 @@ class Elsewhere(Collector):
         """Shard by partition, as far as this gateway knows."""
         self.settled: Mapping[str, int] = {}
         """What the settlement has done since its process began."""
+        self.risk: Mapping[str, Mapping[str, int]] = {}
+        """What the coordinator of risk has done, by step, and alerts by pattern."""
         self.cluster: Mapping[str, Mapping[str, float]] = {}
         """What the controller sees, by figure and shard."""
 
@@ -79,6 +85,12 @@ class Elsewhere(Collector):
             if figure in _OF_ALL:
                 counted = CounterMetricFamily if figure in _COUNTED else GaugeMetricFamily
                 yield counted(f"grandstand_{figure}", _OF_ALL[figure], value)
+        for figure, counts in sorted(self.risk.items()):
+            label, text = _OF_RISK[figure]
+            counter = CounterMetricFamily(f"grandstand_risk_{figure}", text, None, [label])
+            for name, count in sorted(counts.items()):
+                counter.add_metric([name], count)
+            yield counter
         if "settled" in self.settled:
             yield CounterMetricFamily(
                 "grandstand_settled_bets",

@@ -12,8 +12,9 @@ from typing import Any, get_args
 
 import msgspec
 
-from gateway import api, desk_api, frames, problems
-from gateway.desk_stream import SUBPROTOCOL as DESK_SUBPROTOCOL
+from gateway import api, frames, problems
+from gateway.desk import api as desk_api
+from gateway.desk.stream import SUBPROTOCOL as DESK_SUBPROTOCOL
 from gateway.http import MAX_BODY, MAX_LARGE_BODY, Auth, Route
 
 _REF = "#/components/schemas/{name}"
@@ -50,10 +51,12 @@ _SERVER_FRAMES = (
     frames.Status,
     frames.Withdrawn,
     frames.Results,
+    frames.SelectionAdded,
     frames.Settled,
     frames.PhaseNow,
     frames.Balance,
     frames.BetUpdate,
+    frames.ReferralUpdate,
 )
 _DESK_FRAMES = (desk_api.DeskWelcome, desk_api.FixtureNow, desk_api.DeskProblem)
 _CLOSE_CODES = {

@@ -47,6 +47,9 @@ KINDS: dict[str, Kind] = {
     "unavailable": Kind(503, "No answer; repeat it with the same key"),
     "payment_pending": Kind(503, "The processor has not answered; repeat it with the same key"),
     "too_many_sockets": Kind(503, "No room for another connection"),
+    # risk
+    "referred": Kind(409, "A trader was asked; nothing is held meanwhile"),
+    "too_many_referrals": Kind(409, "Too many of the player's bets wait for a trader"),
     # the stream
     "already_logged_in": Kind(409, "This connection has a player already"),
     "too_many_subscriptions": Kind(409, "This connection follows too many fixtures"),

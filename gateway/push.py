@@ -35,6 +35,13 @@ from actors.market import (
     SettlementCompleted,
     StatusChanged,
 )
+from actors.outcomes import (
+    PlacedVoided,
+    ResultRolledBack,
+    SelectionAdded,
+    SelectionsDecided,
+    VoidRolledBack,
+)
 from actors.runtime.announcer import LOBBY, fixture_channel
 from actors.runtime.wire import decode_notice
 from gateway import frames
@@ -47,6 +54,7 @@ from gateway.fixtures import (
     market_json,
     market_of_view,
     results_json,
+    selection_json,
 )
 from gateway.outbox import Change, conflated
 from gateway.problems import Problem
@@ -75,7 +83,14 @@ MAX_TURN_S = 0.1
 
 
 BookEvent = FixtureEvent | MarketEvent
-MarketDelta = frames.Prices | frames.Status | frames.Withdrawn | frames.Results | frames.Settled
+MarketDelta = (
+    frames.Prices
+    | frames.Status
+    | frames.Withdrawn
+    | frames.Results
+    | frames.SelectionAdded
+    | frames.Settled
+)
 
 
 def _together(changes: list[Change], conflate: bool) -> bytes:
@@ -512,19 +527,26 @@ def delta_of(event: BookEvent, markets: dict[str, Market]) -> frames.Delta | Non
     """What followers are told of an event that was just folded in; None of a fixture's birth."""
     fixture_id, seq = event.fixture_id, event.seq
     match event:
+        case StatusChanged() | PlacedVoided() | VoidRolledBack():
+            # Which bets are void is told to their players; here nothing shows but the status.
+            market = markets[event.market_id]
+            return frames.Status(
+                fixture_id,
+                seq,
+                event.market_id,
+                market.status,
+                market.in_play,
+                market.bet_delay_ms,
+            )
         case PricesChanged():
             return frames.Prices(fixture_id, seq, event.market_id, event.odds_version, event.odds)
-        case StatusChanged():
-            return frames.Status(
-                fixture_id, seq, event.market_id, event.status, event.in_play, event.bet_delay_ms
-            )
         case PhaseChanged():
             return frames.PhaseNow(fixture_id, seq, event.phase, event.score)
         case MarketOpened():
             return frames.MarketAdded(fixture_id, seq, market_json(markets[event.market_id]))
         case SelectionWithdrawn():
             return frames.Withdrawn(fixture_id, seq, event.market_id, event.selection_id)
-        case ResultDeclared():
+        case ResultDeclared() | SelectionsDecided():
             status = markets[event.market_id].status
             return frames.Results(
                 fixture_id,
@@ -535,6 +557,15 @@ def delta_of(event: BookEvent, markets: dict[str, Market]) -> frames.Delta | Non
                 places=results_json(event.places) or UNSET,
                 starting_odds=event.starting_odds or UNSET,
             )
+        case ResultRolledBack():
+            status = markets[event.market_id].status
+            results, undecided = results_json(event.results), event.undecided
+            return frames.Results(
+                fixture_id, seq, event.market_id, results, status, undecided=undecided
+            )
+        case SelectionAdded():
+            selection = selection_json(markets[event.market_id], event.selection_id)
+            return frames.SelectionAdded(fixture_id, seq, event.market_id, selection)
         case SettlementCompleted():
             status = markets[event.market_id].status
             return frames.Settled(fixture_id, seq, event.market_id, status)

@@ -13,18 +13,19 @@ from actors.base import Command, Question, Several
 from actors.runtime.addresses import BOOK, partition_of
 from actors.runtime.clock import Clock
 from actors.runtime.router import View
+from gateway.desk.sessions import StaffSessions
 from gateway.limits import Limits, Pace
 from gateway.metrics import Metrics
 from gateway.passwords import Passwords
 from gateway.payments.processor import Processor
 from gateway.sessions import Sessions
 from gateway.settings import GatewaySettings
-from gateway.staff_sessions import StaffSessions
 from jurisdictions import Licence
 from ledger.reads import LedgerReads
 
 if TYPE_CHECKING:
-    from gateway.desk_stream import DeskStreams
+    from gateway.customers import Customers
+    from gateway.desk.stream import DeskStreams
     from gateway.health import Readiness
     from gateway.pages import File
     from gateway.push import Hub
@@ -77,6 +78,7 @@ class Services(msgspec.Struct, frozen=True, kw_only=True):
     processors: Mapping[str, Processor]
     hub: Hub
     players: Players
+    customers: Customers
     streams: Streams
     desk_streams: DeskStreams
     readiness: Readiness

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import msgspec
 
+from actors.risk.settings import RiskSettings
+
 MIN_STAFF_TOKEN = 16
 """Characters. A shorter one could be guessed."""
 
@@ -45,6 +47,8 @@ class GatewaySettings(msgspec.Struct, frozen=True, kw_only=True):
     """How often payments that got stuck are taken up again; 0 leaves that to somebody else."""
     max_ledger_lag_ms: int = 300_000
     """Above it the gateway says that it is not ready."""
+    risk: RiskSettings = RiskSettings()
+    """Limits of new markets, how long referrals wait, and the like."""
 
     def __post_init__(self) -> None:
         if len(self.staff_token) < MIN_STAFF_TOKEN:

@@ -45,6 +45,11 @@ def slip_asked(body: api.NewSlip, *, quoting: bool = False) -> Slip:
     return Slip(legs, body.kind, body.stake_minor, tuple(body.folds), body.each_way)
 
 
+def _capped(services: Services, slip: Slip) -> Slip:
+    """No slip pays more than the house's settings say; what it can cost is bounded by that, too."""
+    return msgspec.structs.replace(slip, payout_cap_minor=services.settings.risk.max_payout_minor)
+
+
 def _leg_asked(number: int, leg: api.NewLeg, quoting: bool) -> Leg:
     to_be_priced = quoting and leg.joined and not leg.sp
     if bool(leg.odds) == leg.sp and not to_be_priced:
@@ -64,7 +69,8 @@ def _leg_asked(number: int, leg: api.NewLeg, quoting: bool) -> Leg:
 
 async def quote(services: Services, body: api.NewSlip) -> api.SlipQuote:
     """What the slip would be. Raises `Problem` for one that can't be a bet."""
-    slip = await on_terms(services.router, slip_asked(body, quoting=True))
+    asked = _capped(services, slip_asked(body, quoting=True))
+    slip = await on_terms(services.router, asked)
     priced = await joined(services.router, slip)
     wrong = priced if isinstance(priced, Refused) else refuse(priced)
     if wrong:
@@ -89,7 +95,12 @@ async def take_slip(services: Services, player_id: str, body: api.NewSlip, key: 
         placed = await place_slip(
             services.router,
             services.clock,
-            SlipRequest(slip, body.currency, body.accept),
+            SlipRequest(
+                _capped(services, slip),
+                body.currency,
+                body.accept,
+                services.customers.factors_of(player_id),
+            ),
             bet_id=keys.new_id(),
             licence=services.licence.code,
             player_id=player_id,

@@ -16,6 +16,7 @@ import structlog
 from actors.bet import BetEvent, BetPlaced
 from actors.entries import AnyEvent
 from actors.errors import NoAnswer
+from actors.risk.referral import ReferralEvent
 from actors.runtime.announcer import players_channel
 from actors.runtime.wire import decode_event, decode_news
 from actors.wallet import GetWallet, WalletEvent, WalletView
@@ -24,6 +25,7 @@ from gateway.bets import find_bet, placed_bet
 from gateway.channels import Channel, Channels
 from gateway.http import granted
 from gateway.problems import Problem
+from gateway.referrals import referral_json, view_of
 from gateway.socket import json_frame, text_frame
 from gateway.wallets import wallet_json
 
@@ -56,6 +58,7 @@ class Watching:
         self.interested = 0
         self._players = players
         self._bets: dict[str, None] = {}
+        self._referrals: dict[str, None] = {}
         self._recent: dict[str, None] = {}
         """Bets of whose placing the sockets have been told."""
         self._wallet: WalletView | None = None
@@ -92,9 +95,11 @@ class Watching:
         elif isinstance(event, BetEvent):
             self._bets[event.bet_id] = None
             self._wallet_changed = True
+        elif isinstance(event, ReferralEvent):
+            self._referrals[event.referral_id] = None
         elif isinstance(event, WalletEvent):
             self._wallet_changed = True
-        if self._wallet_changed:
+        if self._wallet_changed or self._referrals:
             self._ask()
 
     def placed_here(self, event: BetPlaced, bet: bytes) -> None:
@@ -142,22 +147,30 @@ class Watching:
     async def _tell(self) -> None:
         """Ask the actors and tell the sockets, until nothing has changed meanwhile."""
         failures = 0
-        while (self._wallet_changed or self._bets) and failures < ATTEMPTS:
+        while (self._wallet_changed or self._bets or self._referrals) and failures < ATTEMPTS:
             bets, self._bets = self._bets, {}
+            referrals, self._referrals = self._referrals, {}
             self._wallet_changed = False
             try:
                 for bet_id in bets:
                     await self._tell_bet(bet_id)
+                for referral_id in referrals:
+                    await self._tell_referral(referral_id)
                 await self._tell_balance()
             except (NoAnswer, Problem) as error:
                 log.info("own_push_failed", why=repr(error))
                 self._bets = {**bets, **self._bets}
+                self._referrals = {**referrals, **self._referrals}
                 self._wallet_changed = True
                 await asyncio.sleep(BACKOFF_S[min(failures, len(BACKOFF_S) - 1)])
                 failures += 1
 
     async def _tell_bet(self, bet_id: str) -> None:
         self._show_bet(await find_bet(self._players.services, self.player_id, bet_id))
+
+    async def _tell_referral(self, referral_id: str) -> None:
+        view = await view_of(self._players.services, self.player_id, referral_id)
+        self._show(json_frame(frames.ReferralUpdate(referral_json(view))))
 
     async def _tell_balance(self) -> None:
         services = self._players.services

@@ -1,4 +1,5 @@
-"""Hosts that need more than the actors: the gateways, and the feed of the demonstration.
+"""Hosts that need more than the actors: the gateways, the coordinator of risk, and the feed of the
+demonstration.
 
 Plain classes that Ray turns into actors (`actors.runtime.cluster.spawn`), like those in
 `actors.runtime.hosts`.
@@ -15,22 +16,30 @@ from typing import Any
 
 import structlog
 
+from actors.risk.settings import RiskSettings
 from actors.runtime import cluster, collector
 from actors.runtime.addresses import BOOK
 from actors.runtime.clock import WallClock, now_ms
 from actors.runtime.hosts import HostConfig, Hosted, until_open
 from actors.runtime.router import Router
+from gateway import keys
 from gateway.app import Gateway
+from gateway.coordinator import Coordinator
+from gateway.exchanges import all_exchanges
 from gateway.feeds import feed
 from gateway.feeds.pump import Tally, pump, retire, unfinished
 from gateway.feeds.simulated import Settings as SimulatedSettings
 from gateway.settings import GatewaySettings
 from jurisdictions import licence
+from ledger.journal import JournalUnavailable
 from ledger.reads import LedgerReads
+from ledger.risk_reads import RiskReads
 
 log = structlog.get_logger()
 
 RETRY_S = 1.0
+RISK_NICENESS = 10
+"""Those who answer people go before those who look on, as with projectors."""
 POOL = 8
 """Connections of one gateway to each database."""
 DRAIN_S = 8.0
@@ -62,6 +71,7 @@ class GatewayHost(Hosted):
             )
             gateway.services.readiness.ask_settlement = self._settlement
             gateway.services.readiness.ask_controller = self._controller
+            gateway.services.readiness.ask_risk = self._risk
             try:
                 await gateway.start()
             except Exception as failure:
@@ -94,6 +104,11 @@ class GatewayHost(Hosted):
     async def _controller() -> dict[str, dict[str, float]]:
         seen: dict[str, dict[str, float]] = await cluster.Host(cluster.CONTROLLER).call("figures")
         return seen
+
+    @staticmethod
+    async def _risk() -> dict[str, dict[str, int]]:
+        done: dict[str, dict[str, int]] = await cluster.Host(cluster.RISK).call("status")
+        return done
 
     async def ready(self) -> bool:
         """Whether connections are accepted."""
@@ -129,6 +144,44 @@ def on_sigterm(tell: Callable[[], None]) -> None:
 
     asyncio.get_running_loop().add_reader(reading, heard)
     faulthandler.register(signal.SIGTERM, writing, all_threads=False, chain=False)
+
+
+class RiskHost(Hosted):
+    """The coordinator of risk as an actor. One that was started again reads where things stand."""
+
+    def __init__(self, settings: RiskSettings, config: HostConfig) -> None:
+        super().__init__()
+        self._settings = settings
+        self._config = config
+        self._coordinator: Coordinator | None = None
+        self._task = asyncio.ensure_future(self._run())
+
+    async def _run(self) -> None:
+        os.nice(RISK_NICENESS)
+        book = RiskReads(await until_open(self._config.databases[BOOK], 2))
+        players = {
+            licence: RiskReads(await until_open(dsn, 2))
+            for licence, dsn in self._config.licences.items()
+        }
+        clock = WallClock()
+        router = Router(cluster.RayTransport(), clock)
+        while True:
+            self._coordinator = Coordinator(
+                self._settings, router, clock, book, players, all_exchanges(), keys.new_id
+            )
+            try:
+                await self._coordinator.run()
+            except JournalUnavailable as missing:
+                log.warning("risk_not_started", why=str(missing))
+            except Exception:
+                log.exception("risk_failed")
+            await asyncio.sleep(RETRY_S)
+
+    async def status(self) -> dict[str, dict[str, int]]:
+        """What was done, and how many alerts were raised by pattern, since this began."""
+        if self._coordinator is None:
+            return {}
+        return {"done": dict(self._coordinator.done), "alerts": dict(self._coordinator.alerts)}
 
 
 class FeedHost(Hosted):

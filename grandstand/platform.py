@@ -40,7 +40,7 @@ from actors.runtime.hosts import (
 )
 from actors.runtime.router import ShardBusy, ShardUnreachable
 from gateway.settings import GatewaySettings
-from grandstand.hosts import FeedHost, GatewayHost
+from grandstand.hosts import FeedHost, GatewayHost, RiskHost
 from grandstand.servers import ServerError
 from grandstand.servers.postgres import EmbeddedPostgres, usable_folder
 from grandstand.servers.valkey import EmbeddedValkey
@@ -336,6 +336,7 @@ class Platform:
             proxies=self.settings.proxies,
             attempts_per_login=self.settings.attempts_per_login,
             attempts_per_address=self.settings.attempts_per_address,
+            risk=self.settings.risk,
         )
         for number in range(self.settings.gateways):
             name = f"gateway-{number}"
@@ -350,6 +351,7 @@ class Platform:
             name = f"projector-{scope.name}"
             cluster.spawn(ProjectorHost, name, scope.name, dsn, place=near)
         cluster.spawn(SettlerHost, "settlement", config, place=near)
+        cluster.spawn(RiskHost, cluster.RISK, self.settings.risk, config, place=near)
 
     def _spawn_helpers(self, config: HostConfig) -> None:
         """The spares, and the controller."""

@@ -14,7 +14,9 @@ from typing import Any
 
 import msgspec
 
+from actors.risk.settings import RiskSettings, read_risk_settings
 from actors.runtime.addresses import BOOK
+from gateway.exchanges import all_exchanges
 from jurisdictions import all_licences
 
 PREFIX = "GRANDSTAND_"
@@ -76,6 +78,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     ray_redis: str = ""
     """Address of a Redis for Ray's own records, as a user of Ray's own: with it Ray outlives the
     death of its control service. The embedded one is used where this is empty."""
+    risk: RiskSettings = RiskSettings()
+    """From the JSON file that `GRANDSTAND_RISK` names."""
     postgres: dict[str, str] = {}
     """Addresses of databases by scope, from `GRANDSTAND_POSTGRES_<SCOPE>`; the others are made in
     an embedded server."""
@@ -120,12 +124,31 @@ def _parse(variable: str, name: str, value: str, kind: Any) -> Any:
         if Path(value).exists() and not Path(value).is_dir():
             raise SettingsError(f"{variable}={value!r}: that is not a folder")
         return Path(value)
+    if name == "risk":
+        return _read_risk(variable, value)
     if name == "licences":
         return tuple(code for code in value.replace(",", " ").split())
     try:
         return msgspec.convert(value, kind, strict=False)
     except msgspec.ValidationError as problem:
         raise SettingsError(f"{variable}={value!r}: {problem}") from None
+
+
+def _read_risk(variable: str, value: str) -> RiskSettings:
+    try:
+        risk = read_risk_settings(Path(value).read_bytes())
+    except (OSError, ValueError) as problem:
+        why = problem.strerror if isinstance(problem, OSError) else problem
+        raise SettingsError(f"{variable}={value!r}: {why}") from None
+    exchanges = all_exchanges()
+    if risk.hedges.exchange and risk.hedges.exchange not in exchanges:
+        there = ", ".join(sorted(exchanges))
+        raise SettingsError(
+            f"{variable}={value!r}: no exchange {risk.hedges.exchange!r}; there are {there}"
+        )
+    if risk.hedges.place and not risk.hedges.exchange:
+        raise SettingsError(f"{variable}={value!r}: hedges are to be placed, and at no exchange")
+    return risk
 
 
 def _check(settings: Settings) -> None:

@@ -7,10 +7,12 @@ with an opaque cursor, and every method raises `JournalUnavailable` when the dat
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import msgspec
 
+from actors.results import Window
 from ledger.queries import Queries
 from ledger.reads import BadCursor, LedgerReads, _bounded, _page, _place
 
@@ -61,6 +63,8 @@ class TotalRow(msgspec.Struct, frozen=True):
     bets: int
     stakes_minor: int
     paid_minor: int
+    legs_known: int
+    """Moves with each leg, on any market, that such a bet learns of; 0 of singles."""
 
 
 class AlikeRow(msgspec.Struct, frozen=True):
@@ -68,7 +72,10 @@ class AlikeRow(msgspec.Struct, frozen=True):
 
     selection_id: str
     odds: int
+    odds_version: int
     stake_minor: int
+    voided: bool
+    """They were accepted when bets are void."""
     bets: int
 
 
@@ -195,15 +202,26 @@ class DeskReads(LedgerReads):
         rows = await self._fetch("totals_on", _sql.totals_on, market_id)
         return [TotalRow(*row) for row in rows]
 
-    async def singles_on(self, market_id: str) -> tuple[list[AlikeRow], bool]:
+    async def singles_on(
+        self, market_id: str, windows: Sequence[Window] = ()
+    ) -> tuple[list[AlikeRow], bool]:
         """Singles, those that are alike together, and whether these are all."""
-        rows = await self._fetch("singles_on", _sql.singles_on, market_id, MAX_ALIKE + 1)
+        rows = await self._fetch(
+            "singles_on",
+            _sql.singles_on,
+            market_id,
+            MAX_ALIKE + 1,
+            [window.from_ms for window in windows],
+            [window.until_ms for window in windows],
+        )
         return [AlikeRow(*row) for row in rows[:MAX_ALIKE]], len(rows) <= MAX_ALIKE
 
-    async def slips_on(self, market_id: str, limit: int) -> list[tuple[str, str]]:
-        """Players and ids of bets of several lines with a leg on the market."""
+    async def slips_on(self, market_id: str, limit: int) -> tuple[list[tuple[str, str]], int]:
+        """Players and ids of bets of several lines with a leg on the market, the first so many of
+        them, and how many there are."""
         rows = await self._fetch("slips_on", _sql.slips_on, market_id, limit)
-        return [tuple(row) for row in rows]
+        found = [(player_id, bet_id) for player_id, bet_id, _ in rows]
+        return found, rows[0][2] if rows else 0
 
 
 def _audit_place(cursor: str | None) -> tuple[int, str, int, int]:

@@ -27,11 +27,14 @@ from ledger.tables import (
     AccountRow,
     Batch,
     BetRow,
+    CustomerRow,
     FixtureRow,
+    HedgeRow,
     LedgerFault,
     LegChange,
     MarketRow,
     PaymentRow,
+    ReferralRow,
     SelectionChange,
     SelectionRow,
     Tables,
@@ -208,6 +211,14 @@ async def _load(connection: Any, batch: Batch, kept: _Kept) -> Tables:
         for row in await connection.fetch(_sql.payments, players, payments):
             payment = PaymentRow(*row)
             tables.payments[payment.player_id, payment.payment_id] = payment
+    if touched["referral"]:
+        for row in await connection.fetch(_sql.referrals, sorted(touched["referral"])):
+            tables.referrals[row["referral_id"]] = ReferralRow(*row)
+    if batch.hedges:
+        hedged, hedges = zip(*sorted(batch.hedges), strict=True)
+        for row in await connection.fetch(_sql.hedges, hedged, hedges):
+            hedge = HedgeRow(*row)
+            tables.hedges[hedge.market_id, hedge.hedge_id] = hedge
     if touched["fixture"]:
         for row in await connection.fetch(_sql.fixtures, sorted(touched["fixture"])):
             tables.fixtures[row["fixture_id"]] = FixtureRow(*row)
@@ -262,6 +273,9 @@ async def _store(connection: Any, tables: Tables, known: set[tuple[str, str]]) -
             [account.version for account in changed_accounts],
         )
     await _change(connection, _sql.put_payments, PaymentRow, tables.payments.values())
+    await _change(connection, _sql.put_referrals, ReferralRow, tables.referrals.values())
+    await _change(connection, _sql.put_customers, CustomerRow, tables.customers.values())
+    await _change(connection, _sql.put_hedges, HedgeRow, tables.hedges.values())
     await _change(connection, _sql.put_fixtures, FixtureRow, tables.fixtures.values())
     await _change(connection, _sql.put_markets, MarketRow, tables.markets.values())
     await _change(
@@ -269,7 +283,7 @@ async def _store(connection: Any, tables: Tables, known: set[tuple[str, str]]) -
     )
     if tables.exposure:
         lines = [
-            (*place, line.bets, line.stakes_minor, line.liability_minor)
+            (*place, line.bets, line.stakes_minor, line.liability_minor, line.slips_minor)
             for place, line in sorted(tables.exposure.items())
         ]
         await connection.execute(_sql.add_exposure, *zip(*lines, strict=True))

@@ -20,13 +20,13 @@ from actors.book import Line
 from actors.entries import decode_entries
 from actors.fixture import Phase
 from actors.market import MarketStatus
-from actors.results import Outcome, Result
+from actors.results import Outcome, Result, Window
 from actors.slips.slip import Slip
 from actors.terms import Gone, Off, taken_off
 from actors.wallet import Direction
 from ledger.database import CONNECT_TIMEOUT_S, unavailable
 from ledger.queries import Queries
-from ledger.tables import terms_of
+from ledger.tables import terms_of, windows_of
 
 _sql = Queries("reads")
 
@@ -167,7 +167,7 @@ class BetToSettle(msgspec.Struct, frozen=True, gc=False):
 
 
 class Declared(msgspec.Struct, frozen=True):
-    """A market's results by which not every bet is known to be settled, by selection."""
+    """What is known of a market's selections by which not every bet is known to be settled."""
 
     fixture_id: str
     market_id: str
@@ -182,7 +182,7 @@ _slip = msgspec.json.Decoder(Slip)
 _markets = msgspec.json.Decoder(tuple[MarketRow, ...])
 _gone = msgspec.json.Decoder(list[Gone])
 _positions = msgspec.json.Decoder(dict[str, int])
-_lines = msgspec.json.Decoder(list[tuple[str, str, int, int, int]])
+_lines = msgspec.json.Decoder(list[tuple[str, str, int, int, int, int]])
 
 
 class LedgerReads:
@@ -364,13 +364,15 @@ class LedgerReads:
         rows = await self._fetch("unsettled", _sql.unsettled)
         found: dict[str, Declared] = {}
         off: Off | None = None
-        for fixture_id, market_id, market_version, selection_id, *known, terms, gone in rows:
+        windows: tuple[Window, ...] = ()
+        for fixture_id, market_id, at, selection_id, *known, terms, voided, gone in rows:
             declared = found.get(market_id)
             if declared is None:
-                declared = found[market_id] = Declared(fixture_id, market_id, market_version, {})
+                declared = found[market_id] = Declared(fixture_id, market_id, at, {})
                 off = taken_off(terms_of(terms), _gone.decode(gone) if gone else [])
+                windows = windows_of(voided)
             if selection_id is not None:  # a version may have changed no result
-                declared.results[selection_id] = settling_of(selection_id, known, off)
+                declared.results[selection_id] = settling_of(selection_id, known, off, windows)
         return list(found.values())
 
     async def _fetch(self, doing: str, query: str, *arguments: Any) -> list[Any]:
@@ -399,17 +401,20 @@ def _document(value: Any) -> Any:
     return value
 
 
-def settling_of(selection_id: str, known: Sequence[Any], off: Off | None) -> Settling:
-    """From the columns of a selection whose result is known."""
+def settling_of(
+    selection_id: str, known: Sequence[Any], off: Off | None, windows: tuple[Window, ...]
+) -> Settling:
+    """From the columns of a selection, and what is known of its market."""
     outcome, tied, places, withdrawn, version, *place, starting_odds = known
     return Settling(
         selection_id,
-        Result(Outcome(outcome), tied, places),
+        Result(Outcome(outcome), tied, places) if outcome else None,
         version,
         withdrawn,
         Result(Outcome(place[0]), *place[1:]) if place[0] else None,
         starting_odds,
         None if withdrawn else off,
+        windows,
     )
 
 

@@ -19,12 +19,22 @@ from typing import Any, assert_never
 import msgspec
 
 from actors.base import Refused
-from actors.bet import BetPlaced, BetSettled, BetState, HoldResolved, Leg, SettlementReversed
+from actors.bet import (
+    BetPlaced,
+    BetSettled,
+    BetState,
+    HoldResolved,
+    Leg,
+    SettlementReversed,
+    VersionNoted,
+)
 from actors.book import Line
 from actors.cashout import CashedOut
 from actors.entries import AnyEvent, Entry, Opened, answer_of, decode_entries
 from actors.fixture import EventLimitsChanged, FixtureCreated, FixtureEvent, ModelSet, PhaseChanged
 from actors.market import (
+    HedgeLapsed,
+    HedgeOrdered,
     HedgeRecorded,
     LimitsChanged,
     MarketEvent,
@@ -37,12 +47,23 @@ from actors.market import (
     StatusChanged,
 )
 from actors.multiple import Exposed, LegSettled, SlipPlaced
+from actors.outcomes import (
+    PlacedVoided,
+    ResultRolledBack,
+    SelectionAdded,
+    SelectionsDecided,
+    VoidRolledBack,
+)
 from actors.player import EmailClaimed, LoggedIn, LoginFailed, PlayerRegistered
-from actors.results import LOST, VOID, Result
+from actors.results import LOST, VOID, Result, Window
+from actors.risk.alerts import AlertRaised
+from actors.risk.customer import FactorsSet
 from actors.risk.referral import (
     ReferralAccepted,
     ReferralAsked,
+    ReferralEvent,
     ReferralRefused,
+    ReferralState,
     ReferralTaken,
 )
 from actors.slips.settling import Known
@@ -72,6 +93,9 @@ PaymentEvent = (
 )
 
 
+HedgeEvent = HedgeOrdered | HedgeLapsed | HedgeRecorded
+
+
 class LedgerFault(Exception):
     """The journal says something that cannot be. The projector stops; it never skips."""
 
@@ -99,6 +123,8 @@ class Batch:
         """Names and currencies."""
         self.payments: set[tuple[str, str]] = set()
         """Players and payment ids."""
+        self.hedges: set[tuple[str, str]] = set()
+        """Markets and hedge ids."""
         self.touched: defaultdict[str, set[str]] = defaultdict(set)
         """Ids of bets, fixtures and markets."""
 
@@ -124,10 +150,16 @@ class Batch:
     def _touch(self, event: AnyEvent) -> None:
         if type(event) is BetPlaced or type(event) is SlipPlaced:
             pass  # it begins the bet: there is nothing of it yet
-        elif isinstance(event, BetSettled | SettlementReversed | LegSettled | CashedOut):
+        elif isinstance(
+            event, BetSettled | SettlementReversed | VersionNoted | LegSettled | CashedOut
+        ):
             self.touched["bet"].add(event.bet_id)
         elif isinstance(event, PaymentEvent):
             self.payments.add((event.player_id, event.payment_id))
+        elif isinstance(event, ReferralEvent):
+            self.touched["referral"].add(event.referral_id)
+        elif isinstance(event, HedgeEvent):
+            self.hedges.add((event.market_id, event.hedge_id))
         elif isinstance(event, FixtureEvent):
             self.touched["fixture"].add(event.fixture_id)
         elif isinstance(event, MarketEvent):
@@ -165,14 +197,15 @@ class BetRow(msgspec.Struct):
 
 
 class LegChange(msgspec.Struct):
-    """How a leg of a slip came out, or that of a single that lost something by a withdrawal."""
+    """How a leg of a slip came out, or that of a single that lost something by a withdrawal; or
+    that it is undecided again."""
 
     bet_id: str
     market_id: str
     selection_id: str
-    outcome: str
+    outcome: str | None
     result_version: int
-    known: str
+    known: str | None
     """As JSON."""
 
 
@@ -188,6 +221,47 @@ class PaymentRow(msgspec.Struct):
     reference: str | None
     code: str | None
     requested_at_ms: int
+    answered_at_ms: int | None = None
+
+
+class ReferralRow(msgspec.Struct):
+    referral_id: str
+    player_id: str
+    fixture_id: str
+    market_id: str
+    selection_id: str
+    stake_minor: int
+    currency: str
+    odds: int
+    asked_at_ms: int
+    state: str
+    expires_at_ms: int
+    accepted_stake_minor: int | None = None
+    accepted_odds: int | None = None
+    bet_id: str | None = None
+
+
+class CustomerRow(msgspec.Struct):
+    player_id: str
+    factor: int
+    kinds: str
+    """As JSON."""
+    changed_at_ms: int
+
+
+class HedgeRow(msgspec.Struct):
+    market_id: str
+    hedge_id: str
+    selection_id: str
+    exchange: str
+    state: str
+    """ordered, made or lapsed."""
+    stake_minor: int
+    odds: int
+    wins_minor: int = 0
+    reference: str | None = None
+    """The exchange's own name for it, or why it was not made."""
+    ordered_at_ms: int = 0
     answered_at_ms: int | None = None
 
 
@@ -223,6 +297,9 @@ class MarketRow(msgspec.Struct):
     settled_version: int
     terms: str | None = None
     """As JSON."""
+    windows: str | None = None
+    """As JSON."""
+    windows_version: int = 0
 
 
 class SelectionRow(msgspec.Struct):
@@ -266,6 +343,8 @@ class SelectionChange(msgspec.Struct):
     gone_version: int | None = None
     gone_odds: int | None = None
     reduction: int | None = None
+    undone: bool = False
+    """What was known of its result before is not any more: there None is none."""
 
 
 # The words on a statement. `stake` and `payout` are what a player knows them by.
@@ -288,6 +367,7 @@ _BET_EVENTS = frozenset(
 
 _encoder = msgspec.msgpack.Encoder()
 _terms = msgspec.json.Decoder(MarketTerms)
+_windows = msgspec.json.Decoder(tuple[Window, ...])
 
 
 class Tables:
@@ -299,6 +379,9 @@ class Tables:
         self.legs: dict[str, tuple[str, str, int]] = {}
         """Of each bet: market, selection and odds."""
         self.payments: dict[tuple[str, str], PaymentRow] = {}
+        self.referrals: dict[str, ReferralRow] = {}
+        self.customers: dict[str, CustomerRow] = {}
+        self.hedges: dict[tuple[str, str], HedgeRow] = {}
         self.fixtures: dict[str, FixtureRow] = {}
         self.markets: dict[str, MarketRow] = {}
 
@@ -314,6 +397,7 @@ class Tables:
             "player": [],
             "leg": [],
             "price_change": [],
+            "alert": [],
             "answer": [],
             "audit": [],
         }
@@ -436,6 +520,13 @@ class Tables:
                 bet.state = BetState.OPEN.value
                 bet.payout_minor = 0
                 self._line_of(bet).add(bet.stake_minor, self.legs[bet.bet_id][2])
+            case VersionNoted():
+                bet = self.bets[event.bet_id]
+                bet.result_version = event.version
+                if bet.state == BetState.OPEN:
+                    bet.settled_at_ms = None
+                    leg = (event.bet_id, event.market_id, event.selection_id)
+                    self.leg_changes[leg] = LegChange(*leg, None, 0, None)
             case SlipPlaced():
                 self._slip_placed(event)
             case LegSettled():
@@ -506,8 +597,10 @@ class Tables:
             case SelectionWithdrawn():
                 market = self._market(event)
                 market.result_version = event.version
-                # A selection is withdrawn once, and before the rest of the results or after all.
-                market.result_count = min(market.result_count + 1, market.selection_count)
+                # A selection is withdrawn once; what is older than `decided` happened before the
+                # rest of the results or after all.
+                if not event.decided and market.result_count < market.selection_count:
+                    market.result_count += 1
                 selection = self._selection(event.market_id, event.selection_id)
                 selection.withdrawn = True
                 selection.odds = 0
@@ -527,13 +620,40 @@ class Tables:
                 market.result_count = market.selection_count
                 status = MarketStatus.CANCELLED if event.cancelled else MarketStatus.CLOSED
                 market.status = status.value
+                self._decide(event)
+            case SelectionsDecided():
+                market = self._market(event)
+                market.result_version = event.version
+                market.result_count = event.known
+                market.status = MarketStatus.CLOSED.value
+                self._decide(event)
+            case ResultRolledBack():
+                market = self._market(event)
+                market.result_version = event.version
+                market.result_count -= len(event.undecided)
+                market.status = MarketStatus.SUSPENDED.value
+                for selection_id in event.undecided:
+                    self._undo(event.market_id, selection_id, event.version)
+                places = terms_of(market.terms).places
                 for selection_id, result in event.results.items():
                     selection = self._selection(event.market_id, selection_id)
                     _set_result(selection, result, event.version)
-                    if selection_id in event.places:
-                        _set_place(selection, event.places[selection_id])
-                    if selection_id in event.starting_odds:
-                        selection.starting_odds = event.starting_odds[selection_id]
+                    if places:
+                        _set_place(selection, result)
+            case PlacedVoided():
+                market = self._market(event)
+                windows = (*windows_of(market.windows), event.window)
+                self._change_windows(market, windows, event.version)
+            case VoidRolledBack():
+                market = self._market(event)
+                windows = windows_of(market.windows)
+                windows = tuple(window for window in windows if window != event.window)
+                self._change_windows(market, windows, event.version)
+            case SelectionAdded():
+                market = self._market(event)
+                market.selection_count += 1
+                place = (event.market_id, event.selection_id)
+                self.new_selections[place] = SelectionRow(*place, event.number, event.name)
             case SettlementCompleted():
                 market = self._market(event)
                 market.settled_version = event.version
@@ -545,10 +665,26 @@ class Tables:
                 EmailClaimed() | LoggedIn() | LoginFailed() | HoldResolved() | Refused() | Opened()
             ):
                 pass  # in the audit only
-            case EventLimitsChanged() | HedgeRecorded() | ModelSet():
+            case EventLimitsChanged() | ModelSet():
                 pass
+            case HedgeOrdered() | HedgeLapsed() | HedgeRecorded():
+                self._hedged(event)
             case ReferralAsked() | ReferralAccepted() | ReferralRefused() | ReferralTaken():
-                pass
+                self._referred(event)
+            case FactorsSet():
+                self.customers[event.player_id] = CustomerRow(
+                    event.player_id, event.factor, json_of(event.kinds), event.at_ms
+                )
+            case AlertRaised():
+                self.added["alert"].append(
+                    (
+                        event.alert_id,
+                        event.pattern.value,
+                        event.subject,
+                        event.noticed_at_ms,
+                        json_of(event.facts),
+                    )
+                )
             case MemberEvent() | StopEvent():
                 pass
             case _:
@@ -618,7 +754,7 @@ class Tables:
         self.legs[bet.bet_id] = (first.market_id, first.selection_id, first.odds)
         for number, leg in enumerate(event.legs):
             self._add_leg(bet.bet_id, number, leg)
-        self._expose(event.exposed)
+        self._expose(event.exposed, of_slip=True)
 
     def _leg_settled(self, event: LegSettled) -> None:
         bet = self.bets[event.bet_id]
@@ -627,12 +763,11 @@ class Tables:
         bet.most_minor = event.most_minor
         bet.settled_at_ms = None if event.state is BetState.OPEN else event.at_ms
         self._know(event, event.known)
-        self._expose(event.exposed)
+        self._expose(event.exposed, of_slip=True)
 
     def _know(self, event: BetSettled | LegSettled, known: Known) -> None:
-        assert known.result is not None
         leg = (event.bet_id, event.market_id, event.selection_id)
-        outcome = known.result.outcome.value
+        outcome = known.result.outcome.value if known.result else None
         self.leg_changes[leg] = LegChange(*leg, outcome, event.version, text_of(known))
 
     def _cashed_out(self, event: CashedOut) -> None:
@@ -647,14 +782,15 @@ class Tables:
         if event.rest is None:
             bet.state = BetState.CASHED_OUT.value
             bet.settled_at_ms = event.at_ms
-        self._expose(event.exposed)
+        self._expose(event.exposed, of_slip=bet.slip is not None)
 
-    def _expose(self, changes: Iterable[Exposed]) -> None:
+    def _expose(self, changes: Iterable[Exposed], *, of_slip: bool) -> None:
         for change in changes:
             line = self.exposure[change.market_id, change.selection_id]
             line.bets += change.bets
             line.stakes_minor += change.stakes_minor
             line.liability_minor += change.liability_minor
+            line.slips_minor += change.liability_minor if of_slip else 0
 
     def _line_of(self, bet: BetRow) -> Line:
         market_id, selection_id, _ = self.legs[bet.bet_id]
@@ -675,6 +811,73 @@ class Tables:
             None,
             event.at_ms,
         )
+
+    # Risk
+
+    def _referred(
+        self, event: ReferralAsked | ReferralAccepted | ReferralRefused | ReferralTaken
+    ) -> None:
+        if isinstance(event, ReferralAsked):
+            asked = event.asked
+            self.referrals[event.referral_id] = ReferralRow(
+                event.referral_id,
+                event.player_id,
+                asked.fixture_id,
+                asked.market_id,
+                asked.selection_id,
+                asked.stake.minor,
+                asked.stake.currency,
+                asked.odds,
+                event.at_ms,
+                ReferralState.WAITING.value,
+                event.expires_at_ms,
+            )
+            return
+        referral = self.referrals[event.referral_id]
+        match event:
+            case ReferralAccepted():
+                referral.state = ReferralState.ACCEPTED.value
+                referral.expires_at_ms = event.valid_until_ms
+                referral.accepted_stake_minor = event.accepted.stake.minor
+                referral.accepted_odds = event.accepted.odds
+            case ReferralRefused():
+                referral.state = ReferralState.REFUSED.value
+            case ReferralTaken():
+                referral.state = ReferralState.TAKEN.value
+                referral.bet_id = event.bet_id
+
+    def _hedged(self, event: HedgeOrdered | HedgeLapsed | HedgeRecorded) -> None:
+        place = (event.market_id, event.hedge_id)
+        match event:
+            case HedgeOrdered():
+                order = event.order
+                self.hedges[place] = HedgeRow(
+                    *place,
+                    order.selection_id,
+                    order.exchange,
+                    "ordered",
+                    order.stake_minor,
+                    order.odds,
+                    ordered_at_ms=event.at_ms,
+                )
+            case HedgeLapsed():
+                lapsed = self.hedges[place]
+                lapsed.state, lapsed.reference = "lapsed", event.code
+                lapsed.answered_at_ms = event.at_ms
+            case HedgeRecorded():
+                hedge, ordered = event.hedge, self.hedges.get(place)
+                self.hedges[place] = HedgeRow(
+                    *place,
+                    hedge.selection_id,
+                    hedge.exchange,
+                    "made",
+                    hedge.stake_minor,
+                    hedge.odds,
+                    hedge.wins_minor,
+                    hedge.reference,
+                    ordered.ordered_at_ms if ordered else event.at_ms,
+                    event.at_ms,
+                )
 
     def _market_opened(self, event: MarketOpened) -> None:
         self.fixtures[event.fixture_id].seq = event.seq
@@ -710,10 +913,39 @@ class Tables:
         | SelectionWithdrawn
         | ResultDeclared
         | SettlementCompleted
-        | LimitsChanged,
+        | LimitsChanged
+        | SelectionsDecided
+        | ResultRolledBack
+        | PlacedVoided
+        | VoidRolledBack
+        | SelectionAdded,
     ) -> MarketRow:
         self.fixtures[event.fixture_id].seq = event.seq
         return self.markets[event.market_id]
+
+    def _decide(self, event: ResultDeclared | SelectionsDecided) -> None:
+        for selection_id, result in event.results.items():
+            selection = self._selection(event.market_id, selection_id)
+            _set_result(selection, result, event.version)
+            if selection_id in event.places:
+                _set_place(selection, event.places[selection_id])
+            if selection_id in event.starting_odds:
+                selection.starting_odds = event.starting_odds[selection_id]
+
+    def _undo(self, market_id: str, selection_id: str, version: int) -> None:
+        selection = self._selection(market_id, selection_id)
+        selection.outcome = selection.tied = selection.places = None
+        selection.place_outcome = selection.place_tied = selection.place_places = None
+        selection.starting_odds = None
+        selection.result_version = version
+        if isinstance(selection, SelectionChange):
+            selection.undone = True
+
+    def _change_windows(self, market: MarketRow, windows: tuple[Window, ...], version: int) -> None:
+        market.windows = text_of(windows) if windows else None
+        market.windows_version = market.result_version = version
+        if market.status == MarketStatus.SETTLED:
+            market.status = MarketStatus.CLOSED.value
 
     def _selection(self, market_id: str, selection_id: str) -> SelectionRow | SelectionChange:
         place = (market_id, selection_id)
@@ -743,13 +975,22 @@ def _reference_of(event: Any) -> str:
     return reference
 
 
-def text_of(kept: Slip | Known | MarketTerms) -> str:
+def text_of(kept: Slip | Known | MarketTerms | tuple[Window, ...]) -> str:
     """What the ledger keeps as JSON."""
     return msgspec.json.encode(kept).decode()
 
 
+def json_of(kept: dict[str, int] | dict[str, int | str]) -> str:
+    """The same, of what has no order of its own: the keys are sorted."""
+    return msgspec.json.encode(kept, order="sorted").decode()
+
+
 def terms_of(text: str | None) -> MarketTerms:
     return _terms.decode(text) if text else NO_TERMS
+
+
+def windows_of(text: str | None) -> tuple[Window, ...]:
+    return _windows.decode(text) if text else ()
 
 
 @functools.cache

@@ -28,6 +28,8 @@ from actors.fixture import Fixture
 from actors.market import Market, PricesChanged
 from actors.multiple import carried, known_of
 from actors.player import Player
+from actors.risk.alerts import Raised
+from actors.risk.referral import Referral
 from actors.slips.settling import settle
 from actors.terms import NO_TERMS
 from actors.wallet import Wallet
@@ -35,7 +37,7 @@ from ledger.blocks import EMPTY, Block, BrokenChain, Head, check
 from ledger.database import CONNECT_TIMEOUT_S, WrongDatabase
 from ledger.queries import Queries
 from ledger.report import Check, LedgerBusy, Report
-from ledger.tables import text_of
+from ledger.tables import json_of, text_of
 
 _sql = Queries("verify")
 
@@ -162,6 +164,7 @@ class _Verifier:
             await self._bets(fold.actors["bet"])
             await self._fixtures(fold.actors["fixture"])
             await self._markets(fold.actors["market"])
+            await self._risk(fold)
         await self._lines()
         await self._totals()
 
@@ -327,10 +330,23 @@ class _Verifier:
                     market.result_version,
                     market.settled_version,
                     None if market.terms == NO_TERMS else text_of(market.terms),
+                    text_of(market.windows) if market.windows else None,
+                    market.windows_version,
                 )
             ],
         )
         await self._compare("selections", _sql.selections, markets, _selections_of)
+
+    async def _risk(self, fold: _Fold) -> None:
+        await self._compare("referrals", _sql.referrals, fold.actors["referral"], _referral_of)
+        await self._compare(
+            "customers",
+            _sql.customers,
+            fold.actors["customer"],
+            lambda one: [(one.player_id, one.factor, json_of(one.kinds), one.changed_at_ms)],
+        )
+        await self._compare("alerts", _sql.alerts, fold.actors["alert"], _alert_of)
+        await self._compare("hedges", _sql.hedges, fold.actors["market"], _hedges_of)
 
     async def _lines(self) -> None:
         """Exposure is of all partitions together; a line without open bets is at zero."""
@@ -338,7 +354,7 @@ class _Verifier:
         async for row in self._connection.cursor(_sql.exposure, timeout=_NO_TIMEOUT):
             market_id, selection_id, *stored = row
             line = expected.pop((market_id, selection_id), Line())
-            made = [line.bets, line.stakes_minor, line.liability_minor]
+            made = [line.bets, line.stakes_minor, line.liability_minor, line.slips_minor]
             check.compare(f"{market_id} {selection_id}", stored, made)
         for (market_id, selection_id), line in expected.items():
             check.compare(f"{market_id} {selection_id}", None, line)
@@ -417,6 +433,48 @@ def _legs_of(bet: Bet) -> list[tuple[Any, ...]]:
         )
         for leg, fact in zip(bet.legs, facts, strict=True)
     ]
+
+
+def _referral_of(referral: Referral) -> list[tuple[Any, ...]]:
+    asked, accepted = referral.asked, referral.accepted
+    assert asked is not None
+    return [
+        (
+            referral.referral_id,
+            referral.player_id,
+            asked.fixture_id,
+            asked.market_id,
+            asked.selection_id,
+            asked.stake.minor,
+            asked.stake.currency,
+            asked.odds,
+            referral.asked_at_ms,
+            referral.state,
+            referral.expires_at_ms,
+            accepted and accepted.stake.minor,
+            accepted and accepted.odds,
+            referral.bet_id or None,
+        )
+    ]
+
+
+def _alert_of(raised: Raised) -> list[tuple[Any, ...]]:
+    alert = raised.alert
+    assert alert is not None
+    return [(raised.alert_id, alert.pattern, alert.subject, alert.at_ms, json_of(alert.facts))]
+
+
+def _hedges_of(market: Market) -> list[tuple[Any, ...]]:
+    """Those that lapsed are forgotten by their market."""
+    ordered = [
+        (market.market_id, hedge_id, one.selection_id, one.exchange, "ordered", one.stake_minor)
+        for hedge_id, one in market.hedge_orders.items()
+    ]
+    made = [
+        (market.market_id, hedge_id, one.selection_id, one.exchange, "made", one.stake_minor)
+        for hedge_id, one in market.hedges.items()
+    ]
+    return sorted(ordered + made)
 
 
 def _selections_of(market: Market) -> list[tuple[Any, ...]]:

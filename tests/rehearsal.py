@@ -47,15 +47,16 @@ class Rehearsal:
         message.answer(self.now_ms, *[self._actor(ref) for ref in message.cast()])
 
     def do(self, command: Command) -> Event:
-        """Decide and apply: the event, or the refusal."""
+        """Decide and apply: the event, the last of them, or the refusal."""
         decision = command.decide(self.now_ms, *[self._actor(ref) for ref in command.cast()])
-        event = decision[0] if isinstance(decision, tuple) else decision
-        if isinstance(event, Refused):
-            self.refused.append((command, event))
-            return event
-        event.apply(*[self._actor(ref) for ref in event.cast()])
-        self.events.append(event)
-        return event
+        events = decision if isinstance(decision, tuple) else (decision,)
+        if isinstance(events[-1], Refused):
+            self.refused.append((command, events[-1]))
+            return events[-1]
+        for event in events:
+            event.apply(*[self._actor(ref) for ref in event.cast()])
+            self.events.append(event)
+        return events[-1]
 
     def _actor(self, ref: str) -> Actor:
         kind, _, actor_id = ref.partition("/")

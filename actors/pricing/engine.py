@@ -187,6 +187,20 @@ class Engine:
         market.published = [*market.published[:place], *market.published[place + 1 :]]
         self._news.add(market_id)
 
+    def join(self, market_id: str, selection: str) -> None:
+        """One more selection, of which no source has said anything yet. Raises ValueError where it
+        is there, or too many are.
+        """
+        market = self._markets[market_id]
+        setup = market.setup
+        selections = (*setup.selections, selection)
+        market.setup = msgspec.structs.replace(setup, selections=selections)
+        for source, said in market.said.items():
+            market.said[source] = said._replace(implied=[*said.implied, math.nan])
+        market.shares = None
+        market.published = [*market.published, 0]
+        self._news.add(market_id)
+
     def play(self, market_id: str, in_play: bool) -> None:
         """Whether the market is in play, where sources grow old sooner."""
         market = self._markets[market_id]

@@ -11,12 +11,14 @@ of for longest is forgotten first; then an alert may be missed.
 from __future__ import annotations
 
 import enum
+import hashlib
 from collections import OrderedDict, deque
 from collections.abc import Hashable
 from typing import TypeVar
 
 import msgspec
 
+from actors.base import Actor, Command, Event, Reason, Refused, ref
 from actors.odds import ONE
 
 _K = TypeVar("_K", bound=Hashable)
@@ -34,7 +36,7 @@ class Pattern(enum.StrEnum):
     """Bets on a selection in the seconds before its price became much shorter."""
 
 
-class Rules(msgspec.Struct, frozen=True):
+class Rules(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Times in milliseconds, shares in ten-thousandths."""
 
     new_account_ms: int = 7 * 24 * 3_600_000
@@ -45,6 +47,8 @@ class Rules(msgspec.Struct, frozen=True):
     """Bets after which a player has a habit."""
     habit_factor: int = 10
     """How many times the usual stake is far above it."""
+    habit_min_minor: int = 5_000
+    """Smaller stakes are never far above a habit, whatever it is."""
     price_window_ms: int = 5_000
     price_share: int = 1_000
     """The part of the price that has to go."""
@@ -53,6 +57,14 @@ class Rules(msgspec.Struct, frozen=True):
     max_markets: int = 20_000
     max_recent: int = 200
     """Bets remembered of one selection or market."""
+
+    def __post_init__(self) -> None:
+        for name in self.__struct_fields__:
+            least = 0 if name in ("new_account_ms", "habit_min_minor") else 1
+            if getattr(self, name) < least:
+                raise ValueError(f"{name} is below {least}")
+        if self.price_share > ONE:
+            raise ValueError(f"price_share is above {ONE}, which is all of a price")
 
 
 class Placed(msgspec.Struct, frozen=True):
@@ -100,13 +112,21 @@ class Watch:
         self._habits: OrderedDict[str, _Habit] = OrderedDict()
         self._recent: OrderedDict[str, deque[Placed]] = OrderedDict()
 
-    def placed(self, bet: Placed) -> list[Alert]:
-        found = [self._new_accounts(bet), self._above_habit(bet)]
+    def placed(self, bet: Placed, *, habit: bool = True) -> list[Alert]:
+        """`habit`: not of a line of a bet that was counted before."""
+        found = [self._new_accounts(bet), self._above_habit(bet) if habit else None]
         recent = _remembered(self._recent, bet.market_id, self.rules.max_markets)
         if recent is None:
             recent = self._recent[bet.market_id] = deque(maxlen=self.rules.max_recent)
         recent.append(bet)
         return [alert for alert in found if alert]
+
+    def know(self, player_id: str, bets: int, stakes_minor: int) -> None:
+        """Take a habit from elsewhere, in place of what is known: so many bets, and their stakes
+        together."""
+        _remembered(self._habits, player_id, self.rules.max_players)
+        kept = min(bets, _HABIT_BETS)
+        self._habits[player_id] = _Habit(kept, stakes_minor * kept // max(1, bets))
 
     def _new_accounts(self, bet: Placed) -> Alert | None:
         rules = self.rules
@@ -139,7 +159,7 @@ class Watch:
             habit.stakes_minor //= 2
         habit.bets += 1
         habit.stakes_minor += bet.stake_minor
-        known = bets >= rules.habit_bets
+        known = bets >= rules.habit_bets and bet.stake_minor >= rules.habit_min_minor
         if not known or bet.stake_minor * bets <= stakes_minor * rules.habit_factor:
             return None
         facts: dict[str, int | str] = {
@@ -193,3 +213,68 @@ def _remembered(memory: OrderedDict[_K, _V], key: _K, most: int) -> _V | None:
     elif len(memory) >= most:
         memory.popitem(last=False)
     return known
+
+
+# Kept
+
+
+def alert_id(alert: Alert, rules: Rules) -> str:
+    """The same for the same thing, however often it is noticed.
+
+    Of new accounts on a selection there is one alert in each of their windows; of a player's habit
+    one for the bet; of bets before a price became shorter one for each such change.
+    """
+    facts = alert.facts
+    which: tuple[int | str, ...]
+    match alert.pattern:
+        case Pattern.NEW_ACCOUNTS:
+            which = (alert.at_ms // rules.accounts_window_ms,)
+        case Pattern.STAKE_ABOVE_HABIT:
+            which = (facts["bet_id"],)
+        case Pattern.BEFORE_PRICE_CHANGE:
+            which = (facts["market_id"], facts["selection_id"], alert.at_ms)
+    named = "\0".join(map(str, (alert.pattern, alert.subject, *which)))
+    return hashlib.blake2b(named.encode(), digest_size=10).hexdigest()
+
+
+class Raised(Actor):
+    """An alert that somebody is to look at: once it is raised, nothing happens to it any more."""
+
+    alert_id: str = ""
+    alert: Alert | None = None
+
+
+class RaiseAlert(Command, frozen=True, array_like=True, tag=True):
+    """Keep an alert. Its id follows from what it is about, so that it is raised once."""
+
+    alert_id: str
+    pattern: Pattern
+    subject: str
+    noticed_at_ms: int
+    facts: dict[str, int | str]
+
+    def cast(self) -> tuple[str, ...]:
+        return (ref("alert", self.alert_id),)
+
+    def decide(self, now_ms: int, raised: Raised) -> Event:
+        if raised.alert_id:
+            return Refused(Reason.ALREADY_EXISTS)
+        return AlertRaised(
+            now_ms, self.alert_id, self.pattern, self.subject, self.noticed_at_ms, self.facts
+        )
+
+
+class AlertRaised(Event, frozen=True, array_like=True, tag=True):
+    at_ms: int
+    alert_id: str
+    pattern: Pattern
+    subject: str
+    noticed_at_ms: int
+    facts: dict[str, int | str]
+
+    def cast(self) -> tuple[str, ...]:
+        return (ref("alert", self.alert_id),)
+
+    def apply(self, raised: Raised) -> None:
+        raised.alert_id = self.alert_id
+        raised.alert = Alert(self.pattern, self.subject, self.noticed_at_ms, self.facts)

@@ -31,7 +31,7 @@ _CERTAIN = 10**18
 """Probabilities are whole parts of this. What is lost by it is far below a step of the ladder."""
 
 
-class Curve(msgspec.Struct, frozen=True):
+class Curve(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Shares of the room taken, shifts of probability: all in ten-thousandths.
 
     Between two points the shift is on the line between them. Before the first point there is none,
@@ -102,10 +102,13 @@ def decide_moves(exposure: Exposure, market: MarketView, curve: Curve) -> list[C
 
 
 def shares_of(exposure: Exposure, market: MarketView) -> dict[str, int]:
-    """How much of its room each selection has taken, in ten-thousandths of the limit."""
+    """How much of its room each selection has taken, in ten-thousandths of the limit.
+
+    By its singles: what slips may cost has a room of its own, and most of it never comes.
+    """
     limit = max(1, market.limits.max_liability_minor)
     return {
-        name: max(0, line.liability_minor - _won_by(exposure, name)) * ONE // limit
+        name: max(0, line.singles_minor - _won_by(exposure, name)) * ONE // limit
         for name, line in exposure.lines.items()
     }
 

@@ -10,8 +10,9 @@ their sum H, selection s then loses L - h * p + H. For that to be at most T it t
 h >= (L + H - T) / p, or nothing; and H is the sum of those, one linear equation for each set of
 selections that need a hedge.
 
-For markets with one winner. Where several win, or each selection stands for itself, nothing is
-proposed.
+What slips may cost is left out: a leg alone costs nothing, and to lay off each of them in full
+would cost more than they do. For markets with one winner. Where several win, or each selection
+stands for itself, nothing is proposed.
 """
 
 from __future__ import annotations
@@ -58,10 +59,12 @@ def propose(
 ) -> Proposal:
     """The least to lay off so that the worst case is at most `target_minor`, or else the least that
     can be reached. At most one quote of each selection is looked at, the longest."""
-    before = exposure.worst_minor
-    if market.winners != 1 or not exposure.known or before <= target_minor:
-        return Proposal((), before, before)
+    if market.winners != 1 or not exposure.known:
+        return Proposal((), exposure.worst_minor, exposure.worst_minor)
     losses = _losses(exposure, market)
+    before = max(0, max(losses.values()))
+    if before <= target_minor:
+        return Proposal((), before, before)
     best: dict[str, Quote] = {}
     for quote in quotes:
         known = best.get(quote.selection_id)
@@ -95,7 +98,7 @@ def _losses(exposure: Exposure, market: MarketView) -> dict[str, int]:
         stakes = exposure.kept.get(name, 0) - (hedge.stakes_minor if hedge else 0)
         wins = hedge.liability_minor if hedge else 0
         kept += stakes
-        pots[name] = (line.liability_minor if line else 0) - wins + stakes
+        pots[name] = (line.singles_minor if line else 0) - wins + stakes
     return {name: pot - kept for name, pot in pots.items()}
 
 

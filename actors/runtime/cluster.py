@@ -38,6 +38,7 @@ from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 NAMESPACE = "grandstand"
 DIRECTORY = "directory"
 CONTROLLER = "controller"
+RISK = "risk"
 LICENCE = "licence"
 """The label of nodes on which data of a licence's players may be."""
 MAX_PENDING_CALLS = 1_000

@@ -160,8 +160,10 @@ class Keeper:
         now_ms = self.clock.now_ms()
         heads: dict[str, int] = {}
         lines: dict[str, dict[str, Line]] = {market.market_id: {} for market in markets}
+        reopened = {}
         for market in markets:
             market.book.outdated = False  # whoever says so from here on means something later
+            reopened[market.market_id] = market.book.reopened
         for ledger in self.ledgers.values():
             try:
                 positions, totals = await self._totals(partition, ledger, list(lines))
@@ -176,9 +178,12 @@ class Keeper:
                     total.bets += line.bets
                     total.stakes_minor += line.stakes_minor
                     total.liability_minor += line.liability_minor
+                    total.slips_minor += line.slips_minor
         if partition.failed is None:
             for market in markets:
                 market.book.rebase(heads, lines[market.market_id])
+                if market.book.reopened != reopened[market.market_id]:
+                    market.book.known = False  # they may be open since these totals were read
                 market.book.read_at_ms = now_ms
                 market.book.whole |= now_ms > _whole_from_ms(market, partition)
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections import defaultdict
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 from actors.bet import Bet, BetEvent, BetState
@@ -19,6 +19,7 @@ from actors.errors import NoAnswer
 from actors.fixture import Fixture
 from actors.market import Market, MarketEvent, ResultDeclared, SelectionWithdrawn
 from actors.multiple import carried, known_of
+from actors.outcomes import PlacedVoided, ResultRolledBack, SelectionsDecided, VoidRolledBack
 from actors.runtime.addresses import BOOK, partitions_of
 from actors.runtime.clock import Clock, WallClock
 from actors.runtime.directory import Directory, Scope
@@ -211,11 +212,19 @@ class LocalCluster:
                     for event in entry.events:
                         if isinstance(event, MarketEvent):
                             event.apply(markets[event.market_id], fixtures[event.fixture_id])
-                        if isinstance(event, ResultDeclared):
-                            changed = dict.fromkeys(event.results, event.version)
-                            versions[event.market_id] |= changed
-                        elif isinstance(event, SelectionWithdrawn):
-                            versions[event.market_id][event.selection_id] = event.version
+                        changed: Iterable[str] = ()
+                        match event:
+                            case ResultDeclared() | SelectionsDecided():
+                                changed = event.results
+                            case ResultRolledBack():
+                                changed = (*event.undecided, *event.results)
+                            case PlacedVoided() | VoidRolledBack():
+                                changed = markets[event.market_id].selections
+                            case SelectionWithdrawn():
+                                changed = (event.selection_id,)
+                            case _:
+                                continue
+                        versions[event.market_id] |= dict.fromkeys(changed, event.version)
         return [
             _declared(market, versions[market.market_id])
             for market in markets.values()

@@ -39,6 +39,7 @@ REPLAY_PAGE = 256
 """Blocks read at a time when a partition is opened."""
 OPEN_ATTEMPTS = 20
 """Times an opening is tried when another owner keeps writing."""
+OVERTAKEN = "another owner has opened the partition"
 
 _encoder = msgspec.msgpack.Encoder()
 _snapshot_decoders = {
@@ -204,9 +205,16 @@ class Partition:
         return self._stage(item, item.message.cast()) is None
 
     async def bring(self, items: Iterable[Item]) -> None:
-        """Load whatever of the items' casts is not in memory, and look up keys seen before."""
+        """Load whatever of the items' casts is not in memory, and look up keys seen before.
+
+        A snapshot from beyond the end of the chain is another owner's: the partition has failed
+        then. It would know keys of answers that it can't place, and say too early a block of them.
+        """
         items = list(items)
-        await self._load({ref for item in items for ref in item.message.cast()})
+        newest = await self._load({ref for item in items for ref in item.message.cast()})
+        if newest > self.tip:
+            self.fail(OVERTAKEN)
+            return
         for item in items:
             owner = item.message.cast()[0]
             if item.key and self._unsure(owner, item.key):
@@ -230,10 +238,11 @@ class Partition:
         # An absence looked up counts only while nothing has been forgotten since.
         return self._absent.get((owner, key)) != self._forgotten
 
-    async def _load(self, refs: set[str]) -> None:
+    async def _load(self, refs: set[str]) -> int:
+        """The block of the newest snapshot that was read; 0 for none."""
         refs = {ref for ref in refs if ref not in self.seats}
         if not refs:
-            return
+            return 0
         # Somebody else may bring the same actor while we wait, and change it; it must then not
         # leave memory before we are back, or we would put an old snapshot in its place.
         self.loading.update(refs)
@@ -246,6 +255,7 @@ class Partition:
         finally:
             self.loading.subtract(refs)
             self.loading += Counter()  # forgets the zeros
+        return max((snapshot.seq for snapshot in snapshots.values()), default=0)
 
     # Deciding
 

@@ -17,7 +17,7 @@ import structlog
 
 from actors.entries import AnyEvent
 from actors.runtime.clock import Clock
-from actors.runtime.partition import Partition, Sealed
+from actors.runtime.partition import OVERTAKEN, Partition, Sealed
 from actors.runtime.wire import (
     Item,
     Notice,
@@ -322,6 +322,8 @@ class Shard:
             await partition.bring(items)
         except JournalUnavailable as unavailable:
             log.warning("actors_not_loaded", partition=name, why=str(unavailable))
+        if partition.failed == OVERTAKEN and self.partitions.get(name) is partition:
+            self._drop(partition, OVERTAKEN)
 
     # Flushing
 
@@ -365,7 +367,7 @@ class Shard:
             if partition.failed is not None:
                 continue
             if name not in accepted:
-                self._drop(partition, "another owner has opened the partition")
+                self._drop(partition, OVERTAKEN)
                 continue
             partition.committed(block)
             self._committed(partition, block, notices)
@@ -445,7 +447,7 @@ class Shard:
                 mine = partition.head.seq
                 head = await self.journal.head(name)
                 if head.seq > mine and partition.head.seq == mine and partition.at_rest:
-                    self._drop(partition, "another owner has opened the partition")
+                    self._drop(partition, OVERTAKEN)
 
     def die(self, why: str) -> None:
         """As if the process had ended: nothing is answered or written any more."""

@@ -6,9 +6,21 @@ import enum
 
 import msgspec
 
-from actors import bet, cashout, fixture, market, multiple, player, previewed, staff, stop, wallet
+from actors import (
+    bet,
+    cashout,
+    fixture,
+    market,
+    multiple,
+    outcomes,
+    player,
+    previewed,
+    staff,
+    stop,
+    wallet,
+)
 from actors.entries import AnyEvent
-from actors.risk import referral
+from actors.risk import alerts, customer, referral
 
 AnyCommand = (
     player.ClaimEmail
@@ -41,11 +53,20 @@ AnyCommand = (
     | market.MovePrices
     | market.Suspend
     | market.Resume
+    | market.OrderHedge
+    | market.LapseHedge
     | market.RecordHedge
+    | outcomes.SettleSelections
+    | outcomes.RollBackResult
+    | outcomes.VoidPlaced
+    | outcomes.RollBackVoid
+    | outcomes.AddSelection
     | referral.Refer
     | referral.AcceptReferral
     | referral.RefuseReferral
     | referral.TakeReferral
+    | customer.SetFactors
+    | alerts.RaiseAlert
     | previewed.DeclarePreviewed
     | staff.AddMember
     | staff.ChangeRole
@@ -73,6 +94,7 @@ AnyQuestion = (
     | market.GetMarket
     | market.GetExposure
     | referral.GetReferral
+    | customer.GetCustomer
     | staff.GetMember
     | stop.GetStop
 )
@@ -92,6 +114,7 @@ AnyView = (
     | market.Exposure
     | market.SwitchedMarkets
     | referral.ReferralView
+    | customer.CustomerView
     | staff.MemberView
     | stop.StopView
 )

@@ -23,16 +23,28 @@ from actors.market import (
     OpenMarket,
     WithdrawSelection,
 )
+from actors.outcomes import (
+    AddSelection,
+    RollBackResult,
+    RollBackVoid,
+    SettleSelections,
+    VoidPlaced,
+)
 
 FeedCommand = (
     CreateFixture
     | ChangePhase
     | SetModel
     | OpenMarket
+    | AddSelection
     | ChangePrices
     | ChangeStatus
     | WithdrawSelection
+    | SettleSelections
     | DeclareResult
+    | RollBackResult
+    | VoidPlaced
+    | RollBackVoid
 )
 
 

@@ -46,6 +46,7 @@ from actors.market import (
     WithdrawSelection,
 )
 from actors.odds import MAX_ODDS, MIN_ODDS
+from actors.outcomes import AddSelection, RollBackResult, SettleSelections
 from actors.pricing.blend import Blending, Pool
 from actors.pricing.blend import Source as Weighed
 from actors.pricing.engine import Engine, Publishing, Setup
@@ -201,6 +202,12 @@ class Desk:
 
     def hear(self, heard: Iterable[tuple[str, Step]], at_ms: int) -> tuple[FeedCommand, ...]:
         """What the book is told at `at_ms` after steps of some sources, in their order."""
+        heard = list(heard)
+        if len(heard) > 1 and any(
+            isinstance(command, AddSelection) for _, step in heard for command in step.commands
+        ):
+            # Who joins is to have joined before his price is said.
+            return tuple(command for one in heard for command in self.hear([one], at_ms))
         # All prices are known before the first word of it: then no market opens with old ones.
         lead: list[FeedCommand] = []
         for source, step in heard:
@@ -234,6 +241,11 @@ class Desk:
                 self._quote(LEAD, command, at_ms)
             case WithdrawSelection():
                 self._withdraw(command)
+            case AddSelection():
+                market = self._markets.get(command.market_id)
+                if market is not None and command.selection_id not in market.selections:
+                    self.engine.join(command.market_id, command.selection_id)
+                    market.selections.add(command.selection_id)
             case ChangeStatus():
                 market = self._markets.get(command.market_id)
                 if market is not None:
@@ -364,9 +376,13 @@ class Desk:
             case ChangeStatus() if command.market_id in self._markets:
                 yield from self._status(self._markets[command.market_id], command, due, at_ms)
                 return
-            case DeclareResult() if command.market_id in self._markets:
+            case DeclareResult() | SettleSelections() if command.market_id in self._markets:
                 yield from self._pay_in(due, command.market_id)
                 self._markets[command.market_id].shut = True
+            case RollBackResult() if command.market_id in self._markets:
+                yield command
+                yield from self._reopened(self._markets[command.market_id], at_ms)
+                return
             case ChangePhase() if command.phase in (Phase.ENDED, Phase.CANCELLED):
                 for market_id in self._of_fixture.pop(command.fixture_id, ()):
                     due.pop(market_id, None)
@@ -387,20 +403,23 @@ class Desk:
             market.shut = True
         elif market.shut:
             # It has to be open to prices before it has them, and have them before bets come.
-            market.shut = False
             if command.status is MarketStatus.OPEN:
                 yield msgspec.structs.replace(command, status=MarketStatus.SUSPENDED)
             else:
                 yield command
-            if market.owed:
-                odds, market.owed = market.owed, {}
-                as_of_ms = self.engine.as_of_ms(market.market_id)
-                yield self._prices(market, odds, as_of_ms, at_ms)
+            yield from self._reopened(market, at_ms)
             if command.status is not MarketStatus.OPEN:
                 return
         elif command.status is MarketStatus.OPEN:
             yield from self._pay_in(due, market.market_id)
         yield command
+
+    def _reopened(self, market: _Market, at_ms: int) -> Iterator[ChangePrices]:
+        """It takes prices again: those that it was owed."""
+        market.shut = False
+        if market.owed:
+            odds, market.owed = market.owed, {}
+            yield self._prices(market, odds, self.engine.as_of_ms(market.market_id), at_ms)
 
     def _pay_in(self, due: dict[str, ChangePrices], market_id: str) -> Iterator[ChangePrices]:
         """Prices of the same step, before the word that changes what they mean."""

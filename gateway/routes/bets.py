@@ -41,6 +41,7 @@ PLACING_CODES = (
     Reason.LIABILITY_LIMIT,
     Reason.INSUFFICIENT_FUNDS,
     Reason.HOLD_EXPIRED,
+    Reason.PRICE_STALE,
 )
 
 ROUTES = [
@@ -56,7 +57,15 @@ ROUTES = [
         status=201,
         auth=Auth.PLAYER,
         keyed=True,
-        codes=(*PLACING_CODES, "rate_limited"),
+        codes=(
+            *PLACING_CODES,
+            Reason.REOFFER_EXPIRED,
+            Reason.UNKNOWN_REFERRAL,
+            Reason.REFERRAL_OVER,
+            "referred",
+            "too_many_referrals",
+            "rate_limited",
+        ),
         express=True,
     ),
     Route(

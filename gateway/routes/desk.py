@@ -10,7 +10,11 @@ from aiohttp import web
 from actors.base import Reason
 from actors.market import MarketStatus
 from actors.staff import Role
-from gateway import api, desk, desk_api, desk_board, desk_history, preview
+from gateway import api
+from gateway.desk import actions, preview
+from gateway.desk import api as desk_api
+from gateway.desk import board as desk_board
+from gateway.desk import history as desk_history
 from gateway.http import MAX_LARGE_BODY, Auth, Call, Route
 from gateway.problems import Problem
 from ledger.desk_reads import DeskReads
@@ -91,16 +95,16 @@ async def stream(call: Call) -> web.StreamResponse:
 
 
 async def stops(call: Call) -> desk_api.Stops:
-    return await desk.standing_stops(call.services)
+    return await actions.standing_stops(call.services)
 
 
 async def order_stop(call: Call) -> desk_api.Stop:
-    return await desk.order_stop(call, call.body)
+    return await actions.order_stop(call, call.body)
 
 
 async def lift_stop(call: Call) -> desk_api.Stop:
     path: desk_api.StopPath = call.path
-    return await desk.lift_stop(call, path.stop_id, call.body.reason)
+    return await actions.lift_stop(call, path.stop_id, call.body.reason)
 
 
 # Markets
@@ -109,19 +113,19 @@ async def lift_stop(call: Call) -> desk_api.Stop:
 async def move_prices(call: Call) -> api.PricesNow:
     path: api.MarketPath = call.path
     body: desk_api.HandPrices = call.body
-    return await desk.move_prices(call, path.market_id, body.odds, body.reason)
+    return await actions.move_prices(call, path.market_id, body.odds, body.reason)
 
 
 async def change_status(call: Call) -> api.StatusNow:
     path: api.MarketPath = call.path
     body: desk_api.HandStatus = call.body
     status = MarketStatus(body.status)
-    return await desk.change_status(call, path.market_id, status, body.reason)
+    return await actions.change_status(call, path.market_id, status, body.reason)
 
 
 async def change_limits(call: Call) -> desk_api.LimitsNow:
     path: api.MarketPath = call.path
-    return await desk.change_limits(call, path.market_id, call.body)
+    return await actions.change_limits(call, path.market_id, call.body)
 
 
 async def preview_settlement(call: Call) -> desk_api.Preview:

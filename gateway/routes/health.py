@@ -23,6 +23,7 @@ async def figures(call: Call) -> web.Response:
     services.metrics.lags(await services.readiness.lags())
     services.metrics.elsewhere.settled = await services.readiness.settled()
     services.metrics.elsewhere.cluster = await services.readiness.shards()
+    services.metrics.elsewhere.risk = await services.readiness.risk()
     return web.Response(
         body=services.metrics.text(), headers={"Content-Type": metrics.CONTENT_TYPE}
     )

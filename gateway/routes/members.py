@@ -21,7 +21,8 @@ from actors.staff import (
     RoleChanged,
     SetPassword,
 )
-from gateway import desk_api, members
+from gateway.desk import api as desk_api
+from gateway.desk import members
 from gateway.http import Auth, Call, Route, granted
 from ledger.money import minor_digits
 

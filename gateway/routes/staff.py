@@ -37,7 +37,19 @@ from actors.market import (
     WithdrawSelection,
 )
 from actors.odds import MIN_ODDS
-from actors.results import Result
+from actors.outcomes import (
+    AddSelection,
+    PlacedVoided,
+    ResultRolledBack,
+    RollBackResult,
+    RollBackVoid,
+    SelectionAdded,
+    SelectionsDecided,
+    VoidPlaced,
+    VoidRolledBack,
+)
+from actors.results import Window
+from actors.risk.settings import RiskSettings
 from actors.runtime.addresses import BOOK, fixture_of
 from actors.runtime.keys import fingerprint
 from actors.slips.deductions import Rule4
@@ -46,6 +58,7 @@ from gateway import api, keys
 from gateway.fixtures import fixture_json, market_json, results_json
 from gateway.http import MAX_LARGE_BODY, Auth, Call, Route, T, granted
 from gateway.problems import Problem
+from gateway.results import deciding, declaring, result_now
 
 STAFF = "staff"
 EARLIEST_START = dt.datetime(1900, 1, 1, tzinfo=dt.UTC)
@@ -111,9 +124,7 @@ async def open_market(call: Call) -> api.Market:
     names = {selection.selection_id: selection.name for selection in body.selections}
     if len(names) != len(body.selections):
         raise Problem("invalid_request", "A selection is given twice - at `$.selections`.")
-    limits = body.limits
-    if limits.min_stake_minor > limits.max_stake_minor:
-        raise Problem("invalid_request", "The least stake is above the largest - at `$.limits`.")
+    limits = _limits(call.services.settings.risk, body)
     market_id = f"{path.fixture_id}:{body.market_key}"
     message = OpenMarket(
         path.fixture_id,
@@ -122,7 +133,7 @@ async def open_market(call: Call) -> api.Market:
         body.kind,
         call.services.licence.currency,
         names,
-        Limits(limits.min_stake_minor, limits.max_stake_minor, limits.max_liability_minor),
+        limits,
         MarketStatus(body.status),
         terms=_terms(body.terms),
     )
@@ -136,6 +147,19 @@ async def open_market(call: Call) -> api.Market:
         priced = await command(call, path.fixture_id, prices, PricesChanged, prices, key)
         priced.apply(market, fixture)
     return market_json(market)
+
+
+def _limits(risk: RiskSettings, body: api.NewMarket) -> Limits:
+    """Those of the market's kind, but for what is given."""
+    given = {
+        name: value
+        for name in body.limits.__struct_fields__
+        if (value := getattr(body.limits, name)) is not UNSET
+    }
+    limits = msgspec.structs.replace(risk.limit_table.of(body.kind), **given)
+    if limits.min_stake_minor > limits.max_stake_minor:
+        raise Problem("invalid_request", "The least stake is above the largest - at `$.limits`.")
+    return limits
 
 
 def _terms(given: api.Terms) -> MarketTerms:
@@ -182,58 +206,67 @@ async def change_status(call: Call) -> api.StatusNow:
 async def declare_result(call: Call) -> api.ResultNow:
     path: api.MarketPath = call.path
     body: api.ResultList = call.body
-    results, places, starting_odds, positions = {}, {}, {}, {}
-    for selection_id, given in body.results.items():
-        try:
-            _only_one(given)
-            if given.outcome:
-                results[selection_id] = Result(given.outcome, given.tied, given.places)
-            if given.position:
-                positions[selection_id] = given.position
-            if given.place:
-                place = given.place
-                places[selection_id] = Result(place.outcome, place.tied, place.places)
-        except ValueError as wrong:
-            where = f"$.results.{selection_id}"
-            raise Problem("invalid_request", f"{wrong} - at `{where}`.") from None
-        if given.starting_odds:
-            starting_odds[selection_id] = given.starting_odds
+    return await _declare(call, declaring(path.market_id, body.results))
+
+
+async def settle_selections(call: Call) -> api.ResultNow:
+    path: api.MarketPath = call.path
+    body: api.ResultList = call.body
+    message = deciding(path.market_id, body.results)
+    decided = await command(call, message.fixture_id, message, SelectionsDecided, message)
+    return result_now(decided)
+
+
+async def roll_back_result(call: Call) -> api.RolledBackNow:
+    path: api.MarketPath = call.path
     fixture_id = fixture_of(path.market_id)
-    message = DeclareResult(
-        fixture_id,
-        path.market_id,
-        results,
-        places=places,
-        starting_odds=starting_odds,
-        positions=positions,
+    message = RollBackResult(fixture_id, path.market_id)
+    undone = await command(call, fixture_id, message, ResultRolledBack, message)
+    return api.RolledBackNow(
+        undone.market_id, undone.seq, undone.version, undone.undecided, results_json(undone.results)
     )
-    return await _declare(call, message)
 
 
-def _only_one(given: api.NewResult) -> None:
-    """Raises ValueError for a result that says two things, or none."""
-    if bool(given.outcome) == bool(given.position):
-        raise ValueError("either an outcome or a position")
-    if given.position and (given.place or given.tied > 1):
-        raise ValueError("a position says everything else")
+async def void_placed(call: Call) -> api.VoidNow:
+    path: api.MarketPath = call.path
+    fixture_id = fixture_of(path.market_id)
+    message = VoidPlaced(fixture_id, path.market_id, _window(call.body))
+    voided = await command(call, fixture_id, message, PlacedVoided, message)
+    return api.VoidNow(voided.market_id, voided.seq, voided.version)
+
+
+async def roll_back_void(call: Call) -> api.VoidNow:
+    path: api.MarketPath = call.path
+    fixture_id = fixture_of(path.market_id)
+    message = RollBackVoid(fixture_id, path.market_id, _window(call.body))
+    undone = await command(call, fixture_id, message, VoidRolledBack, message)
+    return api.VoidNow(undone.market_id, undone.seq, undone.version)
+
+
+def _window(body: api.BetTimes) -> Window:
+    begin, end = (
+        None if time is UNSET else (time - _EPOCH) // dt.timedelta(milliseconds=1)
+        for time in (body.from_, body.until)
+    )
+    return Window(begin, end)
+
+
+async def add_selection(call: Call) -> api.SelectionNow:
+    path: api.MarketPath = call.path
+    body: api.LateSelection = call.body
+    fixture_id = fixture_of(path.market_id)
+    message = AddSelection(fixture_id, path.market_id, body.selection_id, body.name)
+    added = await command(call, fixture_id, message, SelectionAdded, message)
+    return api.SelectionNow(added.market_id, added.seq, added.selection_id, added.name)
 
 
 async def cancel_market(call: Call) -> api.ResultNow:
     path: api.MarketPath = call.path
-    return await _declare(call, DeclareResult(fixture_of(path.market_id), path.market_id, {}, True))
+    return await _declare(call, declaring(path.market_id, {}, cancelled=True))
 
 
 async def _declare(call: Call, message: DeclareResult) -> api.ResultNow:
-    declared = await command(call, message.fixture_id, message, ResultDeclared, message)
-    return api.ResultNow(
-        declared.market_id,
-        declared.seq,
-        declared.version,
-        declared.cancelled,
-        results_json(declared.results),
-        results_json(declared.places) or UNSET,
-        declared.starting_odds or UNSET,
-    )
+    return result_now(await command(call, message.fixture_id, message, ResultDeclared, message))
 
 
 async def withdraw_selection(call: Call) -> api.WithdrawnNow:
@@ -388,6 +421,68 @@ ROUTES = [
         api.ResultNow,
         Reason.UNKNOWN_MARKET,
         Reason.WRONG_STATUS,
+        **_MARKET,
+    ),
+    _staff(
+        "markets/{market_id}/result/selections",
+        settle_selections,
+        "settleSelections",
+        "Declare how some selections came out, while others are undecided; again, to correct it",
+        api.ResultList,
+        api.ResultNow,
+        Reason.UNKNOWN_MARKET,
+        Reason.UNKNOWN_SELECTION,
+        Reason.INCOMPLETE_RESULT,
+        Reason.WRONG_STATUS,
+        Reason.OUT_OF_BOUNDS,
+        **_MARKET,
+    ),
+    _staff(
+        "markets/{market_id}/result/rollback",
+        roll_back_result,
+        "rollBackResult",
+        "Take the result back, or the cancellation: bets settled by it are open again",
+        api.Empty,
+        api.RolledBackNow,
+        Reason.UNKNOWN_MARKET,
+        Reason.WRONG_STATUS,
+        **_MARKET,
+    ),
+    _staff(
+        "markets/{market_id}/voids",
+        void_placed,
+        "voidPlaced",
+        "Void the bets that were accepted in a certain time, whatever the result",
+        api.BetTimes,
+        api.VoidNow,
+        Reason.UNKNOWN_MARKET,
+        Reason.WRONG_STATUS,
+        Reason.OUT_OF_BOUNDS,
+        **_MARKET,
+    ),
+    _staff(
+        "markets/{market_id}/voids/rollback",
+        roll_back_void,
+        "rollBackVoid",
+        "Undo that: its bets are open again, or settled by the result",
+        api.BetTimes,
+        api.VoidNow,
+        Reason.UNKNOWN_MARKET,
+        Reason.WRONG_STATUS,
+        **_MARKET,
+    ),
+    _staff(
+        "markets/{market_id}/selections",
+        add_selection,
+        "addSelection",
+        "Add a selection, without a price yet",
+        api.LateSelection,
+        api.SelectionNow,
+        Reason.UNKNOWN_MARKET,
+        Reason.ALREADY_EXISTS,
+        Reason.WRONG_STATUS,
+        Reason.OUT_OF_BOUNDS,
+        status=201,
         **_MARKET,
     ),
     _staff(

@@ -165,6 +165,8 @@ def _welcome(platform: Platform, chosen: Settings, folder: Path, seconds: float)
     if chosen.demo:
         for player in PLAYERS:
             table.add_row("", f"log in as {player.email}, password {PASSWORD}")
+    table.add_row("Trader page", f"{platform.base_url}/trader")
+    table.add_row("", "[dim]grandstand staff add makes the first member[/]")
     table.add_row("API documentation", f"{platform.base_url}/docs")
     for number, url in enumerate(platform.metrics_urls()):
         table.add_row("" if number else "Metrics", url)

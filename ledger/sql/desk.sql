@@ -134,14 +134,19 @@ limit $1
 
 -- name: totals_on
 -- Of every selection of a market: bets, stakes and what they have been paid, by whether they are
--- of several lines.
+-- of several lines. `legs_known` moves with each leg, on any market, that such a bet learns of.
 select
     leg.selection_id,
     bet.slip is not null as of_lines,
     count(*) as bets,
     sum(bet.stake_minor)::bigint as stakes_minor,
     sum(case when bet.state = 'open' and bet.slip is null then 0 else bet.payout_minor end)::bigint
-        as paid_minor
+        as paid_minor,
+    coalesce(
+        sum((select sum(own.result_version) from leg as own where own.bet_id = bet.bet_id))
+            filter (where bet.slip is not null),
+        0
+    )::bigint as legs_known
 from leg
 inner join bet using (bet_id)
 where leg.market_id = $1 and bet.state <> 'cashed_out'
@@ -149,18 +154,31 @@ group by leg.selection_id, bet.slip is not null
 order by leg.selection_id, of_lines
 
 -- name: singles_on
--- Bets that are alike pay alike: each kind once, with how many there are.
-select leg.selection_id, leg.odds, bet.stake_minor, count(*) as bets
+-- Bets that are alike pay alike: each kind once, with how many there are. From $3 to $4 are the
+-- times in which accepted bets are void; null is no bound.
+select
+    leg.selection_id, leg.odds, leg.odds_version, bet.stake_minor, voided.voided, count(*) as bets
 from leg
 inner join bet using (bet_id)
+cross join lateral (
+    select exists (
+        select
+        from unnest($3::bigint[], $4::bigint[]) as voided (from_ms, until_ms)
+        where
+            bet.placed_at_ms >= coalesce(from_ms, bet.placed_at_ms)
+            and bet.placed_at_ms <= coalesce(until_ms, bet.placed_at_ms)
+    ) as voided
+) as voided
 where leg.market_id = $1 and bet.slip is null and bet.state <> 'cashed_out'
-group by leg.selection_id, leg.odds, bet.stake_minor
+group by leg.selection_id, leg.odds, leg.odds_version, bet.stake_minor, voided.voided
 limit $2
 
 -- name: slips_on
-select distinct bet.player_id, bet.bet_id
+-- With how many there are in all. A bet may have several legs on the market.
+select bet.player_id, bet.bet_id, count(*) over () as slips
 from leg
 inner join bet using (bet_id)
 where leg.market_id = $1 and bet.slip is not null and bet.state <> 'cashed_out'
+group by bet.player_id, bet.bet_id
 order by bet.bet_id
 limit $2

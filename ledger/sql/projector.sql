@@ -175,6 +175,88 @@ on conflict (player_id, payment_id) do update set
     code = excluded.code,
     answered_at_ms = excluded.answered_at_ms
 
+-- name: referrals
+select
+    referral_id,
+    player_id,
+    fixture_id,
+    market_id,
+    selection_id,
+    stake_minor,
+    currency,
+    odds,
+    asked_at_ms,
+    state,
+    expires_at_ms,
+    accepted_stake_minor,
+    accepted_odds,
+    bet_id
+from referral
+where referral_id = any($1::text[])
+
+-- name: put_referrals
+insert into referral (
+    referral_id, player_id, fixture_id, market_id, selection_id, stake_minor, currency, odds,
+    asked_at_ms, state, expires_at_ms, accepted_stake_minor, accepted_odds, bet_id
+)
+select *
+from unnest(
+    $1::text[], $2::text[], $3::text[], $4::text[], $5::text[], $6::bigint[], $7::text[],
+    $8::bigint[], $9::bigint[], $10::text[], $11::bigint[], $12::bigint[], $13::bigint[],
+    $14::text[]
+)
+on conflict (referral_id) do update set
+    state = excluded.state,
+    expires_at_ms = excluded.expires_at_ms,
+    accepted_stake_minor = excluded.accepted_stake_minor,
+    accepted_odds = excluded.accepted_odds,
+    bet_id = excluded.bet_id
+
+-- name: put_customers
+insert into customer (player_id, factor, kinds, changed_at_ms)
+select * from unnest($1::text[], $2::bigint[], $3::text[], $4::bigint[])
+on conflict (player_id) do update set
+    factor = excluded.factor,
+    kinds = excluded.kinds,
+    changed_at_ms = excluded.changed_at_ms
+
+-- name: hedges
+select
+    market_id,
+    hedge_id,
+    selection_id,
+    exchange,
+    state,
+    stake_minor,
+    odds,
+    wins_minor,
+    reference,
+    ordered_at_ms,
+    answered_at_ms
+from hedge
+inner join unnest($1::text[], $2::text[]) as touched (market_id, hedge_id)
+    using (market_id, hedge_id)
+
+-- name: put_hedges
+insert into hedge (
+    market_id, hedge_id, selection_id, exchange, state, stake_minor, odds, wins_minor, reference,
+    ordered_at_ms, answered_at_ms
+)
+select *
+from unnest(
+    $1::text[], $2::text[], $3::text[], $4::text[], $5::text[], $6::bigint[], $7::bigint[],
+    $8::bigint[], $9::text[], $10::bigint[], $11::bigint[]
+)
+on conflict (market_id, hedge_id) do update set
+    selection_id = excluded.selection_id,
+    exchange = excluded.exchange,
+    state = excluded.state,
+    stake_minor = excluded.stake_minor,
+    odds = excluded.odds,
+    wins_minor = excluded.wins_minor,
+    reference = excluded.reference,
+    answered_at_ms = excluded.answered_at_ms
+
 -- name: fixtures
 select fixture_id, sport, competition, name, starts_at_ms, phase, score, seq
 from fixture
@@ -212,7 +294,9 @@ select
     result_count,
     result_version,
     settled_version,
-    terms
+    terms,
+    windows,
+    windows_version
 from market
 where market_id = any($1::text[])
 
@@ -221,14 +305,15 @@ insert into market (
     market_id, fixture_id, opened_seq, name, kind, currency, status, in_play, bet_delay_ms,
     min_stake_minor, max_stake_minor, max_liability_minor,
     odds_version, source_sequence, selection_count, result_count, result_version, settled_version,
-    terms
+    terms, windows, windows_version
 )
 select *
 from unnest(
     $1::text[], $2::text[], $3::bigint[], $4::text[], $5::text[], $6::text[], $7::text[],
     $8::boolean[], $9::bigint[],
     $10::bigint[], $11::bigint[], $12::bigint[],
-    $13::bigint[], $14::bigint[], $15::int[], $16::int[], $17::bigint[], $18::bigint[], $19::text[]
+    $13::bigint[], $14::bigint[], $15::int[], $16::int[], $17::bigint[], $18::bigint[], $19::text[],
+    $20::text[], $21::bigint[]
 )
 on conflict (market_id) do update set
     status = excluded.status,
@@ -239,41 +324,71 @@ on conflict (market_id) do update set
     max_liability_minor = excluded.max_liability_minor,
     odds_version = excluded.odds_version,
     source_sequence = excluded.source_sequence,
+    selection_count = excluded.selection_count,
     result_count = excluded.result_count,
     result_version = excluded.result_version,
-    settled_version = excluded.settled_version
+    settled_version = excluded.settled_version,
+    windows = excluded.windows,
+    windows_version = excluded.windows_version
 
 -- name: change_selections
+-- What is null stays as it is, but what is known of the result of one that was undone first.
 update selection set
     odds = coalesce(changed.odds, selection.odds),
     withdrawn = coalesce(changed.withdrawn, selection.withdrawn),
-    outcome = coalesce(changed.outcome, selection.outcome),
-    tied = coalesce(changed.tied, selection.tied),
-    places = coalesce(changed.places, selection.places),
+    outcome = case
+        when changed.undone then changed.outcome
+        else coalesce(changed.outcome, selection.outcome)
+    end,
+    tied = case
+        when changed.undone then changed.tied
+        else coalesce(changed.tied, selection.tied)
+    end,
+    places = case
+        when changed.undone then changed.places
+        else coalesce(changed.places, selection.places)
+    end,
     result_version = coalesce(changed.result_version, selection.result_version),
-    place_outcome = coalesce(changed.place_outcome, selection.place_outcome),
-    place_tied = coalesce(changed.place_tied, selection.place_tied),
-    place_places = coalesce(changed.place_places, selection.place_places),
-    starting_odds = coalesce(changed.starting_odds, selection.starting_odds),
+    place_outcome = case
+        when changed.undone then changed.place_outcome
+        else coalesce(changed.place_outcome, selection.place_outcome)
+    end,
+    place_tied = case
+        when changed.undone then changed.place_tied
+        else coalesce(changed.place_tied, selection.place_tied)
+    end,
+    place_places = case
+        when changed.undone then changed.place_places
+        else coalesce(changed.place_places, selection.place_places)
+    end,
+    starting_odds = case
+        when changed.undone then changed.starting_odds
+        else coalesce(changed.starting_odds, selection.starting_odds)
+    end,
     gone_version = coalesce(changed.gone_version, selection.gone_version),
     gone_odds = coalesce(changed.gone_odds, selection.gone_odds),
     reduction = coalesce(changed.reduction, selection.reduction)
 from unnest(
     $1::text[], $2::text[], $3::bigint[], $4::boolean[], $5::text[], $6::int[], $7::int[],
     $8::bigint[], $9::text[], $10::int[], $11::int[], $12::bigint[], $13::bigint[], $14::bigint[],
-    $15::bigint[]
+    $15::bigint[], $16::boolean[]
 ) as changed (
     market_id, selection_id, odds, withdrawn, outcome, tied, places, result_version,
-    place_outcome, place_tied, place_places, starting_odds, gone_version, gone_odds, reduction
+    place_outcome, place_tied, place_places, starting_odds, gone_version, gone_odds, reduction,
+    undone
 )
 where
     selection.market_id = changed.market_id
     and selection.selection_id = changed.selection_id
 
 -- name: add_exposure
-insert into exposure as old (market_id, selection_id, bets, stakes_minor, liability_minor)
-select * from unnest($1::text[], $2::text[], $3::bigint[], $4::bigint[], $5::bigint[])
+insert into exposure as old (
+    market_id, selection_id, bets, stakes_minor, liability_minor, slips_minor
+)
+select *
+from unnest($1::text[], $2::text[], $3::bigint[], $4::bigint[], $5::bigint[], $6::bigint[])
 on conflict (market_id, selection_id) do update set
     bets = old.bets + excluded.bets,
     stakes_minor = old.stakes_minor + excluded.stakes_minor,
-    liability_minor = old.liability_minor + excluded.liability_minor
+    liability_minor = old.liability_minor + excluded.liability_minor,
+    slips_minor = old.slips_minor + excluded.slips_minor

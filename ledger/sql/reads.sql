@@ -229,7 +229,12 @@ order by page.selection_id, page.bet_id
 select
     (select json_object_agg(partition, seq) from projected)::text as positions,
     (
-        select json_agg(json_build_array(market_id, selection_id, bets, stakes_minor, liability_minor))
+        select
+            json_agg(
+                json_build_array(
+                    market_id, selection_id, bets, stakes_minor, liability_minor, slips_minor
+                )
+            )
         from exposure
         where market_id = any($1::text[])
     )::text as lines
@@ -309,12 +314,13 @@ select
     selection.tied,
     selection.places,
     selection.withdrawn,
-    selection.result_version as version,
+    greatest(selection.result_version, market.windows_version) as version,
     selection.place_outcome,
     selection.place_tied,
     selection.place_places,
     coalesce(selection.starting_odds, 0) as starting_odds,
     market.terms,
+    market.windows,
     case
         when market.terms is not null
             then (
@@ -327,7 +333,7 @@ from market
 left join selection
     on
         selection.market_id = market.market_id
-        and selection.result_version > market.settled_version
+        and greatest(selection.result_version, market.windows_version) > market.settled_version
 where market.settled_version < market.result_version
 order by market.market_id, selection.number
 

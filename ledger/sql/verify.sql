@@ -182,7 +182,7 @@ where fixture_id = any($1::text[])
 -- name: markets
 select market_id, fixture_id, name, kind, currency, status, in_play, bet_delay_ms,
     min_stake_minor, max_stake_minor, max_liability_minor, odds_version, source_sequence,
-    result_version, settled_version, terms
+    result_version, settled_version, terms, windows, windows_version
 from market
 where market_id = any($1::text[])
 
@@ -193,8 +193,31 @@ from selection
 where market_id = any($1::text[])
 order by market_id, number
 
+-- name: referrals
+select referral_id, player_id, fixture_id, market_id, selection_id, stake_minor, currency, odds,
+    asked_at_ms, state, expires_at_ms, accepted_stake_minor, accepted_odds, bet_id
+from referral
+where referral_id = any($1::text[])
+
+-- name: customers
+select player_id, factor, kinds, changed_at_ms
+from customer
+where player_id = any($1::text[])
+
+-- name: alerts
+select alert_id, pattern, subject, at_ms, facts
+from alert
+where alert_id = any($1::text[])
+
+-- name: hedges
+-- The order of the ids is that of their bytes, as Python has it.
+select market_id, hedge_id, selection_id, exchange, state, stake_minor
+from hedge
+where market_id = any($1::text[]) and state <> 'lapsed'
+order by market_id, hedge_id collate "C"
+
 -- name: exposure
-select market_id, selection_id, bets, stakes_minor, liability_minor from exposure
+select market_id, selection_id, bets, stakes_minor, liability_minor, slips_minor from exposure
 
 -- name: totals
 -- Rows that no actor of the journal has would not be asked for by any of the above.
@@ -208,4 +231,8 @@ select
     (select count(*) from payment where state = 'pending') as pending_payments,
     (select count(*) from fixture) as fixtures,
     (select count(*) from market) as markets,
-    (select count(*) from selection) as selections
+    (select count(*) from selection) as selections,
+    (select count(*) from referral) as referrals,
+    (select count(*) from customer) as customers,
+    (select count(*) from alert) as alerts,
+    (select count(*) from hedge where state <> 'lapsed') as hedges

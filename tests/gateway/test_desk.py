@@ -12,6 +12,8 @@ import pytest
 from gateway.app import Gateway
 from tests.gateway.backend import Backend, until
 from tests.gateway.desk import Desk, slip
+from tests.gateway.test_terms import EACH_WAY, race, single, withdraw
+from tests.gateway.test_terms import slip as race_slip
 from tests.gateway.trading import REASON, Trader, member
 
 MARKETS = 500
@@ -391,6 +393,7 @@ async def test_a_preview_says_to_the_penny_what_is_then_paid(desk: Desk, kim: Tr
         "payout_minor": 2 * 833,  # 3.33 at 2.5 is 8.325, a half rounded up, for each
         "slips": 0,
         "slips_change_minor": 0,
+        "slips_open": 0,
     }
     assert seen["selections"]["away"]["payout_minor"] == 0
     assert (seen["bets"], seen["stakes_minor"], seen["payout_minor"]) == (3, 1_166, 1_666)
@@ -492,6 +495,10 @@ async def test_a_preview_reckons_bets_of_several_lines(desk: Desk, kim: Trader) 
     one = await seen(first, HOME_WON)
     assert (one["slips"], one["slips_reckoned"], one["slips_change_minor"]) == (1, 1, 0)
     assert (one["bets"], one["change_minor"], one["whole"]) == (0, 0, True)
+    # It says plainly that the bet stays open, with how many legs, and for how much.
+    (stays,) = one["each_slip"]
+    assert (one["slips_open"], stays["state"], stays["legs_open"]) == (1, "open", 1)
+    assert (stays["payout_minor"], stays["most_minor"]) == (0, 6_250)
     await kim.act(f"markets/{first}/settlement", HOME_WON | {"preview": one["preview"]})
 
     async def leg_is_known() -> bool:
@@ -502,6 +509,9 @@ async def test_a_preview_reckons_bets_of_several_lines(desk: Desk, kim: Trader) 
     two = await seen(second, HOME_WON)
     assert two["slips_change_minor"] == two["change_minor"] == 6_250
     assert two["selections"]["home"]["slips"] == 1
+    (pays,) = two["each_slip"]
+    assert (pays["kind"], pays["player_id"]) == ("double", player.player_id)
+    assert (two["slips_open"], pays["state"], pays["payout_minor"]) == (0, "won", 6_250)
     assert (await seen(second, DRAW_WON))["slips_change_minor"] == 0
     await kim.act(f"markets/{second}/settlement", HOME_WON | {"preview": two["preview"]})
 
@@ -512,6 +522,79 @@ async def test_a_preview_reckons_bets_of_several_lines(desk: Desk, kim: Trader) 
     # Settled again: what was paid for it would be taken back.
     back = await seen(first, DRAW_WON)
     assert back["slips_change_minor"] == -6_250
+
+
+async def test_a_preview_is_outdated_by_another_leg_of_its_slips(desk: Desk, kim: Trader) -> None:
+    first, second = await desk.market(), await desk.market()
+    player = await desk.player()
+    legs = [
+        {"market_id": market_id, "selection_id": "home", "odds": 25_000}
+        for market_id in (first, second)
+    ]
+    double = {"kind": "double", "legs": legs, "stake_minor": 1_000, "currency": "GBP"}
+    placed = await player.post("/v1/slips", double)
+    path = f"markets/{first}/settlement"
+    seen = (await kim.post(f"/v1/desk/{path}/preview", HOME_WON)).json
+    assert seen["change_minor"] == 0
+    await desk.result(second, home="won", draw="lost", away="lost")
+
+    async def second_is_known() -> bool:
+        bet = await player.get(f"/v1/bets/{placed['bet_id']}")
+        return bool(bet["legs"][1].get("outcome") == "won")
+
+    await until(second_is_known, "the second leg is known")
+    late = await kim.act(path, HOME_WON | {"preview": seen["preview"]})
+    late.problem(409, "preview_outdated")
+    assert (await kim.post(f"/v1/desk/{path}/preview", HOME_WON))["change_minor"] == 6_250
+
+
+async def test_a_preview_reckons_every_kind_of_term(desk: Desk, kim: Trader) -> None:
+    """Each-way, starting prices and deductions, by positions: to the penny what is then paid."""
+    terms: dict[str, Any] = {"rule_4": {}, "starting_price": True, **EACH_WAY}
+    market_id, other = await race(desk, **terms), await race(desk, **EACH_WAY)
+    player = await desk.player()
+    await single(player, market_id, "a")
+    on = (market_id, "a")
+    bodies = [
+        race_slip("single", 2_000, on, each_way=True),
+        race_slip("double", 400, on, (other, "a"), each_way=True),
+        {
+            "kind": "single",
+            "legs": [{"market_id": market_id, "selection_id": "a", "sp": True}],
+            "stake_minor": 100,
+            "currency": "GBP",
+        },
+    ]
+    for body in bodies:
+        assert (await player.post("/v1/slips", body)).status == 201
+    await withdraw(desk, market_id, "b")  # 40p in the pound
+    path = f"markets/{market_id}/settlement"
+    finish = {of: {"position": at} for at, of in enumerate("acde", 1)}
+    for changed, expected in (
+        # 10.00 at 8.0 less 40 per cent of its winnings; each way at 5.2 and 2.05; 1.00 at 6.5.
+        ({}, (5_200, 7_250 + 650, 1)),
+        # Second: the place alone is paid, and the single and what was at the starting price lost.
+        ({"a": {"position": 2}, "c": {"position": 1, "starting_odds": 40_000}}, (0, 2_050, 1)),
+    ):
+        results = finish | {"a": {"position": 1, "starting_odds": 65_000}} | changed
+        for of in "acd":  # each is placed at least
+            results[of] = {"starting_odds": 50_000} | results[of]
+        seen = (await kim.post(f"/v1/desk/{path}/preview", {"results": results})).json
+        assert (
+            seen["payout_minor"],
+            sum(one["payout_minor"] for one in seen["each_slip"]),
+            seen["slips_open"],
+        ) == expected
+        at_sp = [one for one in seen["each_slip"] if one["starting_price"]]
+        assert [one["each_way"] for one in at_sp] == [False]
+        before = await player.cash()
+        settled = await kim.act(path, {"results": results, "preview": seen["preview"]})
+        assert settled["places"]["a"]["outcome"] == "won"
+
+        async def paid(wanted: int = before + seen["change_minor"]) -> bool:
+            return await player.cash() == wanted
+
+        await until(paid, "what was previewed is paid")
 
 
 # Over time, and the audit

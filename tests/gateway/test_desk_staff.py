@@ -50,8 +50,11 @@ async def test_a_route_lets_in_those_of_its_role_and_above(desk: Desk, has: str)
             ("stop_id", "0" * 20),
             ("login", "nobody-there"),
             ("entry_id", "book-00.1.0"),
+            ("referral_id", "nothing-asked"),
+            ("player_id", "nobody-there"),
         ):
             path = path.replace(f"{{{name}}}", value)
+        assert "{" not in path, "a part of the path has no value here yet"
         body: Any = {} if route.method == "POST" else None
         answer = await kim.ask(route.method, path, body, key=uuid4().hex)
         allowed = LADDER.index(has) >= LADDER.index(route.role.value)

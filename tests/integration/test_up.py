@@ -130,7 +130,14 @@ def _runs(pid: int) -> bool:
 @pytest.mark.timeout(300)
 async def test_up_stopped_and_up_again(command: Command) -> None:
     printed = command.start()
-    for told in ("Player page", "API documentation", "Ray dashboard", "its token", "Staff token"):
+    for told in (
+        "Player page",
+        "Trader page",
+        "API documentation",
+        "Ray dashboard",
+        "its token",
+        "Staff token",
+    ):
         assert told in printed
 
     second = command.run("up")

@@ -16,14 +16,14 @@ from typing import Any
 import msgspec
 import pytest
 
-from actors import bet, cashout, fixture, market, multiple, player, staff, stop, wallet
+from actors import bet, cashout, fixture, market, multiple, outcomes, player, staff, stop, wallet
 from actors.base import Command, Event, Message, Question, Reason, Refused, Several
 from actors.bet import Leg
 from actors.entries import AnyEvent, Entry, Opened, answer_of, decode_entries, encode_entries
 from actors.fixture import EventLimit, Phase
-from actors.market import Hedge, Limits, MarketStatus
-from actors.results import VOID, WON, Outcome, Result
-from actors.risk import referral
+from actors.market import Hedge, HedgeOrder, Limits, MarketStatus
+from actors.results import LOST, VOID, WON, Outcome, Result, Window
+from actors.risk import alerts, customer, referral
 from actors.runtime.wire import (
     AnyCommand,
     AnyMessage,
@@ -76,6 +76,7 @@ SAMPLES: dict[str, Event] = {
         bet.BetPlaced(AT, "p", "b", TEN, (LEG,), 9_000, 1_000, 4),
         bet.BetSettled(AT, "p", "b", TEN, "f:m", "a", Result(Outcome.WON, 3, 2), 2, 1_667, 1, 2, 3),
         bet.SettlementReversed(AT, "p", "b", TEN, 1, 2_000, 500, 0, 1_000),
+        bet.VersionNoted(AT, "p", "b", TEN, "f:m", "a", 3),
         bet.HoldResolved(AT, "b", False),
         multiple.SlipPlaced(
             AT, "p", "b", TEN, SLIP, (LEG, LEG), 6_250, (EXPOSED,), 9_000, 1_000, 4
@@ -124,6 +125,13 @@ SAMPLES: dict[str, Event] = {
         market.SelectionWithdrawn(AT, "f", "f:m", 6, 1, "b"),
         market.ResultDeclared(AT, "f", "f:m", 7, 2, {"a": WON, "b": VOID}, False),
         market.SettlementCompleted(AT, "f", "f:m", 8, 2),
+        outcomes.SelectionsDecided(
+            AT, "f", "f:m", 9, 3, {"a": WON}, 1, {"a": Result(Outcome.WON, 3, 2)}, {"a": 25_000}
+        ),
+        outcomes.ResultRolledBack(AT, "f", "f:m", 10, 4, ["a"], {"b": LOST}),
+        outcomes.PlacedVoided(AT, "f", "f:m", 11, 5, Window(AT, None)),
+        outcomes.VoidRolledBack(AT, "f", "f:m", 12, 6, Window(None, AT)),
+        outcomes.SelectionAdded(AT, "f", "f:m", 13, "c", "C", 2),
         market.LimitsChanged(AT, "f", "f:m", 8, Limits(1, 2, 3, 4, 5, 6, 7, 8)),
         market.HedgeRecorded(
             AT, "f", "f:m", 8, "h", Hedge(AT, "a", 1_000, 25_000, 1_470, "bogus", "r")
@@ -135,6 +143,12 @@ SAMPLES: dict[str, Event] = {
         referral.ReferralAccepted(AT, "p", "r", TERMS, AT + 2),
         referral.ReferralRefused(AT, "p", "r"),
         referral.ReferralTaken(AT, "p", "r", "b", TERMS, AT + 2),
+        customer.FactorsSet(AT, "p", 5_000, {"match_result": 2_500}),
+        alerts.AlertRaised(
+            AT, "a", alerts.Pattern.STAKE_ABOVE_HABIT, "player/p", AT - 1, {"stake_minor": 900}
+        ),
+        market.HedgeOrdered(AT, "f", "f:m", 8, "h", HedgeOrder(AT, "a", 1_000, 25_000, "bogus")),
+        market.HedgeLapsed(AT, "f", "f:m", 8, "h", "no"),
         staff.MemberAdded(AT, "kim", "Kim Doe", staff.Role.TRADER, "$argon2id$"),
         staff.RoleChanged(AT, "kim", staff.Role.HEAD_TRADER),
         staff.PasswordSet(AT, "kim", "$argon2id$", 2),
@@ -242,7 +256,7 @@ def test_what_travels_comes_back() -> None:
     items = [
         Item("gb-00", bet.PlaceBet("p", "b", TEN, (LEG,), AT, None), "k", b"f", "staff"),
         Item("gb-00", bet.PlaceBet("p", "b", TEN, (), 0, refused), "k", b"f"),
-        Item("book-00", market.CountHolds("f:m", ["a"])),
+        Item("book-00", market.CountHolds("f:m", ["a"], 1)),
     ]
     assert decode_items(encode_items(items)) == items
     replies = [

@@ -47,7 +47,12 @@ from ledger.money import Money
 
 NOW = 1_800_000_000_000
 NONE, BETTER, ANY = PriceChange.NONE, PriceChange.BETTER, PriceChange.ANY
-LIMITS = Limits(min_stake_minor=10, max_stake_minor=1_000, max_liability_minor=3_000)
+LIMITS = Limits(
+    min_stake_minor=10,
+    max_stake_minor=1_000,
+    max_liability_minor=3_000,
+    max_slip_liability_minor=3_000,
+)
 OPEN, SUSPENDED, CLOSED, SETTLED, CANCELLED = MarketStatus
 
 
@@ -632,12 +637,15 @@ def test_the_settlement_counts_holds_of_its_selections_only() -> None:
     state = market()
     ask(hold(bet_id="1"), state)
     ask(hold(odds=30_000, selection="b", bet_id="2"), state)
-    count = CountHolds("f:m", ["a"])
+    state.result_version = 1
+    ask(hold(bet_id="later"), state)  # of which the market knows that it is none of that version
+    count = CountHolds("f:m", ["a"], 1)
     assert count.answer(NOW, state) == OpenHolds(True, 1)
+    assert CountHolds("f:m", ["a"], 2).answer(NOW, state).holds == 2
     ReleaseHold("f:m", "1").answer(NOW, state)
     assert count.answer(NOW, state) == OpenHolds(True, 0)
     ConfirmHold("f:m", "2", confirmed(3)).answer(NOW, state)
-    assert CountHolds("f:m", ["a", "b"]).answer(NOW, state) == OpenHolds(True, 0)
+    assert CountHolds("f:m", ["a", "b"], 1).answer(NOW, state) == OpenHolds(True, 0)
 
 
 def test_a_former_owner_that_has_not_heard_of_the_result_cannot_say_that_no_bet_will_come() -> None:
@@ -676,16 +684,20 @@ def leg(liability: int, odds: int = 25_000, policy: PriceChange = NONE, bet_id: 
 def test_a_bet_of_several_legs_takes_the_room_that_it_says_it_can_cost() -> None:
     state = market()
     assert isinstance(ask(leg(2_900), state), Held)
-    assert state.book.lines["a"] == Line(1, 0, 2_900)
+    assert state.book.lines["a"] == Line(1, 0, 2_900, 2_900)
     # What has room is told as a stake: 100 left of 3,000, and a stake of 100 costs 2,900.
     refused = Refused(Reason.LIABILITY_LIMIT, facts={"max_stake_minor": 3})
     assert ask(leg(2_900, bet_id="other"), state) == refused
+    # A single's room is another one.
+    assert isinstance(ask(hold(1_000, bet_id="single"), state), Held)
+    assert state.book.lines["a"] == Line(2, 1_000, 4_400, 2_900)
+    state.book.release("single")
     ConfirmHold(
         "f:m", "bet", Confirmed("gb-00", 5, "a", 100, 25_000, liability_minor=2_900)
     ).answer(NOW, state)
-    assert (state.book.lines["a"], state.book.holds) == (Line(1, 0, 2_900), {})
+    assert (state.book.lines["a"], state.book.holds) == (Line(1, 0, 2_900, 2_900), {})
     state.book.rebase({"gb-00": 4}, {})
-    assert state.book.lines["a"] == Line(1, 0, 2_900)
+    assert state.book.lines["a"] == Line(1, 0, 2_900, 2_900)
     state.book.rebase({"gb-00": 5}, {})
     assert state.book.lines == {}
 
@@ -704,10 +716,10 @@ def test_a_longer_price_of_one_leg_costs_more_by_as_much(
 ) -> None:
     state = market(now)
     ask(leg(900, asked, ANY), state)
-    assert state.book.lines["a"] == Line(1, 0, liability)
+    assert state.book.lines["a"] == Line(1, 0, liability, liability)
     state = market(asked, in_play=True, bet_delay_ms=2_000)
     ask(leg(900, asked, ANY), state)
     assert isinstance(ask(look(policy=ANY), after(state, price(now))), Held)
-    assert state.book.lines["a"] == Line(1, 0, liability)
+    assert state.book.lines["a"] == Line(1, 0, liability, liability)
     state.book.release("bet")
     assert state.book.lines["a"] == Line()

@@ -22,6 +22,7 @@ from actors.market import (
     WithdrawSelection,
 )
 from actors.odds import ONE
+from actors.outcomes import AddSelection, RollBackResult, SettleSelections
 from actors.pricing.margin import Model
 from actors.results import LOST, WON
 from actors.runtime.clock import WallClock
@@ -174,6 +175,33 @@ def test_a_closed_market_is_owed_its_prices():
     room.hear(70, ChangePhase(F, Phase.ENDED))
     assert room.hear(80, prices(a=15_000, b=27_000)) == []
     assert room.desk.due_ms() is None
+
+
+def test_who_joins_late_has_a_price_when_the_book_knows_of_him():
+    room = Room()
+    room.begin()
+    room.hear(10, prices(a=19_000, b=19_000), status(OPEN))
+    # Said at once with what was said before.
+    steps = [
+        Step(T + 20, (prices(a=18_500),)),
+        Step(T + 21, (AddSelection(F, M, "c", "C"), prices(a=25_000, b=30_000, c=35_000))),
+    ]
+    room.do(21, room.desk.hear([(LEAD, step) for step in steps], T + 21))
+    assert all(room.odds.values())
+    assert len(room.odds) == 3
+
+
+def test_a_result_that_is_taken_back_leaves_a_market_that_takes_prices():
+    room = Room()
+    room.begin()
+    room.hear(10, prices(a=19_000, b=19_000), status(OPEN))
+    room.hear(20, SettleSelections(F, M, {"a": LOST}))
+    assert room.hear(30, prices(a=15_000, b=27_000)) == []
+    said = room.hear(40, RollBackResult(F, M))
+    assert [type(command).__name__ for command in said] == ["RollBackResult", "ChangePrices"]
+    assert room.odds["a"] < 16_000
+    room.hear(50, prices(a=19_000, b=19_000), status(OPEN))
+    assert room.odds == {"a": 19_000, "b": 19_000}
 
 
 def test_who_does_not_run_leaves_a_book_of_the_others():

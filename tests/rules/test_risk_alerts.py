@@ -14,6 +14,7 @@ from actors.risk.alerts import Alert, Pattern, Placed, Priced, Rules, Watch
 NOW = 1_800_000_000_000
 OLD = NOW - 400 * 24 * 3_600_000
 RULES = Rules(
+    habit_min_minor=1_000,
     new_account_ms=1_000_000,
     accounts=3,
     accounts_window_ms=10_000,

@@ -399,7 +399,7 @@ class Race(RuleBasedStateMachine):
 
     def __init__(self) -> None:
         super().__init__()
-        limits = Limits(1, 10**6, 6_000, 5_000, reoffer_ms=5_000)
+        limits = Limits(1, 10**6, 6_000, 5_000, reoffer_ms=5_000, max_slip_liability_minor=8_000)
         self.fixture, self.markets = opened({"one": 1, "two": 2, "each": 0}, limits)
         groups = {
             "event": EventLimit(9_000),
@@ -421,6 +421,7 @@ class Race(RuleBasedStateMachine):
         for market_id, market in self.markets.items():
             for name in NAMES:
                 found[market_id, name] = market.limits.max_liability_minor
+                found[market_id, name, "slips"] = market.limits.max_slip_liability_minor
             found[market_id] = market.limits.max_market_liability_minor or UNLIMITED
         for name, limit in self.fixture.limits.items():
             found["limit", name] = limit.max_liability_minor
@@ -432,8 +433,9 @@ class Race(RuleBasedStateMachine):
             bets = [bet for bet in self.bets.values() if bet.market_id == market_id]
             for name in NAMES:
                 wins = sum(h.wins_minor for h in market.hedges.values() if h.selection_id == name)
-                liability = sum(bet.liability for bet in bets if bet.selection == name)
-                found[market_id, name] = liability - wins
+                mine = [bet for bet in bets if bet.selection == name]
+                found[market_id, name] = sum(b.liability for b in mine if b.single) - wins
+                found[market_id, name, "slips"] = sum(b.liability for b in mine if not b.single)
             found[market_id] = worst_by_hand(market, bets)
         for name, limit in self.fixture.limits.items():
             markets = limit.market_ids or self.markets
@@ -585,15 +587,18 @@ class Race(RuleBasedStateMachine):
         market_id=st.sampled_from(["f:one", "f:two", "f:each"]),
         selection=st.integers(500, 9_000),
         market=st.sampled_from([0, 1_000, 4_000, 9_000]),
+        slips=st.integers(500, 12_000),
         event=st.integers(1_000, 12_000),
         seldom=st.integers(0, 3),
     )
     def change_limits(
-        self, market_id: str, selection: int, market: int, event: int, seldom: int
+        self, market_id: str, selection: int, market: int, slips: int, event: int, seldom: int
     ) -> None:
         if seldom:
             return
-        limits = Limits(1, 10**6, selection, market, reoffer_ms=5_000)
+        limits = Limits(
+            1, 10**6, selection, market, reoffer_ms=5_000, max_slip_liability_minor=slips
+        )
         do(ChangeLimits("f", market_id, limits), self.markets[market_id], self.fixture)
         groups = self.fixture.limits | {"event": EventLimit(event)}
         do(ChangeEventLimits("f", groups), self.fixture)

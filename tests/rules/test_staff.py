@@ -12,7 +12,14 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 from actors.base import Command, Reason, Refused
 from actors.entries import Entry, decode_entries, encode_entries
 from actors.fixture import Fixture
-from actors.market import Limits, Market, MarketOpened, MarketStatus, ResultDeclared
+from actors.market import (
+    DeclareResult,
+    Limits,
+    Market,
+    MarketOpened,
+    MarketStatus,
+    ResultDeclared,
+)
 from actors.previewed import DeclarePreviewed
 from actors.results import LOST, VOID, WON
 from actors.staff import (
@@ -285,7 +292,7 @@ def opened() -> tuple[Market, Fixture]:
 
 
 def declare(version: int, **results: Any) -> DeclarePreviewed:
-    return DeclarePreviewed("f", "f:m", results, False, version)
+    return DeclarePreviewed("f", "f:m", DeclareResult("f", "f:m", results), version)
 
 
 def test_a_preview_counts_for_the_result_it_was_made_of() -> None:

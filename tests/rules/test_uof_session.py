@@ -11,12 +11,12 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 
+from actors import outcomes
 from actors.fixture import Phase
 from actors.market import ChangeStatus, DeclareResult, MarketStatus
-from actors.results import LOST, VOID, WON, Outcome, Result, payout_minor
-from gateway.feeds.uof import actions
+from actors.results import LOST, VOID, WON, Outcome, Result, Window, payout_minor
+from gateway.feeds.feed import FeedCommand
 from gateway.feeds.uof import messages as uof
-from gateway.feeds.uof.actions import BookAction, Incoherent, dead_heat, result_of
 from gateway.feeds.uof.descriptions import Card, shipped
 from gateway.feeds.uof.messages import EventStatus, OutcomeResult
 from gateway.feeds.uof.messages import MarketStatus as Status
@@ -30,6 +30,7 @@ from gateway.feeds.uof.producers import (
     Rules,
     State,
 )
+from gateway.feeds.uof.results import Incoherent, dead_heat, result_of
 from gateway.feeds.uof.session import Ages, AskEvent, AskFixture, Options, Session, check
 from tests.rehearsal import Rehearsal
 
@@ -49,7 +50,8 @@ class House:
         self.now = T
         self.session = Session(options, shipped(), "r")
         self.book = Rehearsal()
-        self.actions: list[BookAction] = []
+        self.undoing: list[FeedCommand] = []
+        """All but what every market has."""
         self.asked: list = []
         self.named = named
 
@@ -59,19 +61,10 @@ class House:
             if isinstance(request, AskFixture) and self.named:
                 self.session.answered(CARD, self.now)
         for said in self.session.take():
-            if isinstance(said, BookAction):
-                self.actions.append(said)
-                if isinstance(said, actions.RollBackResult):
-                    self._roll_back(said.market_id)
-            else:
-                self.book.now_ms = self.now
-                self.book.do(said)
-
-    def _roll_back(self, market_id: str) -> None:
-        """What the action says, done by hand."""
-        market = self.book.markets[market_id]
-        market.results = {of: VOID for of in market.results if market.selections[of].withdrawn}
-        market.status = MarketStatus.SUSPENDED
+            if type(said).__module__ == outcomes.__name__:
+                self.undoing.append(said)
+            self.book.now_ms = self.now
+            self.book.do(said)
 
     def hear(self, message: uof.Message) -> None:
         self.session.hear(message, self.now)
@@ -641,13 +634,14 @@ def test_results_wait_for_the_certainty_that_is_wanted():
     assert house.results() == {"12": WON, "13": LOST}
 
 
-def test_a_half_result_is_an_action_and_closes_the_market():
+def test_what_is_known_of_some_selections_settles_them_and_closes_the_market():
     house = House().up()
     house.odds()
     house.wait(1)
     house.hear(settled(house.now, o12=(1, "0.5"), o13=(-1,)))
     half = Result(Outcome.HALF_WON)
-    assert house.actions == [actions.SettleSelections(FIXTURE, TOTAL, {"12": half})]
+    assert house.undoing == [outcomes.SettleSelections(FIXTURE, TOTAL, {"12": half})]
+    assert house.results() == {"12": half}
     assert house.status is MarketStatus.CLOSED
     house.wait(1)
     house.hear(settled(house.now, o12=(1, "0.5"), o13=(0, "0.5")))
@@ -661,7 +655,7 @@ def test_a_void_outcome_among_undecided_ones_is_a_withdrawal():
     house.hear(settled(house.now, o12=(0, "1"), o13=(-1,)))
     assert house.book.markets[TOTAL].selections["12"].withdrawn
     assert house.status is MarketStatus.OPEN
-    assert not house.actions
+    assert not house.undoing
 
 
 def test_a_rollback_opens_bets_again_and_the_market_with_the_next_odds():
@@ -671,7 +665,8 @@ def test_a_rollback_opens_bets_again_and_the_market_with_the_next_odds():
     house.hear(settled(house.now, **OVER_WON))
     house.wait(1)
     house.hear(unsettled(house.now))
-    assert house.actions == [actions.RollBackResult(FIXTURE, TOTAL)]
+    assert house.undoing == [outcomes.RollBackResult(FIXTURE, TOTAL)]
+    assert not house.results()
     assert house.status is MarketStatus.OPEN  # its odds had never been stopped
     house.wait(1)
     house.hear(settled(house.now, o12=(0,), o13=(1,)))
@@ -699,12 +694,35 @@ def test_a_window_voids_the_bets_placed_in_it_and_leaves_the_market(window):
     house.wait(1)
     house.hear(cancelled(house.now, *window))
     house.hear(cancelled(house.now, *window))
-    assert house.actions == [actions.VoidPlaced(FIXTURE, TOTAL, *window)]
-    assert house.status is MarketStatus.OPEN
+    assert house.undoing == [outcomes.VoidPlaced(FIXTURE, TOTAL, Window(*window))]
+    assert house.book.markets[TOTAL].windows == (Window(*window),)
+    # Without an end, every bet would be void that is made from here on.
+    assert (house.status is MarketStatus.OPEN) is (window[1] is not None)
     house.wait(1)
     house.hear(uncancelled(house.now, T + 1, T + 2))
     house.hear(uncancelled(house.now, *window))
-    assert house.actions[1:] == [actions.RollBackVoid(FIXTURE, TOTAL, *window)]
+    assert house.undoing[1:] == [outcomes.RollBackVoid(FIXTURE, TOTAL, Window(*window))]
+    assert not house.book.markets[TOTAL].windows
+    assert house.status is MarketStatus.OPEN
+    assert not house.book.refused
+
+
+def test_an_outcome_that_joins_late_is_added_priced_and_settled():
+    house = House().up()
+    house.odds()
+    house.wait(1)
+    house.hear(odds(house.now, outcomes=("12", "13", "99")))
+    assert [type(said).__name__ for said in house.undoing] == ["AddSelection"]
+    selection = house.book.markets[TOTAL].selections["99"]
+    assert selection.odds == 20_000
+    house.wait(1)
+    house.hear(settled(house.now, **OVER_WON))
+    assert house.status is MarketStatus.CLOSED
+    assert house.results() == {"12": WON, "13": LOST}
+    house.wait(1)
+    house.hear(settled(house.now, **OVER_WON, o99=(0,)))
+    assert house.results() == {"12": WON, "13": LOST, "99": LOST}
+    assert not house.book.refused
 
 
 def test_an_event_that_moved_is_closed_for_good():

@@ -11,6 +11,7 @@ from typing import Any
 import msgspec
 
 from actors.bet import BetView
+from actors.book import Line
 from actors.market import MarketView
 from actors.runtime.addresses import BOOK, partition_of
 from actors.wallet import WalletView
@@ -190,11 +191,12 @@ def _bets_are_right(history: History) -> None:
         board = history.boards[slip.market]
         on_board = (slip.selection, slip.odds, slip.odds_version)
         claim(on_board in board.seen, f"{bet} has a price that there never was: {on_board}")
-        result = board.results.get(slip.selection)
+        result = board.result(slip.selection, slip.at_ms)
+        last = board.last_word(slip.selection)
         if result is None or slip.outcome == "cashed_out":
             claim(not slip.settled, f"{bet} is settled without a result")
+            claim(slip.highest <= last, f"{bet} was told of {slip.highest}, the last is {last}")
             continue
-        last = board.changed_by[slip.selection]
         claim(slip.settled == last, f"{bet} is settled by version {slip.settled}, not {last}")
         payout = naive_payout(slip.stake, slip.odds, *result)
         became = (slip.outcome, slip.payout)
@@ -203,29 +205,35 @@ def _bets_are_right(history: History) -> None:
         for number, (market, *priced) in enumerate(multi.legs):
             board = history.boards[market]
             claim(tuple(priced) in board.seen, f"{bet} has a price that there never was: {priced}")
-            result = board.results.get(priced[0])
-            last = board.changed_by.get(priced[0], 0)
+            result = board.result(priced[0], multi.at_ms)
+            last = board.last_word(priced[0])
             known, version = multi.known.get(number, (None, 0))
             if multi.state != "cashed_out":
                 claim(known == result, f"{bet}: {market} is {known}, the result {result}")
-                claim(version == last, f"{bet}: {market} is settled by {version}, not {last}")
+                by = f"{bet}: {market} is settled by {version}, not {last}"
+                claim(version == (last if known else 0), by)
     for market, board in history.boards.items():
         claim(board.settled_version == board.version, f"{market} is not settled")
 
 
-def _open_bets(history: History) -> dict[tuple[str, str], tuple[int, int, int]]:
-    """By market and selection: how many, their stakes, and what they cost if they win."""
-    lines: dict[tuple[str, str], tuple[int, int, int]] = {}
+def _open_bets(history: History) -> dict[tuple[str, str], tuple[int, int, int, int]]:
+    """By market and selection: how many, their stakes, and what they cost if they win; and what
+    of that slips do."""
+    lines: dict[tuple[str, str], tuple[int, int, int, int]] = {}
     for slip in history.slips.values():
         if not slip.settled and slip.outcome != "cashed_out":
             place = (slip.market, slip.selection)
-            bets, stakes, risk = lines.get(place, (0, 0, 0))
-            lines[place] = (bets + 1, stakes + slip.stake, risk + slip.risk)
+            bets, stakes, risk, slips = lines.get(place, (0, 0, 0, 0))
+            lines[place] = (bets + 1, stakes + slip.stake, risk + slip.risk, slips)
     for multi in history.multis.values():
         for place, carried in multi.risks().items():
-            bets, stakes, risk = lines.get(place, (0, 0, 0))
-            lines[place] = (bets + 1, stakes, risk + carried)
+            bets, stakes, risk, slips = lines.get(place, (0, 0, 0, 0))
+            lines[place] = (bets + 1, stakes, risk + carried, slips + carried)
     return lines
+
+
+def _carried(line: Line) -> tuple[int, int, int, int]:
+    return line.bets, line.stakes_minor, line.liability_minor, line.slips_minor
 
 
 # What the ledger says
@@ -249,7 +257,7 @@ def _the_ledger_says_the_same(evening: Evening, history: History) -> None:
         for bet, row in ledger.bets.items()
     }
     slips = {
-        bet: (one.player, one.stake, one.outcome or "open", one.payout, one.settled, one.closed)
+        bet: (one.player, one.stake, one.outcome or "open", one.payout, one.highest, one.closed)
         for bet, one in history.slips.items()
     }
     slips |= {
@@ -263,9 +271,7 @@ def _the_ledger_says_the_same(evening: Evening, history: History) -> None:
         f"the ledger's payments differ: {_differences(payments, history.payments)}",
     )
     exposure = {
-        place: (line.bets, line.stakes_minor, line.liability_minor)
-        for place, line in ledger.exposure.items()
-        if line.bets or line.stakes_minor or line.liability_minor
+        place: _carried(line) for place, line in ledger.exposure.items() if any(_carried(line))
     }
     lines = _open_bets(history)
     claim(exposure == lines, f"the ledger's exposure differs: {_differences(exposure, lines)}")
@@ -310,18 +316,24 @@ def _limits_were_kept(evening: Evening, history: History) -> None:
             continue  # a request that came late, or twice: the bet was placed by an earlier yes
         said_yes[moment.book].add(moment.bet_id)
         everybody.add(moment.bet_id)
-        limit = history.boards[bet.market].limit
+        board = history.boards[bet.market]
+        limit = board.slip_limit if bet.of_slip else board.limit
         known = 0
         total = 0
         for hold, other in history.carriers.items():
-            if (other.market, other.selection) != (bet.market, bet.selection):
+            there = (other.market, other.selection, other.of_slip)
+            if there != (bet.market, bet.selection, bet.of_slip):
                 continue
             partition, seq = other.place
-            if hold in said_yes[moment.book] or seq <= moment.heads.get(partition, 0):
-                known += other.risk
+            ledger_is_at = moment.heads.get(partition, 0)
+            if seq <= ledger_is_at:
+                known += other.as_of(ledger_is_at)
+            elif hold in said_yes[moment.book]:
+                known += other.changes[0][1]
             if hold in everybody:
                 total += other.risk
-        place = f"{bet.market} {bet.selection}, limit {limit}"
+        kind = "slips" if bet.of_slip else "singles"
+        place = f"{bet.market} {bet.selection}, limit of {kind} {limit}"
         claim(known <= limit, f"{place}: {moment.bet_id} makes it {known}")
         if moment.whole and moment.book == newest[bet.market]:
             claim(total <= limit, f"{place}: {moment.bet_id} makes it {total}, by all there are")
@@ -344,7 +356,6 @@ def _books_are_right(evening: Evening, history: History) -> None:
         for selection in evening.markets[market]:
             if selection in board.results:
                 continue  # over: its line is history
-            expected = lines.get((market, selection), (0, 0, 0))
-            line = exposure.lines.get(selection)
-            known = (line.bets, line.stakes_minor, line.liability_minor) if line else (0, 0, 0)
+            expected = lines.get((market, selection), (0, 0, 0, 0))
+            known = _carried(exposure.lines.get(selection) or Line())
             claim(known == expected, f"{market} {selection}: book {known}, bets {expected}")

@@ -32,9 +32,17 @@ from actors.market import (
     WithdrawSelection,
 )
 from actors.multiple import SlipPlaced
+from actors.outcomes import (
+    AddSelection,
+    RollBackResult,
+    RollBackVoid,
+    SelectionAdded,
+    SettleSelections,
+    VoidPlaced,
+)
 from actors.placement import BetRequest
 from actors.player import RegisterPlayer
-from actors.results import LOST, VOID, WON, Outcome, Result
+from actors.results import LOST, VOID, WON, Outcome, Result, Window
 from actors.runtime.addresses import BOOK, fixture_of, partition_of
 from actors.runtime.router import ShardUnreachable
 from actors.runtime.simulated.database import DatabaseFaults, SimulatedReads
@@ -309,7 +317,8 @@ class Evening:
         await self._until_answered(ops)
         ops = []
         for market, selections in self.markets.items():
-            limits = Limits(10, 20_000, self.limit_minor)
+            room = self.limit_minor
+            limits = Limits(10, 20_000, room, max_slip_liability_minor=room)
             names = dict.fromkeys(selections, "name")
             fixture = fixture_of(market)
             ops.append(self.command(OpenMarket(fixture, market, "m", "win", "GBP", names, limits)))
@@ -423,8 +432,10 @@ class Evening:
             await self._reuse(chance.choice(self.ops), attempts)
         elif draw < 0.86 or (late < 0.7 and chance.random() < 0.9):
             await self.pursue(self._trade(late), attempts)
-        else:
+        elif draw < 0.93:
             await self._result(attempts)
+        else:
+            await self._bit_by_bit(attempts)
 
     async def _crowd(self, count: int, attempts: int, market: str = "") -> None:
         """Some bets at once."""
@@ -579,6 +590,50 @@ class Evening:
                     await self.pursue(self.pay("withdrawal", player, view.cash_minor), 2)
             results = {name: chance.choice(RESULTS) for name in selections}
             await self.pursue(self.command(DeclareResult(fixture, market, results)), attempts)
+
+    async def _bit_by_bit(self, attempts: int) -> None:
+        """Some selections are decided, results are taken back, bets of a time are void."""
+        chance = self.chance
+        market = chance.choice(list(self.markets))
+        fixture = fixture_of(market)
+        draw = chance.random()
+        if chance.random() < 0.4:
+            await self._last_moment(market, attempts)
+        if draw < 0.15:
+            name = f"late{next(self._numbers)}"
+            op = self.command(AddSelection(fixture, market, name, name))
+            await self.pursue(op, attempts)
+            if any(isinstance(answer, SelectionAdded) for answer in op.answers):
+                self.markets[market].append(name)
+                await self.pursue(self._price(market, {name: 0}), attempts)
+        elif draw < 0.5:
+            await self._void(market, attempts)
+        else:
+            some = chance.sample(self.markets[market], chance.choice((1, 1, 2)))
+            results = {name: chance.choice((*RESULTS, DEAD_HEAT)) for name in some}
+            decided = SettleSelections(fixture, market, results)
+            await self.pursue(self.command(decided), attempts)
+            await asyncio.sleep(chance.uniform(0, 6))
+            if chance.random() < 0.7:
+                await self.pursue(self.command(RollBackResult(fixture, market)), attempts)
+                reopened = ChangeStatus(fixture, market, MarketStatus.OPEN, False, 0)
+                await self.pursue(self.command(reopened), attempts)
+                await self._crowd(4, attempts, market)
+
+    async def _void(self, market: str, attempts: int) -> None:
+        """Bets of a time are void, and sometimes not after all. It may reach into now."""
+        chance, fixture = self.chance, fixture_of(market)
+        now_ms = START_MS + int(self.loop.now_s * 1_000)
+        from_ms = now_ms - chance.choice((0, 1_000, 5_000, 20_000))
+        until_ms = from_ms + chance.choice((500, 1_000, 5_000, 22_000))
+        window = Window(
+            from_ms if chance.random() < 0.8 else None, until_ms if chance.random() < 0.8 else None
+        )
+        await self.pursue(self.command(VoidPlaced(fixture, market, window)), attempts)
+        if window.until_ms is None or chance.random() < 0.4:
+            await asyncio.sleep(chance.uniform(0, 6))
+            await self.pursue(self.command(RollBackVoid(fixture, market, window)), attempts)
+            await self._crowd(2, attempts, market)
 
     async def _last_moment(self, market: str, attempts: int) -> None:
         """Everybody bets just before the whistle; now and then the market's shard does not live

@@ -182,8 +182,10 @@ async def _told(work: Any) -> tuple[str, Any]:
         return ANSWER, await work
     except KeyReused:
         return REUSED, None
-    except (NoAnswer, LiabilityNotKnown):
+    except NoAnswer:
         return AGAIN, None
+    except LiabilityNotKnown:
+        return AGAIN, "liability_unknown"
     except Faulty as faulty:
         return AGAIN, str(faulty)
     except Problem as problem:

@@ -67,9 +67,11 @@ class Slip:
     stake: int
     place: tuple[str, int]
     """Partition and block that it is durable in."""
+    at_ms: int = 0
     settled: int = 0
     """The version of the result by which it is settled; 0 while open."""
     highest: int = 0
+    """The last version that it was told of."""
     payout: int = 0
     closed: int = 0
     """Paid for what was bought back."""
@@ -91,11 +93,18 @@ class Carrier:
     selection: str
     place: tuple[str, int]
     risk: int
-    changed: bool = False
+    of_slip: bool
+    """Slips have a room of their own."""
+    changes: list[tuple[int, int]] = field(default_factory=list)
+    """What it weighs from a block of its partition on."""
 
-    def now(self, risk: int) -> None:
-        self.changed |= risk != self.risk
+    def now(self, risk: int, seq: int) -> None:
         self.risk = min(self.risk, risk)
+        self.changes.append((seq, risk))
+
+    def as_of(self, seq: int) -> int:
+        """What it weighs in a ledger that is made up to that block."""
+        return next((risk for at, risk in reversed(self.changes) if at <= seq), 0)
 
 
 @dataclass
@@ -108,8 +117,11 @@ class Multi:
     folds: tuple[int, ...]
     stake: int
     place: tuple[str, int]
+    at_ms: int
     known: dict[int, tuple[list[Any], int]] = field(default_factory=dict)
     """Result and version, by the number of the leg."""
+    told: dict[int, int] = field(default_factory=dict)
+    """The last version that each leg was told of."""
     paid: int = 0
     closed: int = 0
     bought: int = 0
@@ -178,9 +190,15 @@ class Board:
     """A market, as its fixture's events made it."""
 
     limit: int
+    """Of the singles on each selection."""
+    slip_limit: int
     results: dict[str, list[Any]] = field(default_factory=dict)
     changed_by: dict[str, int] = field(default_factory=dict)
     """The version in which each result was last changed."""
+    withdrawn: set[str] = field(default_factory=set)
+    windows: list[list[int | None]] = field(default_factory=list)
+    """From when until when accepted bets are void."""
+    windows_by: int = 0
     version: int = 0
     settled_version: int = 0
     odds_version: int = 0
@@ -189,6 +207,17 @@ class Board:
     """Selection, price and price version that were ever on the board."""
     versions: set[int] = field(default_factory=lambda: {0})
     """Of results, as they were one after the other."""
+
+    def result(self, selection: str, accepted_at_ms: int) -> list[Any] | None:
+        """How a bet on it comes out that was accepted then; None while it is open."""
+        for begin, end in self.windows:
+            if (begin or 0) <= accepted_at_ms <= (10**15 if end is None else end):
+                return ["void", 1, 1]
+        return self.results.get(selection)
+
+    def last_word(self, selection: str) -> int:
+        """The last version that bets on it have to be told of."""
+        return max(self.changed_by.get(selection, 0), self.windows_by)
 
 
 class History:
@@ -377,7 +406,7 @@ class History:
     def _BetPlaced(
         self,
         _p: str,
-        _at: int,
+        at_ms: int,
         player: str,
         bet: str,
         stake: Any,
@@ -388,9 +417,9 @@ class History:
     ) -> None:
         claim(bet not in self.slips, f"bet {bet} is placed twice")
         _, market, selection, odds, odds_version = legs[0][:5]
-        slip = Slip(player, market, selection, odds, odds_version, stake[0], self._place)
+        slip = Slip(player, market, selection, odds, odds_version, stake[0], self._place, at_ms)
         self.slips[bet] = slip
-        self.carriers[bet] = Carrier(market, selection, self._place, slip.risk)
+        self._carry(bet, market, selection, slip.risk, of_slip=False)
         self._move(player, cash=-stake[0], held=stake[0])
         self._did(player)
         purse = self._purse(player)
@@ -423,6 +452,7 @@ class History:
         slip.settled = slip.highest = version
         slip.payout, slip.outcome = payout, result[0]
         slip.past.add((result[0], payout, version))
+        self._weighs(bet, 0)
         self._move(player, held=-slip.stake)
         claim(self._income(player, payout) == repaid, f"{bet}: the debt repaid")
         self._moves[f"revenue/{p}"] += slip.stake - payout
@@ -449,12 +479,40 @@ class History:
         self._move(player, cash=-taken, debt=owed, held=slip.stake)
         self._moves[f"revenue/{p}"] += slip.payout - slip.stake
         slip.settled, slip.payout, slip.outcome = 0, 0, ""
+        self._weighs(bet, slip.risk)
         purse = self._purse(player)
         claim((purse.cash, purse.held) == (cash_after, held_after), f"{bet}: the wallet after")
         claim(owed == 0 or purse.cash == 0, f"{bet}: owed while there was cash")
         self._did(player)
 
+    def _VersionNoted(
+        self,
+        _p: str,
+        _at: int,
+        player: str,
+        bet: str,
+        _stake: Any,
+        market: str,
+        selection: str,
+        version: int,
+    ) -> None:
+        slip = self.slips[bet]
+        claim(slip.player == player, f"{bet} is somebody else's")
+        claim((slip.market, slip.selection) == (market, selection), f"{bet} has another leg")
+        claim(version > slip.highest, f"{bet} notes {version} after {slip.highest}")
+        slip.highest = version
+        slip.settled = version if slip.outcome else 0
+        slip.past.add((slip.outcome or "open", slip.payout, version))
+
     # Slips
+
+    def _carry(self, hold: str, market: str, selection: str, risk: int, of_slip: bool) -> None:
+        carrier = Carrier(market, selection, self._place, risk, of_slip)
+        carrier.now(risk, self._place[1])
+        self.carriers[hold] = carrier
+
+    def _weighs(self, hold: str, risk: int) -> None:
+        self.carriers[hold].now(risk, self._place[1])
 
     def _weigh(self, bet: str, multi: Multi) -> None:
         risks = multi.risks()
@@ -462,9 +520,9 @@ class History:
             name = f"{bet}/{number}" if number else bet
             risk = risks.get((market, selection), 0)
             if name in self.carriers:
-                self.carriers[name].now(risk)
+                self._weighs(name, risk)
             else:
-                self.carriers[name] = Carrier(market, selection, multi.place, risk)
+                self._carry(name, market, selection, risk, of_slip=True)
 
     def _exposes(
         self, bet: str, before: dict[Any, int], after: dict[Any, int], told: list[Any]
@@ -483,7 +541,7 @@ class History:
     def _SlipPlaced(
         self,
         _p: str,
-        _at: int,
+        at_ms: int,
         player: str,
         bet: str,
         stake: Any,
@@ -500,7 +558,7 @@ class History:
         on = [(leg[1], leg[2], leg[3], leg[4]) for leg in legs]
         priced = [tuple(leg[1:4]) for leg in slip[0]]
         claim(priced == [leg[:3] for leg in on], f"slip {bet} and its legs differ")
-        multi = self.multis[bet] = Multi(player, on, folds, slip[2], self._place)
+        multi = self.multis[bet] = Multi(player, on, folds, slip[2], self._place, at_ms)
         claim(stake[0] == multi.stake, f"slip {bet} takes {stake[0]}, not {multi.stake}")
         claim(most == multi.pays(open_wins=True), f"slip {bet} may pay {most}")
         self._exposes(bet, {}, multi.risks(), exposed)
@@ -536,9 +594,12 @@ class History:
     ) -> None:
         multi = self.multis[bet]
         (number,) = [at for at, leg in enumerate(multi.legs) if leg[:2] == (market, selection)]
-        claim(version > multi.known.get(number, ([], 0))[1], f"{bet}: {market} by {version} again")
+        claim(version > multi.told.get(number, 0), f"{bet}: {market} by {version} again")
         was_open, paid, before = multi.state == "open", multi.paid, multi.risks()
-        multi.known[number] = known[0], version
+        multi.told[number] = version
+        multi.known.pop(number, None)
+        if known[0] is not None:
+            multi.known[number] = known[0], version
         multi.paid, multi.state = payout, state
         claim(payout == multi.pays(), f"{bet} pays {payout}, not {multi.pays()}")
         claim(most == multi.pays(open_wins=True), f"{bet} may pay {most}")
@@ -605,8 +666,8 @@ class History:
             claim((single.stake == 0) == (rest is None), f"{bet} has {single.stake} left")
             if rest is None:
                 single.outcome = "cashed_out"
-                single.past.add(("cashed_out", 0, 0))
-            self.carriers[bet].now(single.risk)
+                single.past.add(("cashed_out", 0, single.highest))
+            self._weighs(bet, single.risk)
         self._move(player, held=-bought)
         claim(self._income(player, amount) == repaid, f"{bet}: the debt repaid")
         self._moves[f"revenue/{p}"] += bought - amount
@@ -642,7 +703,7 @@ class History:
     ) -> None:
         self._next(fixture, seq)
         claim(market not in self.boards, f"{market} is opened twice")
-        self.boards[market] = Board(limits[2])
+        self.boards[market] = Board(limits[2], limits[9])
 
     def _PricesChanged(
         self,
@@ -687,6 +748,7 @@ class History:
         *_: Any,
     ) -> None:
         board = self._next_result(fixture, market, seq, version)
+        board.withdrawn.add(selection)
         board.results[selection] = ["void", 1, 1]
         board.changed_by[selection] = version
 
@@ -705,6 +767,60 @@ class History:
         board = self._next_result(fixture, market, seq, version)
         board.results |= results  # those that changed
         board.changed_by |= dict.fromkeys(results, version)
+
+    def _SelectionsDecided(
+        self,
+        _p: str,
+        _at: int,
+        fixture: str,
+        market: str,
+        seq: int,
+        version: int,
+        results: dict[str, Any],
+        known: int,
+        *_: Any,
+    ) -> None:
+        board = self._next_result(fixture, market, seq, version)
+        claim(not board.withdrawn & results.keys(), f"{market}: {results} of withdrawn ones")
+        board.results |= results
+        board.changed_by |= dict.fromkeys(results, version)
+        claim(known == len(board.results), f"{market}: {known} results are {board.results}")
+
+    def _ResultRolledBack(
+        self,
+        _p: str,
+        _at: int,
+        fixture: str,
+        market: str,
+        seq: int,
+        version: int,
+        undecided: list[str],
+        results: dict[str, Any],
+    ) -> None:
+        board = self._next_result(fixture, market, seq, version)
+        had = board.results.keys() - board.withdrawn
+        claim(set(undecided) == had, f"{market}: {undecided} are rolled back, not {had}")
+        claim(not results, f"{market}: withdrawn ones were void all the time")
+        for selection in undecided:
+            del board.results[selection]
+            board.changed_by[selection] = version
+
+    def _PlacedVoided(
+        self, _p: str, _at: int, fixture: str, market: str, seq: int, version: int, window: Any
+    ) -> None:
+        board = self._next_result(fixture, market, seq, version)
+        board.windows.append(window)
+        board.windows_by = version
+
+    def _VoidRolledBack(
+        self, _p: str, _at: int, fixture: str, market: str, seq: int, version: int, window: Any
+    ) -> None:
+        board = self._next_result(fixture, market, seq, version)
+        board.windows.remove(window)
+        board.windows_by = version
+
+    def _SelectionAdded(self, _p: str, _at: int, fixture: str, _m: str, seq: int, *_: Any) -> None:
+        self._next(fixture, seq)
 
     def _SettlementCompleted(
         self, _p: str, _at: int, fixture: str, market: str, seq: int, version: int

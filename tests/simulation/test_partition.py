@@ -506,6 +506,22 @@ async def test_a_former_owner_that_is_only_read_finds_out_by_checking(bench: Ben
     assert (await bench.reply(former, look())).status is Status.NOT_HERE
 
 
+async def test_a_former_owner_answers_nothing_by_what_the_next_one_has_saved(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It would say of a bet that it stands in a block in which it does not stand yet, and a book
+    that has read the ledger up to there would never count it."""
+    small(monkeypatch, SNAPSHOT_DIRTY=1)
+    former = await bench.shard("former")
+    owner = await bench.shard("owner")
+    await bench.ask(owner, register())
+    placed = await bench.reply(owner, deposit("k"))
+    assert placed.status is Status.ANSWERED
+    former.mine = lambda _: False
+    assert (await bench.reply(former, deposit("k"))).status is Status.NOT_HERE
+    assert (await bench.reply(owner, deposit("k"))).answer == placed.answer
+
+
 async def test_checking_leaves_an_owner_alone(bench: Bench) -> None:
     shard = await bench.shard()
     await bench.ask(shard, register())

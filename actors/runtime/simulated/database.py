@@ -28,7 +28,7 @@ from ledger.blocks import EMPTY, Block, Head, check
 from ledger.journal import FirstAnswer, JournalUnavailable, Snapshot
 from ledger.memory_journal import MemoryJournal
 from ledger.reads import BetToSettle, Declared, PaymentRow, settling_of
-from ledger.tables import Batch, Tables, terms_of
+from ledger.tables import Batch, Tables, terms_of, windows_of
 
 T = TypeVar("T")
 
@@ -246,15 +246,27 @@ class Rows:
         self.selections |= tables.new_selections
         for place, change in tables.selection_changes.items():
             row = self.selections[place]
-            for name in ("odds", "withdrawn", "outcome", "tied", "places", "result_version"):
+            for name in change.__struct_fields__[2:-1]:
                 value = getattr(change, name)
-                if value is not None:
+                if value is not None or (change.undone and name in _OF_THE_RESULT):
                     setattr(row, name, value)
         for place, line in tables.exposure.items():
             total = self.exposure[place]
             total.bets += line.bets
             total.stakes_minor += line.stakes_minor
             total.liability_minor += line.liability_minor
+            total.slips_minor += line.slips_minor
+
+
+_OF_THE_RESULT = (
+    "outcome",
+    "tied",
+    "places",
+    "place_outcome",
+    "place_tied",
+    "place_places",
+    "starting_odds",
+)
 
 
 def _some(rows: dict[Any, Any], keys: Collection[Any]) -> dict[Any, Any]:
@@ -373,10 +385,11 @@ class SimulatedReads:
                 if row.gone_version is not None
             ]
             off = taken_off(terms_of(market.terms), gone)
+            windows = windows_of(market.windows)
             results = {
-                row.selection_id: settling_of(row.selection_id, _known(row), off)
+                row.selection_id: settling_of(row.selection_id, known, off, windows)
                 for row in rows
-                if row.result_version > market.settled_version
+                if (known := _known(row, market.windows_version))[4] > market.settled_version
             }
             declared = Declared(market.fixture_id, market_id, market.result_version, results)
             found.append(declared)
@@ -398,13 +411,13 @@ class SimulatedReads:
         return rows[:limit], None
 
 
-def _known(row: Any) -> tuple[Any, ...]:
+def _known(row: Any, windows_version: int) -> tuple[Any, ...]:
     return (
         row.outcome,
         row.tied,
         row.places,
         row.withdrawn,
-        row.result_version,
+        max(row.result_version, windows_version),
         row.place_outcome,
         row.place_tied,
         row.place_places,

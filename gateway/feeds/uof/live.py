@@ -24,7 +24,6 @@ from gateway.feeds.uof.descriptions import parse_answer
 from gateway.feeds.uof.messages import UofError, parse
 from gateway.feeds.uof.producers import ProducerInfo, Recover
 from gateway.feeds.uof.session import AskEvent, AskFixture, Request, Session
-from gateway.feeds.uof.spoken import commands_of
 
 log = structlog.get_logger()
 
@@ -93,11 +92,14 @@ class AmqpLine:
     def __init__(self, settings: LiveSettings) -> None:
         try:
             import aio_pika
+            import aiormq.auth
         except ImportError:
             raise ValueError(
                 "the live feed needs aio-pika: pip install 'grandstand[feeds]'"
             ) from None
         self._aio_pika: Any = aio_pika
+        # It says "guest" where the password is empty, which the account's is.
+        aiormq.auth.PlainAuth.encode = _plain  # type: ignore[assignment, method-assign]
         self._settings = settings
 
     async def messages(self) -> AsyncIterator[Arrived]:
@@ -123,6 +125,12 @@ class AmqpLine:
                     yield message.routing_key or "", message.body
                     await message.ack()
         raise ConnectionError("the line was cut")
+
+
+def _plain(auth: Any) -> str:
+    """What a client says of itself as PLAIN (RFC 4616): nobody else's name, user, password."""
+    url = auth.connector.url
+    return f"\0{url.user or ''}\0{url.password or ''}"
 
 
 class HttpApi:
@@ -223,7 +231,7 @@ class Live:
                     task = asyncio.create_task(self._ask(request))
                     tasks.add(task)
                     task.add_done_callback(tasks.discard)
-                commands = commands_of(self.session.take())
+                commands = tuple(self.session.take())
                 if commands:
                     yield Step(now_ms, commands)
                     continue

@@ -14,13 +14,12 @@ from random import Random
 
 import msgspec
 
-from gateway.feeds.feed import Step
+from gateway.feeds.feed import FeedCommand, Step
 from gateway.feeds.uof.descriptions import parse_answer
 from gateway.feeds.uof.messages import Message, parse
 from gateway.feeds.uof.producers import Recover, State
 from gateway.feeds.uof.publisher import ALIVE_MS, LIVE, PREMATCH, Publisher, Sent
-from gateway.feeds.uof.session import AskEvent, AskFixture, Request, Said, Session
-from gateway.feeds.uof.spoken import commands_of
+from gateway.feeds.uof.session import AskEvent, AskFixture, Request, Session
 
 PRODUCTS = (LIVE, PREMATCH)
 LATENCY_MS = 40
@@ -85,7 +84,7 @@ class Local:
         self._over_ms: int | None = None
         self._last_at = dict.fromkeys(PRODUCTS, 0)
 
-    def play(self) -> Iterator[tuple[int, list[Said]]]:
+    def play(self) -> Iterator[tuple[int, list[FeedCommand]]]:
         """What the session says, and when, until the last match is over and nothing missing."""
         now_ms = self._start_ms
         self.session.answered(parse_answer(self.publisher.descriptions_document()), now_ms)
@@ -233,6 +232,4 @@ class LocalSource:
 
     async def steps(self) -> AsyncIterator[Step]:
         for at_ms, said in self.local.play():
-            commands = commands_of(said)
-            if commands:
-                yield Step(at_ms, commands)
+            yield Step(at_ms, tuple(said))

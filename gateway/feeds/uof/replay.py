@@ -31,7 +31,7 @@ from pathlib import Path
 import msgspec
 import structlog
 
-from gateway.feeds.feed import Step, check_run
+from gateway.feeds.feed import FeedCommand, Step, check_run
 from gateway.feeds.uof.descriptions import Card, parse_answer
 from gateway.feeds.uof.identity import RoutingKey
 from gateway.feeds.uof.local import Delivery
@@ -42,8 +42,7 @@ from gateway.feeds.uof.messages import (
     parse,
 )
 from gateway.feeds.uof.producers import Recover
-from gateway.feeds.uof.session import AskFixture, Said, Session
-from gateway.feeds.uof.spoken import commands_of
+from gateway.feeds.uof.session import AskFixture, Session
 
 log = structlog.get_logger()
 
@@ -157,12 +156,10 @@ class Replay:
 
     async def steps(self) -> AsyncIterator[Step]:
         for at_ms, said in self.play():
-            commands = commands_of(said)
-            if commands:
-                yield Step(at_ms, commands)
+            yield Step(at_ms, tuple(said))
 
-    def play(self) -> Iterator[tuple[int, list[Said]]]:
-        """The same without waiting, and with actions."""
+    def play(self) -> Iterator[tuple[int, list[FeedCommand]]]:
+        """The same without waiting."""
         session = self.session
         now_ms: int | None = None
         for delivery in self._deliveries():
@@ -188,7 +185,7 @@ class Replay:
             session.end(now_ms)
             yield from self._take(now_ms)
 
-    def _take(self, now_ms: int) -> Iterator[tuple[int, list[Said]]]:
+    def _take(self, now_ms: int) -> Iterator[tuple[int, list[FeedCommand]]]:
         for request in self.session.requests():
             if isinstance(request, AskFixture):
                 card = self._cards.get(request.event_id)

@@ -26,8 +26,10 @@ quiet market stays open by being confirmed. At the limit it is suspended. A mark
 had a result by now is asked about too, less and less often: silent loss of a settlement heals.
 
 *Results.* A result is complete when every selection that ever had a price has one; the others had
-no bets and are void. Of two results for one outcome, the confirmed one counts, then the later. A
-rollback takes back what was said up to its moment, whenever it arrives.
+no bets and are void. Before that, what is known settles by itself and closes the market; a void
+outcome among open ones is withdrawn, and the others run on. Of two results for one outcome, the
+confirmed one counts, then the later. A rollback takes back what was said up to its moment, whenever
+it arrives. A cancellation of a time voids the bets accepted in it, and is undone by name.
 
 It is pure: time, request ids and answers are arguments. It neither waits nor sends.
 """
@@ -52,20 +54,17 @@ from actors.market import (
     WithdrawSelection,
 )
 from actors.odds import down_to_ladder
-from actors.results import VOID, Result
-from actors.terms import MarketTerms
-from gateway.feeds.feed import FeedCommand
-from gateway.feeds.uof import messages as said
-from gateway.feeds.uof.actions import (
+from actors.outcomes import (
     AddSelection,
-    BookAction,
-    Incoherent,
     RollBackResult,
     RollBackVoid,
     SettleSelections,
     VoidPlaced,
-    result_of,
 )
+from actors.results import VOID, Result, Window
+from actors.terms import MarketTerms
+from gateway.feeds.feed import FeedCommand
+from gateway.feeds.uof import messages as said
 from gateway.feeds.uof.descriptions import Answer, Card, Descriptions
 from gateway.feeds.uof.identity import (
     RoutingKey,
@@ -85,6 +84,7 @@ from gateway.feeds.uof.producers import (
     Recover,
     Rules,
 )
+from gateway.feeds.uof.results import Incoherent, result_of
 
 SECOND_MS = 1_000
 ASK_AGAIN_MS = 30 * SECOND_MS
@@ -95,11 +95,10 @@ ASK_SELDOM_MS = 3_600 * SECOND_MS
 """And between those of an event that does not answer, at most."""
 
 SWEEP_MS = 3_600 * SECOND_MS
+WHOLE = Window()
+"""A cancellation of all bets there ever were: of the whole market."""
 FORGET_MS = max(WINDOWS_MS.values())
 """Nothing that is older can come back with a recovery."""
-
-Window = tuple[int | None, int | None]
-Said = FeedCommand | BookAction
 
 
 class AskFixture(msgspec.Struct, frozen=True):
@@ -202,6 +201,7 @@ class _Market:
         self.declared: tuple[bool, dict[str, Result]] | None = None
         """Cancelled, and the results."""
         self.partly: dict[str, Result] = {}
+        """Of some selections, while others are undecided."""
         self.withdrawn: set[str] = set()
         self.voided: set[Window] = set()
         self.watch_ms: int | None = None
@@ -213,7 +213,7 @@ class _Market:
 
     @property
     def void(self) -> bool:
-        return self.valid((None, None))
+        return self.valid(WHOLE)
 
     def results(self, certainty: int) -> dict[str, Result]:
         """By outcome, as far as they count now."""
@@ -273,7 +273,7 @@ _ON = (EventStatus.LIVE, EventStatus.SUSPENDED, EventStatus.INTERRUPTED)
 
 
 class Session:
-    """Hears messages and answers of the API; says commands, actions and requests."""
+    """Hears messages and answers of the API; says commands and requests."""
 
     def __init__(
         self,
@@ -295,7 +295,7 @@ class Session:
         self._believed = dict.fromkeys(self.producers, False)
         self.tally: Counter[str] = Counter()
         """What was left out, and why."""
-        self._said: list[Said] = []
+        self._said: list[FeedCommand] = []
         self._requests: list[Request] = []
         self._watch: list[tuple[int, str, tuple[int, str]]] = []
         """When to look at a market again."""
@@ -305,7 +305,7 @@ class Session:
 
     # What comes out
 
-    def take(self) -> list[Said]:
+    def take(self) -> list[FeedCommand]:
         """What the book has to be told, in order; each once."""
         taken, self._said = self._said, []
         return taken
@@ -492,7 +492,7 @@ class Session:
                     for result in message.markets
                 ]
             case said.BetCancel():
-                window = (message.start_ms, message.end_ms)
+                window = Window(message.start_ms, message.end_ms)
                 touched = list(self._named(event, message.markets))
                 for market in touched:
                     market.cancelled[window] = max(market.cancelled.get(window, 0), at)
@@ -500,7 +500,7 @@ class Session:
                     event.superceded = True
                     touched = event.markets.values()
             case said.RollbackBetCancel():
-                window = (message.start_ms, message.end_ms)
+                window = Window(message.start_ms, message.end_ms)
                 touched = list(self._named(event, message.markets))
                 for market in touched:
                     market.uncancelled[window] = max(market.uncancelled.get(window, 0), at)
@@ -631,9 +631,11 @@ class Session:
         partly: dict[str, Result] = {}
         for of, result in results.items():
             selection = market.opened.get(of)
-            if selection and result != VOID:
+            if selection is None or selection in market.withdrawn:
+                continue
+            if result != VOID:
                 partly[selection] = result
-            elif selection and selection not in market.withdrawn:
+            else:
                 market.withdrawn.add(selection)
                 market.shown.pop(selection, None)
                 self._said.append(WithdrawSelection(fixture, market_id, selection))
@@ -722,15 +724,13 @@ class Session:
 
     def _tell_new(self, event: _Event, market: _Market, fixture: str, market_id: str) -> None:
         """Outcomes that were not there when the market was opened."""
-        if len(market.selections) <= len(market.opened) and not (
-            market.selections.keys() - market.opened.keys()
-        ):
+        if market.selections.keys() <= market.opened.keys():
             return
         assert event.card is not None
-        for of in market.selections.keys() - market.opened.keys():
+        for of in [of for of in market.selections if of not in market.opened]:
             self.tally["selection_added"] += 1
             name = self.descriptions.outcome_name(market.number, market.specifiers, of, event.card)
-            market.opened[of] = ""
+            market.opened[of] = safe(of)
             self._said.append(AddSelection(fixture, market_id, safe(of), name))
 
     def _status(self, event: _Event, market: _Market, now_ms: int) -> MarketStatus:
@@ -789,7 +789,7 @@ class Session:
     ) -> None:
         changed: dict[str, int] = {}
         for of, selection_id in market.opened.items():
-            if not selection_id or selection_id in market.withdrawn:
+            if selection_id in market.withdrawn:
                 continue
             selection = market.selections.get(of)
             odds = 0
@@ -825,7 +825,7 @@ class Session:
         by_selection = {
             selection_id: results.get(of, VOID)
             for of, selection_id in market.opened.items()
-            if selection_id and selection_id not in market.withdrawn
+            if selection_id not in market.withdrawn
         }
         now = (void, {} if void else by_selection)
         if now == market.declared:
@@ -836,14 +836,14 @@ class Session:
 
     def _tell_voided(self, market: _Market, fixture: str, market_id: str) -> None:
         for window in market.cancelled:
-            if window == (None, None):
+            if window == WHOLE:
                 continue
             if market.valid(window) and window not in market.voided:
                 market.voided.add(window)
-                self._said.append(VoidPlaced(fixture, market_id, *window))
+                self._said.append(VoidPlaced(fixture, market_id, window))
             elif not market.valid(window) and window in market.voided:
                 market.voided.discard(window)
-                self._said.append(RollBackVoid(fixture, market_id, *window))
+                self._said.append(RollBackVoid(fixture, market_id, window))
 
     def _tell_event(self, event: _Event) -> None:
         if event.created:

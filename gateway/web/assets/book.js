@@ -82,6 +82,12 @@ export class Book {
         for (const [selectionId, result] of Object.entries(delta.results)) {
           market.selections.get(selectionId).result = result;
         }
+        for (const selectionId of delta.undecided ?? []) {
+          delete market.selections.get(selectionId).result;
+        }
+        break;
+      case "selection":
+        market.selections.set(delta.selection.selection_id, { ...delta.selection });
         break;
       case "settled":
         market.status = delta.status;

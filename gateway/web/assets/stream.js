@@ -7,7 +7,9 @@ import { connection, logOutHere, session, takeWallet } from "./store.js";
 const PING_MS = 20_000;
 const ANSWER_MS = 10_000;
 const IDS_A_FRAME = 100;
-const DELTAS = new Set(["prices", "market", "status", "withdrawn", "result", "settled", "phase"]);
+const DELTAS = new Set([
+  "prices", "market", "selection", "status", "withdrawn", "result", "settled", "phase",
+]);
 const NOT_LOGGED_IN = 4001;
 const EVERY_FIXTURE = "*";
 

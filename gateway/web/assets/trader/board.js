@@ -235,16 +235,18 @@ class EventRow {
 class MarketRow {
   constructor(market, fixtureId) {
     const href = `#/event/${fixtureId}/${market.market_id.slice(fixtureId.length + 1)}`;
-    this.link = h("a", { class: "market-link", href }, market.name);
+    // What "Stop" is said of, for those who hear it: ids may have colons in them.
+    const mine = { "aria-describedby": `row-${market.market_id}` };
+    this.link = h("a", { class: "market-link", id: `row-${market.market_id}`, href }, market.name);
     this.badge = h("span", { class: "badge-status" });
     this.prices = h("td", { class: "prices-cell" });
     this.age = h("td", { class: "number", "data-label": "Age" });
     this.source = h("td", { "data-label": "Source" });
     this.handle = h("td", { class: "number", "data-label": "Handle" });
     this.worst = h("td", { class: "number", "data-label": "Worst case" });
-    const move = h("button", { type: "button", class: "small",
+    const move = h("button", { type: "button", class: "small", ...mine,
       onclick: () => openPrices(this.market) }, "Prices");
-    const stop = h("button", { type: "button", class: "small danger",
+    const stop = h("button", { type: "button", class: "small danger", ...mine,
       onclick: () => openStop("market", market.market_id, market.name) }, "Stop");
     const actions = h("td", { class: "actions" }, move, stop);
     move.hidden = stop.hidden = !may("trader");

@@ -21,6 +21,8 @@ function stored() {
 export const member = new Signal(null);
 /** Why the session ended, for the log-in form; "" when the member chose so. */
 export const ended = new Signal("");
+/** Rises when somebody here has stopped something, or lifted a stop. */
+export const stopped = new Signal(0);
 /** "connecting", "live" or "lost". */
 export const line = new Signal("connecting");
 

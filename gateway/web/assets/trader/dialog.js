@@ -3,7 +3,7 @@
 
 import { explain, newKey, Problem } from "../api.js";
 import { h, icon, setText, toast } from "../dom.js";
-import { act } from "./desk.js";
+import { act, stopped } from "./desk.js";
 
 const USUAL = [
   "Team news", "Price out of line", "Feed in doubt", "Liability", "Match delayed",
@@ -34,10 +34,11 @@ export function field(label, input, hint = "") {
  * Ask for what an action needs, and do it.
  *
  * `fields`: nodes above the reason. `check()` says what is wrong, or "". `submit(reason, key)`
- * does it; the key stays the same until it is answered. `done(answer)` is told of it.
+ * does it; the key stays the same until it is answered. `done(answer)` is told of it. `ready()`
+ * says whether there is anything yet to be done.
  */
 export function openAction({ title, about = "", fields = [], danger = false, action, check,
-  submit, done, reason = true }) {
+  submit, done, reason = true, ready = () => true }) {
   const why = h("input", { name: "reason", list: "reasons", maxlength: "200", autocomplete: "off",
     required: true });
   const whyField = field("Reason", why, "For the audit, 3 characters or more");
@@ -82,7 +83,7 @@ export function openAction({ title, about = "", fields = [], danger = false, act
       if (error instanceof Problem && !error.passing) key = newKey();
       say(explain(error));
     }
-    button.disabled = false;
+    button.disabled = !ready();
   });
   node.addEventListener("close", () => node.remove());
   document.body.append(node);
@@ -92,7 +93,7 @@ export function openAction({ title, about = "", fields = [], danger = false, act
 }
 
 /** Stop a market, an event, a source or everything. */
-export function openStop(reach, target, name, done) {
+export function openStop(reach, target, name) {
   const everything = reach === "everything";
   openAction({
     title: everything ? "Stop everything" : `Stop ${name}`,
@@ -105,12 +106,12 @@ export function openStop(reach, target, name, done) {
       act("stops", { reach, ...(everything ? {} : { target }), reason }, key),
     done: (stop) => {
       toast(`Suspended: ${stop.markets} ${stop.markets === 1 ? "market" : "markets"}.`, "good");
-      done?.(stop);
+      stopped.set(stopped.value + 1);
     },
   });
 }
 
-export function openLift(stop, done) {
+export function openLift(stop) {
   openAction({
     title: "Lift the stop",
     about: "Only what this stop has suspended takes bets again. " +
@@ -119,7 +120,7 @@ export function openLift(stop, done) {
     submit: (reason, key) => act(`stops/${stop.stop_id}/lift`, { reason }, key),
     done: (lifted) => {
       toast(`Let go: ${lifted.markets} ${lifted.markets === 1 ? "market" : "markets"}.`, "good");
-      done?.(lifted);
+      stopped.set(stopped.value + 1);
     },
   });
 }

@@ -9,8 +9,9 @@ import { badgeText } from "./board.js";
 import { may, read } from "./desk.js";
 import { openLift, openStop } from "./dialog.js";
 import { age, cash, clock, nowMs, price, shortCash } from "./figures.js";
-import { openLimits, openPrices, openSettle, openStatus } from "./market.js";
+import { openLimits, openPrices, openStatus } from "./market.js";
 import { Plot } from "./plot.js";
+import { openSettle } from "./settle.js";
 
 const HISTORY_MS = 5_000;
 const SOON_MS = 400;
@@ -292,10 +293,12 @@ class SelectionRow {
     setText(this.stakes, cash(selection.stakes_minor));
     const hedged = selection.hedged_minor ? ` (hedged ${cash(selection.hedged_minor)})` : "";
     setText(this.liability, cash(selection.liability_minor) + hedged);
-    const { result } = selection;
+    const { result, place } = selection;
     const heat = result && result.tied > 1 ? ` (${result.tied} for ${result.places})` : "";
+    const placed = result?.outcome === "lost" && place?.outcome === "won";
+    const at = selection.starting_odds ? `, SP ${price(selection.starting_odds)}` : "";
     setText(this.result, selection.withdrawn ? "Withdrawn"
-      : result ? words(result.outcome) + heat : "");
+      : result ? (placed ? "Placed" : words(result.outcome)) + heat + at : "");
   }
 }
 

@@ -11,17 +11,24 @@ import { openStop } from "./dialog.js";
 import { EventPage } from "./event.js";
 import { openPrices } from "./market.js";
 import { LoginPage, panic, StaffPage, StopsPage } from "./people.js";
+import { ReferralsPage } from "./referrals.js";
 import { DeskLine } from "./stream.js";
 
 const STALE_MS = 3_000;
 const TICK_MS = 1_000;
-const PAGES = ["login", "board", "event", "stops", "audit", "staff"];
+const PAGES = ["login", "board", "event", "referrals", "stops", "audit", "staff"];
 const at = (id) => document.getElementById(id);
 
 const login = new LoginPage(at("page-login"));
 const stops = new StopsPage(at("page-stops"));
 const audit = new AuditPage(at("page-audit"));
 const staff = new StaffPage(at("page-staff"));
+const referrals = new ReferralsPage(at("page-referrals"), {
+  told: (count) => {
+    at("referred").hidden = !count;
+    setText(at("referred").firstElementChild, String(count));
+  },
+});
 let stream;
 const board = new Board(at("page-board"), {
   watch: (fixtureIds) => currentPage().page === "board" && stream.watch(fixtureIds),
@@ -31,6 +38,7 @@ const event = new EventPage(at("page-event"), {
 });
 stream = new DeskLine({
   told: (fixture) => (currentPage().page === "event" ? event : board).told(fixture),
+  referred: (told) => referrals.take(told),
   // What happened while the line was down is read again.
   back: () => {
     if (currentPage().page === "event") event.load();
@@ -57,17 +65,22 @@ function showPage() {
   document.querySelector('#nav a[data-page="staff"]').hidden = !may("admin");
   board.show(page === "board");
   event.show(page === "event" ? fixtureId : "", marketKey);
-  if (page === "stops") stops.load();
+  referrals.show(page === "referrals");
+  stops.show(page === "stops");
   if (page === "audit") audit.load();
   if (page === "staff") staff.load();
   if (page === "login") login.first.focus();
   if (page !== "board" && page !== "event") stream.watch([]);
 }
 
+/** What gets the focus when the page has changed, if not the page itself. */
+let next = null;
+
 addEventListener("hashchange", () => {
   showPage();
   scrollTo(0, 0);
-  at("main").focus({ preventScroll: true });
+  (next ?? at("main")).focus({ preventScroll: true });
+  next = null;
 });
 at("skip").addEventListener("click", (event) => {
   // Not by the address, which names the page.
@@ -111,7 +124,7 @@ line.follow((state) => {
 
 // The keyboard
 
-const here = () => (currentPage().page === "event" ? event : board);
+const here = () => ({ event, referrals })[currentPage().page] ?? board;
 const withMarket = (run) => {
   const market = here().focused();
   if (market) run(market);
@@ -124,10 +137,14 @@ const KEYS = {
   s: ["S", "Stop the chosen market",
     () => withMarket((market) => openStop("market", market.market_id, market.name))],
   "/": ["/", "Find an event", () => {
-    location.hash = "#/";
-    at("search").focus();
+    if (currentPage().page === "board") at("search").focus();
+    else {
+      next = at("search");
+      location.hash = "#/";
+    }
   }],
   b: ["B", "Board", () => (location.hash = "#/")],
+  r: ["R", "Bets that wait for a trader", () => (location.hash = "#/referrals")],
   t: ["T", "Stops that stand", () => (location.hash = "#/stops")],
   a: ["A", "Audit", () => (location.hash = "#/audit")],
   "!": ["!", "Stop everything", () => panic()],

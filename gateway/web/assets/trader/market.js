@@ -1,25 +1,23 @@
-// What is done to one market: prices by hand, status, limits, and its settlement with a preview.
+// What is done to one market: prices by hand, status and limits.
 
-import { explain, newKey, Problem } from "../api.js";
-import { h, setText, toast } from "../dom.js";
-import { act, ask, may } from "./desk.js";
+import { h, toast } from "../dom.js";
+import { act, may } from "./desk.js";
 import { field, openAction } from "./dialog.js";
-import { cash, cashField, parseCash, parsePrice, priceField } from "./figures.js";
+import { cashField, parseCash, parsePrice, priceField } from "./figures.js";
 
 const MONEY_LIMITS = {
   min_stake_minor: "Smallest stake",
   max_stake_minor: "Largest stake",
-  max_liability_minor: "Liability of a selection",
+  max_liability_minor: "Liability of a selection by singles",
+  max_slip_liability_minor: "Liability of a selection by bets of several lines",
   max_market_liability_minor: "Worst case of the market (0: no limit)",
   refer_above_minor: "Stakes that a trader is asked about, above (0: none)",
+  refer_up_to_minor: "and up to; those above are refused (0: any)",
 };
 const TIME_LIMITS = {
   reoffer_ms: "A smaller stake is offered for, in seconds (0: not at all)",
   max_age_ms: "Prices too old before play, in seconds (0: never)",
   max_age_in_play_ms: "Prices too old in play, in seconds (0: never)",
-};
-const OUTCOMES = {
-  lost: "Lost", won: "Won", void: "Void", half_won: "Half won", half_lost: "Half lost",
 };
 
 /** Move prices by hand. Only those that were changed are sent. */
@@ -111,131 +109,4 @@ export function openLimits(market, limits, done) {
       done?.();
     },
   });
-}
-
-/** A result, what it would pay, and then yes or no. What was seen is what is settled. */
-export function openSettle(market, done) {
-  const again = market.result_version > 0;
-  const rows = market.selections.map((it) => new OutcomeRow(it));
-  const cancelled = h("input", { type: "checkbox", id: "settle-cancel" });
-  const table = h("table", { class: "outcomes" },
-    h("thead", {}, h("tr", {}, h("th", { scope: "col" }, "Selection"),
-      h("th", { scope: "col" }, "Result"), h("th", { scope: "col" }, "Dead heat"))),
-    h("tbody", {}, ...rows.map((it) => it.node)));
-  const pays = h("div", { class: "pays", role: "status" });
-  const look = h("button", { type: "button", class: "ghost-dark" }, "Show what it pays");
-  let seen = null;
-  let key = "";
-
-  const wanted = () => cancelled.checked
-    ? { cancelled: true }
-    : { results: Object.fromEntries(rows.filter((it) => !it.withdrawn)
-      .map((it) => [it.selectionId, it.result()])) };
-  const forget = () => {
-    seen = null;
-    pays.replaceChildren();
-    setText(dialog.button, "Settle");
-    dialog.button.disabled = true;
-    table.classList.toggle("is-off", cancelled.checked);
-  };
-  const dialog = openAction({
-    title: `${again ? "Settle again" : "Settle"}: ${market.name}`,
-    fields: [table,
-      h("label", { class: "check" }, cancelled, " The market is cancelled: every bet is void"),
-      look, pays],
-    danger: true,
-    action: "Settle",
-    submit: async (reason) => {
-      try {
-        return await act(`markets/${market.market_id}/settlement`,
-          { ...wanted(), preview: seen.preview, reason }, key);
-      } catch (error) {
-        if (error instanceof Problem && error.code === "preview_outdated") forget();
-        throw error;
-      }
-    },
-    done: () => {
-      toast(`${market.name} is settled.`, "good");
-      done?.();
-    },
-  });
-  look.addEventListener("click", async () => {
-    dialog.say("");
-    look.disabled = true;
-    try {
-      seen = await ask(`markets/${market.market_id}/settlement/preview`, wanted());
-      key = newKey();
-      pays.replaceChildren(...payNodes(seen, market));
-      const change = seen.change_minor;
-      setText(dialog.button, change < 0 ? `Settle: take back ${cash(-change)}`
-        : `Settle: pay ${cash(change)}`);
-      dialog.button.disabled = false;
-    } catch (error) {
-      forget();
-      dialog.say(explain(error));
-    }
-    look.disabled = false;
-  });
-  for (const input of [...table.querySelectorAll("select, input"), cancelled]) {
-    input.addEventListener("change", forget);
-  }
-  forget();
-}
-
-class OutcomeRow {
-  constructor(selection) {
-    this.selectionId = selection.selection_id;
-    this.withdrawn = selection.withdrawn;
-    const was = selection.result ?? { outcome: "lost", tied: 1, places: 1 };
-    this.outcome = h("select", { "aria-label": `Result of ${selection.name}` },
-      ...Object.entries(OUTCOMES).map(([value, text]) => h("option", { value }, text)));
-    this.outcome.value = this.withdrawn ? "void" : was.outcome;
-    this.outcome.disabled = this.withdrawn;
-    const number = (label, value) => h("input", { type: "number", min: "1", max: "1000", value,
-      "aria-label": `${label}, ${selection.name}` });
-    this.tied = number("Winners that tie", was.tied);
-    this.places = number("Places that they share", was.places);
-    const heat = h("td", { class: "heat" }, this.tied, " for ", this.places);
-    const sync = () => {
-      heat.hidden = this.outcome.value !== "won";
-      if (heat.hidden) this.tied.value = this.places.value = "1";
-    };
-    this.outcome.addEventListener("change", sync);
-    this.node = h("tr", {}, h("th", { scope: "row" }, selection.name),
-      h("td", {}, this.outcome), heat);
-    sync();
-  }
-
-  result() {
-    return {
-      outcome: this.outcome.value,
-      tied: Number(this.tied.value) || 1,
-      places: Number(this.places.value) || 1,
-    };
-  }
-}
-
-function payNodes(seen, market) {
-  const cell = (text) => h("td", { class: "number" }, text);
-  const rows = market.selections.map((it) => {
-    const line = seen.selections[it.selection_id];
-    return h("tr", {}, h("th", { scope: "row" }, it.name), cell(String(line.bets + line.slips)),
-      cell(cash(line.stakes_minor)), cell(cash(line.paid_minor)),
-      cell(cash(line.payout_minor)), cell(cash(line.slips_change_minor)));
-  });
-  const head = ["Bets", "Stakes", "Paid so far", "Pays", "Of several lines"];
-  const notes = [];
-  if (!seen.whole) notes.push("There are too many bets to reckon all: more will be paid.");
-  if (seen.holds) notes.push(`${seen.holds} bets are on their way and not counted.`);
-  if (!seen.up_to_date) notes.push("The ledger is behind: look again.");
-  return [
-    h("div", { class: "scroll" }, h("table", {},
-      h("thead", {}, h("tr", {}, h("th", { scope: "col" }, "Selection"),
-        ...head.map((it) => h("th", { scope: "col", class: "number" }, it)))),
-      h("tbody", {}, ...rows))),
-    h("p", { class: "sum" }, `${seen.bets + seen.slips} bets, stakes ${cash(seen.stakes_minor)}: `,
-      h("b", {}, seen.change_minor < 0 ? `takes back ${cash(-seen.change_minor)}`
-        : `pays ${cash(seen.change_minor)}`)),
-    ...notes.map((it) => h("p", { class: "notice bad" }, it)),
-  ];
 }

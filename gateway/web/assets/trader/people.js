@@ -1,11 +1,13 @@
 // Logging in, the stops that stand, and the staff themselves.
 
 import { explain } from "../api.js";
-import { h, setText, toast } from "../dom.js";
+import { arrange, h, setText, toast } from "../dom.js";
 import { timeText } from "../format.js";
-import { act, ended, logIn, may, member, read } from "./desk.js";
+import { act, ended, logIn, may, member, read, stopped } from "./desk.js";
 import { field, openAction, openLift, openStop } from "./dialog.js";
 
+const SOON_MS = 500;
+const LATER_MS = 5_000;
 const ROLES = {
   viewer: "Viewer: reads",
   trader: "Trader: prices, stops",
@@ -52,6 +54,9 @@ export class LoginPage {
 }
 
 export class StopsPage {
+  #visible = false;
+  #later = 0;
+
   constructor(root) {
     this.problem = h("p", { class: "notice bad", role: "alert", hidden: true });
     this.list = h("ul", { class: "stops" });
@@ -61,6 +66,20 @@ export class StopsPage {
     root.append(h("div", { class: "bar" }, h("h1", {}, "Stops"), this.source),
       h("p", { class: "soft" }, "What the desk has suspended and not let go yet."),
       this.problem, this.nothing, this.list);
+    // The list is read from the ledger, which is a moment behind.
+    stopped.follow(() => this.#again(SOON_MS));
+  }
+
+  show(visible) {
+    this.#visible = visible;
+    clearTimeout(this.#later);
+    if (visible) this.load();
+  }
+
+  /** Others stop things, too. */
+  #again(ms) {
+    clearTimeout(this.#later);
+    if (this.#visible) this.#later = setTimeout(() => this.load(), ms);
   }
 
   async load() {
@@ -69,28 +88,26 @@ export class StopsPage {
       const { items } = await read("stops");
       this.problem.hidden = true;
       this.nothing.hidden = items.length > 0;
-      this.list.replaceChildren(...items.map((it) => this.#row(it)));
+      const kept = new Map([...this.list.children].map((it) => [it.dataset.stop, it]));
+      arrange(this.list, items.map((it) => kept.get(it.stop_id) ?? this.#row(it)));
     } catch (error) {
       setText(this.problem, explain(error));
       this.problem.hidden = false;
     }
+    this.#again(LATER_MS);
   }
 
   #row(stop) {
-    const lift = h("button", { type: "button", class: "small",
-      onclick: () => openLift(stop, () => this.#soon()) }, "Lift");
-    lift.hidden = !may("trader");
     const what = stop.reach === "everything" ? "Everything" : `${stop.reach} ${stop.target}`;
+    const of = `stop-${stop.stop_id}`;
+    const lift = h("button", { type: "button", class: "small", "aria-describedby": of,
+      onclick: () => openLift(stop) }, "Lift");
+    lift.hidden = !may("trader");
     return h("li", { "data-stop": stop.stop_id },
-      h("div", {}, h("b", {}, what),
+      h("div", {}, h("b", { id: of }, what),
         h("p", { class: "soft" }, `${timeText(stop.ordered_at)} · ` +
           `${stop.by.replace(/^staff\//, "")} · “${stop.reason}”`)),
       lift);
-  }
-
-  /** The list is read from the ledger, which is a moment behind. */
-  #soon() {
-    setTimeout(() => this.load(), 500);
   }
 
   #stopSource() {
@@ -107,14 +124,14 @@ export class StopsPage {
         act("stops", { reach: "source", target: source.input.value.trim(), reason }, key),
       done: (stop) => {
         toast(`Suspended: ${stop.markets} markets.`, "good");
-        this.#soon();
+        stopped.set(stopped.value + 1);
       },
     });
   }
 }
 
-export function panic(done) {
-  if (may("trader")) openStop("everything", "", "", done);
+export function panic() {
+  if (may("trader")) openStop("everything", "", "");
 }
 
 export class StaffPage {
@@ -147,10 +164,11 @@ export class StaffPage {
 
   #row(it) {
     const mine = it.login === member.value?.login;
-    const button = (text, run) =>
-      h("button", { type: "button", class: "small", disabled: mine, onclick: run }, text);
+    const of = `member-${it.login}`;
+    const button = (text, run) => h("button", { type: "button", class: "small", disabled: mine,
+      onclick: run, "aria-describedby": of }, text);
     return h("tr", { "data-login": it.login },
-      h("th", { scope: "row" }, it.login), h("td", {}, it.name),
+      h("th", { scope: "row", id: of }, it.login), h("td", {}, it.name),
       h("td", {}, it.disabled ? "Disabled" : ROLES[it.role].split(":")[0]),
       h("td", {}, timeText(it.added_at)),
       h("td", { class: "actions" },
@@ -160,7 +178,7 @@ export class StaffPage {
   }
 
   #soon() {
-    setTimeout(() => this.load(), 500);
+    setTimeout(() => this.load(), SOON_MS);
   }
 
   #roles(value) {

@@ -13,9 +13,13 @@ export class DeskLine {
   #retry = 0;
   #watched = { fixtures: [], whole: false };
 
-  /** `told(fixture)`: some of its markets are as said; `back()`: the line is live again. */
-  constructor({ told, back }) {
+  /**
+   * `told(fixture)`: some of its markets are as said; `referred(all)`: bets that wait for a trader;
+   * `back()`: the line is live again.
+   */
+  constructor({ told, referred, back }) {
     this.told = told;
+    this.referred = referred;
     this.back = back;
     member.follow((now) => (now ? this.#connect() : this.#close()));
     addEventListener("online", () => member.value && this.#connect());
@@ -65,6 +69,8 @@ export class DeskLine {
     } else if (frame.type === "fixture") {
       clock(frame.now);
       this.told(frame.fixture);
+    } else if (frame.type === "referrals") {
+      this.referred(frame);
     }
   }
 

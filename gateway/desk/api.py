@@ -7,8 +7,10 @@ from typing import Annotated, Any, Literal
 import msgspec
 from msgspec import UNSET, Meta, UnsetType
 
+from actors.bet import BetState
 from actors.fixture import Phase
 from actors.market import MAX_REOFFER_MS, MAX_SELECTIONS, MarketStatus
+from actors.slips.kinds import Kind
 from actors.staff import Role
 from actors.stop import Reach
 from gateway import api
@@ -147,6 +149,10 @@ class DeskSelection(api.Reply, frozen=True):
     ] = UNSET
     hedged_minor: Annotated[int | UnsetType, Meta(description="What hedges win if it does")] = UNSET
     result: api.SelectionResult | UnsetType = UNSET
+    place: Annotated[
+        api.SelectionResult | UnsetType, Meta(description="How the place part came out")
+    ] = UNSET
+    starting_odds: int | UnsetType = UNSET
 
 
 class DeskMarket(api.Reply, frozen=True):
@@ -179,6 +185,10 @@ class DeskMarket(api.Reply, frozen=True):
     selections: Annotated[
         list[DeskSelection], Meta(description="On the board the first few of them")
     ]
+    terms: Annotated[
+        api.Terms | UnsetType,
+        Meta(description="What it offers beside a win at the price shown, where it does"),
+    ] = UNSET
 
 
 class DeskFixture(api.Reply, frozen=True):
@@ -212,12 +222,16 @@ class DeskLimits(api.Reply, frozen=True):
 
     min_stake_minor: int
     max_stake_minor: int
-    max_liability_minor: Annotated[int, Meta(description="For each selection")]
+    max_liability_minor: Annotated[int, Meta(description="For each selection, of singles")]
     max_market_liability_minor: Annotated[int, Meta(description="For the market's worst case")]
     refer_above_minor: Annotated[int, Meta(description="Stakes above it wait for a trader")]
     reoffer_ms: Annotated[int, Meta(description="How long a smaller stake is offered")]
     max_age_ms: Annotated[int, Meta(description="How old prices may be before play")]
     max_age_in_play_ms: int
+    refer_up_to_minor: Annotated[int, Meta(description="And those above this are refused")]
+    max_slip_liability_minor: Annotated[
+        int, Meta(description="For each selection, of slips with a leg on it: beside its singles")
+    ]
 
 
 # Over time
@@ -313,6 +327,8 @@ class ChangedLimits(Action, frozen=True, forbid_unknown_fields=True, kw_only=Tru
     reoffer_ms: Annotated[int, Meta(ge=0, le=MAX_REOFFER_MS)] | UnsetType = UNSET
     max_age_ms: _Age | UnsetType = UNSET
     max_age_in_play_ms: _Age | UnsetType = UNSET
+    refer_up_to_minor: _Limit | UnsetType = UNSET
+    max_slip_liability_minor: _Limit | UnsetType = UNSET
 
 
 class LimitsNow(api.Reply, frozen=True):
@@ -340,6 +356,24 @@ class PaysLine(api.Reply, frozen=True):
     slips_change_minor: Annotated[
         int, Meta(description="What those are paid at once; below zero, taken back")
     ]
+    slips_open: Annotated[int, Meta(description="Of those, that stay open after it")]
+
+
+class PaysSlip(api.Reply, frozen=True):
+    """A bet of several lines, each-way or at the starting price, as the result would leave it."""
+
+    bet_id: str
+    player_id: str
+    kind: Kind
+    each_way: bool
+    starting_price: Annotated[bool, Meta(description="A leg here is at the starting price")]
+    legs: int
+    legs_open: Annotated[int, Meta(description="Still to be decided after it")]
+    stake_minor: api.Minor
+    paid_minor: Annotated[int, Meta(description="What it has been paid so far")]
+    payout_minor: Annotated[int, Meta(description="What it has been paid after it, all in all")]
+    most_minor: Annotated[int, Meta(description="The same, if all its open legs win then")]
+    state: Annotated[BetState, Meta(description="After it: `open` where it stays open")]
 
 
 class Preview(api.Reply, frozen=True):
@@ -361,6 +395,7 @@ class Preview(api.Reply, frozen=True):
     ]
     slips: int
     slips_change_minor: api.Minor
+    slips_open: Annotated[int, Meta(description="Of the slips reckoned, that stay open after it")]
     slips_reckoned: Annotated[int, Meta(description="Of so many of the slips")]
     whole: Annotated[
         bool,
@@ -371,6 +406,9 @@ class Preview(api.Reply, frozen=True):
         bool, Meta(description="False when the ledger did not come up to now within two seconds")
     ]
     selections: dict[str, PaysLine]
+    each_slip: Annotated[
+        list[PaysSlip], Meta(description="The first few, those paid or taken back most before all")
+    ]
 
 
 class Settlement(Action, frozen=True, forbid_unknown_fields=True, kw_only=True):

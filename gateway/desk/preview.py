@@ -1,7 +1,8 @@
 """What a result would pay, before anybody is paid: reckoned from the ledger, changing nothing.
 
 Singles that are alike (selection, price, stake) pay alike and are reckoned once; bets of several
-lines are settled one by one with the functions that settle them, as their actors have them now.
+lines, each-way and at the starting price are settled one by one with the functions that settle
+them, as their actors have them now, and of each it is said what it is paid or that it stays open.
 Whoever then settles says which preview was agreed to. Its name stands for the result and for the
 bets that it was reckoned of, so that it can't be taken for anything else.
 """
@@ -16,25 +17,36 @@ import msgspec
 from msgspec.structs import astuple
 
 from actors.base import Reason, Refused
-from actors.bet import BetState, BetView, GetBet
+from actors.bet import BetState, BetView, GetBet, Leg, Settling, less, single_pays
 from actors.fixture import Fixture
-from actors.market import Exposure, GetExposure, GetMarket, MarketView, ResultDeclared
+from actors.market import (
+    DeclareResult,
+    Exposure,
+    GetExposure,
+    GetMarket,
+    MarketView,
+    ResultDeclared,
+)
 from actors.multiple import known_of
 from actors.previewed import DeclarePreviewed
-from actors.results import Result, payout_minor
+from actors.results import VOID
 from actors.runtime.addresses import BOOK, fixture_of
 from actors.runtime.keys import fingerprint
-from actors.slips.settling import Known, settle
-from gateway import api, desk_api, problems
-from gateway.fixtures import market_of_view, result_json
+from actors.slips.settling import Known, Settlement, settle
+from actors.slips.slip import Slip
+from gateway import api, problems
+from gateway.desk import api as desk_api
+from gateway.fixtures import market_of_view
 from gateway.http import Call, granted
 from gateway.problems import Problem
+from gateway.results import asked, declaring, result_now
 from gateway.services import Services
 from ledger.desk_reads import AlikeRow, DeskReads, TotalRow
-from ledger.money import MAX_MINOR
 
 MAX_SLIPS = 1_000
 """Bets of several lines that are reckoned; each is asked for at its actor."""
+MAX_SHOWN = 100
+"""Of those, that are told one by one."""
 AT_ONCE = 50
 """Of those, between which others have their turn."""
 CATCH_UP_S = 2.0
@@ -47,8 +59,8 @@ class Looked(msgspec.Struct):
     """What a preview is made of."""
 
     market: MarketView
-    results: dict[str, Result]
-    """Of every selection, as they would be."""
+    results: dict[str, Settling]
+    """Of every selection, by what its bets would be settled."""
     cancelled: bool
     totals: list[TotalRow]
     up_to_date: bool
@@ -66,27 +78,41 @@ class Looked(msgspec.Struct):
         return hashlib.blake2b(msgspec.msgpack.encode(what), digest_size=16).hexdigest()
 
 
+class SlipAfter(msgspec.Struct):
+    """A bet of several lines, and what it would be after the result."""
+
+    bet: BetView
+    first: str
+    """The selection of its first leg here."""
+    after: Settlement
+    legs_open: int
+
+    @property
+    def change_minor(self) -> int:
+        return self.after.paid_minor - self.bet.payout_minor
+
+
 async def preview(
     services: Services, market_id: str, outcomes: desk_api.Outcomes
 ) -> desk_api.Preview:
     """What it would pay. Raises the problem with which the result itself would be refused."""
-    results = given_results(outcomes.results)
-    looked = await _look(services, market_id, results, outcomes.cancelled)
+    message = declaring(market_id, outcomes.results, cancelled=outcomes.cancelled)
+    looked = await _look(services, message)
     if isinstance(looked, Refused):
         raise problems.refused(looked, services.clock.now_ms())
     reads = DeskReads.beside(services.ledger)
-    alike, all_alike = await reads.singles_on(market_id)
-    slips = await reads.slips_on(market_id, MAX_SLIPS + 1)
-    reckoned = slips[:MAX_SLIPS]
+    alike, all_alike = await reads.singles_on(market_id, looked.market.windows)
+    slips, all_slips = await reads.slips_on(market_id, MAX_SLIPS)
     pays = await _singles_pay(looked, alike)
-    changes = await _slips_change(services, looked, reckoned)
+    after = await _slips_after(services, looked, slips)
     lines = {
-        selection_id: _line(looked.totals, selection_id, pays[selection_id], changes[selection_id])
+        selection_id: _line(looked.totals, selection_id, pays[selection_id], after)
         for selection_id in looked.results
     }
     paid = sum(line.paid_minor for line in lines.values())
     payout = sum(line.payout_minor for line in lines.values())
-    slips_change = sum(line.slips_change_minor for line in lines.values())
+    slips_change = sum(one.change_minor for one in after)
+    most_first = sorted(after, key=lambda one: -abs(one.change_minor))
     return desk_api.Preview(
         market_id,
         looked.name,
@@ -98,13 +124,15 @@ async def preview(
         paid,
         payout,
         payout - paid + slips_change,
-        sum(line.slips for line in lines.values()),
+        all_slips,
         slips_change,
-        len(reckoned),
-        all_alike and len(slips) == len(reckoned),
+        sum(_stays_open(one) for one in after),
+        len(slips),
+        all_alike and all_slips == len(slips),
         await _holds(services, market_id),
         looked.up_to_date,
         lines,
+        [_slip_json(market_id, one) for one in most_first[:MAX_SHOWN]],
     )
 
 
@@ -118,65 +146,41 @@ async def settle_as_previewed(
     and knows its key.
     """
     services, fixture_id = call.services, fixture_of(market_id)
-    results = given_results(body.results)
-    looked = await _look(services, market_id, results, body.cancelled)
+    declare = declaring(market_id, body.results, cancelled=body.cancelled)
+    looked = await _look(services, declare)
     agreed = not isinstance(looked, Refused) and looked.name == body.preview
     version = looked.market.result_version if isinstance(looked, Looked) and agreed else _OUTDATED
-    message = DeclarePreviewed(fixture_id, market_id, results, body.cancelled, version)
-    asked = (market_id, sorted(results.items()), body.cancelled, body.preview, body.reason)
     answer = await services.router.ask(
         BOOK,
         fixture_id,
-        message,
+        DeclarePreviewed(fixture_id, market_id, declare, version),
         key=call.key,
-        fingerprint=fingerprint("settle", asked),
+        fingerprint=fingerprint("settle", (asked(declare), body.preview, body.reason)),
         by=call.staff.by,
         why=body.reason,
     )
     reply = answer.reply
     if isinstance(reply, Refused) and reply.reason is Reason.SUPERSEDED:
         raise Problem("preview_outdated")
-    declared = granted(reply, ResultDeclared, services)
-    return api.ResultNow(
-        declared.market_id,
-        declared.seq,
-        declared.version,
-        declared.cancelled,
-        {name: result_json(result) for name, result in declared.results.items()},
-    )
+    return result_now(granted(reply, ResultDeclared, services))
 
 
-def given_results(given: dict[str, api.NewResult]) -> dict[str, Result]:
-    results = {}
-    for selection_id, one in given.items():
-        try:
-            results[selection_id] = Result(one.outcome, one.tied, one.places)
-        except ValueError as wrong:
-            where = f"$.results.{selection_id}"
-            raise Problem("invalid_request", f"{wrong} - at `{where}`.") from None
-    return results
-
-
-async def _look(
-    services: Services, market_id: str, results: dict[str, Result], cancelled: bool
-) -> Looked | Refused:
+async def _look(services: Services, message: DeclareResult) -> Looked | Refused:
     """The market, the result as it would be, and the bets that it is for; or why it can't be."""
-    fixture_id = fixture_of(market_id)
+    fixture_id, market_id = message.fixture_id, message.market_id
     answer = await services.router.ask(BOOK, fixture_id, GetMarket(fixture_id, market_id))
     view = granted(answer.reply, MarketView, services)
     market, fixture = market_of_view(view), Fixture(fixture_id)
     # Decided on a copy, by the rules of the market itself.
-    message = DeclarePreviewed(fixture_id, market_id, results, cancelled, view.result_version)
     declared = message.decide(services.clock.now_ms(), market, fixture)
     if isinstance(declared, Refused):
         return declared
     assert isinstance(declared, ResultDeclared)
-    known = market.results | declared.results
+    declared.apply(market, fixture)
     up_to_date = await _caught_up(services)
     totals = await DeskReads.beside(services.ledger).totals_on(market_id)
-    return Looked(
-        view, {name: known[name] for name in market.selections}, cancelled, totals, up_to_date
-    )
+    results = {name: market.settling(name, declared.version) for name in market.selections}
+    return Looked(view, results, message.cancelled, totals, up_to_date)
 
 
 async def _caught_up(services: Services) -> bool:
@@ -196,20 +200,25 @@ async def _caught_up(services: Services) -> bool:
 async def _singles_pay(looked: Looked, alike: list[AlikeRow]) -> defaultdict[str, int]:
     """What the singles on each selection are paid."""
     pays: defaultdict[str, int] = defaultdict(int)
+    places = looked.market.fixture_id, looked.market.market_id
     for number, row in enumerate(alike):
         if not number % 10_000:
             await asyncio.sleep(0)
-        result = looked.results[row.selection_id]
-        each = min(payout_minor(row.stake_minor, row.odds, result), MAX_MINOR)
-        pays[row.selection_id] += row.bets * each
+        on = looked.results[row.selection_id]
+        result = VOID if row.voided else on.result
+        if result is None:
+            continue  # it stays open
+        leg = Leg(*places, row.selection_id, row.odds, row.odds_version, "", "", "")
+        known = None if on.off is None else less(leg, Known(result), on.off)
+        pays[row.selection_id] += row.bets * single_pays(leg, row.stake_minor, result, known)
     return pays
 
 
-async def _slips_change(
+async def _slips_after(
     services: Services, looked: Looked, slips: list[tuple[str, str]]
-) -> defaultdict[str, int]:
-    """What bets of several lines are paid at once, by the selection of their first leg here."""
-    changes: defaultdict[str, int] = defaultdict(int)
+) -> list[SlipAfter]:
+    """Bets of several lines as the result would leave them."""
+    found = []
     for start in range(0, len(slips), AT_ONCE):
         answers = await asyncio.gather(
             *(
@@ -219,39 +228,62 @@ async def _slips_change(
         )
         for answer in answers:
             bet = granted(answer.reply, BetView, services)
-            if bet.slip is None or bet.state is BetState.CASHED_OUT:
-                continue
-            here = _known_here(looked, bet)
-            first = next(iter(here))[1]
-            now = settle(bet.slip, known_of(bet.legs, bet.facts) | here)
-            changes[first] += now.paid_minor - bet.payout_minor
-    return changes
+            if bet.slip is not None and bet.state is not BetState.CASHED_OUT:
+                found.append(_slip_after(looked, bet, bet.slip))
+    return found
 
 
-def _known_here(looked: Looked, bet: BetView) -> dict[tuple[str, str], Known]:
-    """What the result says of the bet's legs on this market."""
-    withdrawn = {one.selection_id for one in looked.market.selections if one.withdrawn}
-    return {
-        (leg.market_id, leg.selection_id): Known(
-            looked.results[leg.selection_id], withdrawn=leg.selection_id in withdrawn
-        )
+def _slip_after(looked: Looked, bet: BetView, slip: Slip) -> SlipAfter:
+    here = {
+        leg.selection: looked.results[leg.selection_id].for_bet_of(bet.placed_at_ms).known_of(leg)
         for leg in bet.legs
         if leg.market_id == looked.market.market_id
     }
+    known = known_of(bet.legs, bet.facts) | here
+    decided = sum(fact.result is not None for fact in known.values())
+    return SlipAfter(bet, next(iter(here))[1], settle(slip, known), len(bet.legs) - decided)
+
+
+def _stays_open(slip: SlipAfter) -> bool:
+    return slip.after.lines_open > 0
+
+
+def _slip_json(market_id: str, one: SlipAfter) -> desk_api.PaysSlip:
+    slip = one.bet.slip
+    assert slip is not None
+    at_sp = any(
+        leg.at_starting_price and market_id in (on for on, _ in leg.selections) for leg in slip.legs
+    )
+    return desk_api.PaysSlip(
+        one.bet.bet_id,
+        one.bet.player_id,
+        slip.kind,
+        slip.each_way,
+        at_sp,
+        len(one.bet.legs),
+        one.legs_open,
+        one.bet.stake_minor,
+        one.bet.payout_minor,
+        one.after.paid_minor,
+        one.after.most_minor,
+        BetState(one.after.state),
+    )
 
 
 def _line(
-    totals: list[TotalRow], selection_id: str, payout: int, slips_change: int
+    totals: list[TotalRow], selection_id: str, payout: int, after: list[SlipAfter]
 ) -> desk_api.PaysLine:
     mine = [row for row in totals if row.selection_id == selection_id]
     singles = [row for row in mine if not row.of_lines]
+    slips = [one for one in after if one.first == selection_id]
     return desk_api.PaysLine(
         sum(row.bets for row in singles),
         sum(row.stakes_minor for row in singles),
         sum(row.paid_minor for row in singles),
         payout,
         sum(row.bets for row in mine if row.of_lines),
-        slips_change,
+        sum(one.change_minor for one in slips),
+        sum(_stays_open(one) for one in slips),
     )
 
 

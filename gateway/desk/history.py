@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING
 
 import structlog
 
-from gateway import api, desk_api
+from gateway import api
+from gateway.desk import api as desk_api
 from ledger.desk_reads import DeskReads
 
 if TYPE_CHECKING:

@@ -46,8 +46,9 @@ from actors.stop import (
     StopView,
     cause_of,
 )
-from gateway import api, desk_api, keys
-from gateway.desk_board import limits_json
+from gateway import api, keys
+from gateway.desk import api as desk_api
+from gateway.desk.board import limits_json
 from gateway.http import Call, T, granted
 from gateway.problems import Problem
 from gateway.services import Services

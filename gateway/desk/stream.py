@@ -20,9 +20,11 @@ from aiohttp import WSMsgType, web
 from actors.errors import NoAnswer
 from actors.market import Exposure
 from actors.staff import Role
-from gateway import api, desk_api, frames, members
-from gateway.desk_board import exposures_of, fixture_row, market_row, markets_shown
-from gateway.desk_history import Liabilities
+from gateway import api, frames, referrals, risk_api
+from gateway.desk import api as desk_api
+from gateway.desk import members
+from gateway.desk.board import exposures_of, fixture_row, market_row, markets_shown
+from gateway.desk.history import Liabilities
 from gateway.http import MAX_BODY, problem_of
 from gateway.outbox import Change
 from gateway.problems import Problem
@@ -69,6 +71,8 @@ class DeskStream:
         self._changed = asyncio.Event()
         self._told: dict[str, bytes] = {}
         """What was last told of each market, by its id, and of each fixture without markets."""
+        self._referrals: list[risk_api.DeskReferral] | None = None
+        """Those that were told last."""
 
     # A listener of the hub: what it says in full is of no use here, only that it says something
 
@@ -163,11 +167,24 @@ class DeskStream:
             await self._changed.wait()
             self._changed.clear()
             dirty, self._dirty = self._dirty, set()
+            await self._tell_referrals()
             for fixture_id in dirty:
                 following = self.following.get(fixture_id)
                 if following is not None:
                     await self._tell(following)
             await asyncio.sleep(TURN_S)
+
+    async def _tell_referrals(self) -> None:
+        waiting = self._streams.referrals
+        if waiting != self._referrals:
+            self._referrals = waiting
+            now = api.time_text(self.services.clock.now_ms())
+            await self._say(risk_api.ReferralsNow(now, waiting))
+
+    def touch_referrals(self) -> None:
+        """Others wait than were told last."""
+        if self._streams.referrals != self._referrals:
+            self._changed.set()
 
     async def _tell(self, following: Following) -> None:
         now_ms = self.services.clock.now_ms()
@@ -216,6 +233,8 @@ class DeskStreams:
         self.exposures: dict[str, Exposure] = {}
         """By market, of what is watched; as of the last look."""
         self.sources: dict[str, str] = {}
+        self.referrals: list[risk_api.DeskReferral] = []
+        """Those that wait for a trader; as of the last look."""
         self._streams: set[DeskStream] = set()
         self._looker: asyncio.Task[None] | None = None
         self._look_now = asyncio.Event()
@@ -301,6 +320,8 @@ class DeskStreams:
         self.exposures = await exposures_of(self.services, market_ids)
         if sources_too:
             self.sources = await DeskReads.beside(self.services.book).sources(market_ids)
+        self.referrals = await referrals.waiting(self.services) if self._streams else []
         for stream in self._streams:
+            stream.touch_referrals()
             for fixture_id in stream.following:
                 stream.touch(fixture_id)

@@ -1,65 +1,11 @@
-"""What the feed says that the book has no command for, and what settlement results mean.
-
-Each action is exact about what has to become of bets. Until a command of the book does it, nobody
-carries it out by himself: `Source` writes it to the log, where a trader sees it, and the market
-stays closed. What the book can do (a whole result, a whole cancellation, a withdrawal) is said with
-its own commands and is no action.
-"""
+"""What settlement results mean."""
 
 from __future__ import annotations
 
 from fractions import Fraction
 
-import msgspec
-
 from actors.results import LOST, VOID, WON, Outcome, Result
 from gateway.feeds.uof.messages import OutcomeResult
-
-
-class BookAction(msgspec.Struct, frozen=True, array_like=True, tag=True):
-    fixture_id: str
-    market_id: str
-
-
-class SettleSelections(BookAction, frozen=True, array_like=True, tag=True):
-    """These selections have their result while others are undecided: bets on them settle now. The
-    market is closed to bets. Said again with another result, it corrects."""
-
-    results: dict[str, Result]
-
-
-class RollBackResult(BookAction, frozen=True, array_like=True, tag=True):
-    """There is no result: every bet that was settled by it, or voided by a cancellation of the
-    whole market, is reversed and open again. The market is suspended, and may open. Selections
-    withdrawn before stay withdrawn."""
-
-
-class VoidPlaced(BookAction, frozen=True, array_like=True, tag=True):
-    """Bets on this market accepted from `from_ms` to `until_ms`, both included, are void, whether
-    they are open or settled, and stay so when a result comes. Others are left as they are."""
-
-    from_ms: int | None
-    """None: from the first."""
-    until_ms: int | None
-    """None: to the last."""
-
-
-class RollBackVoid(BookAction, frozen=True, array_like=True, tag=True):
-    """`VoidPlaced` of the same window is undone: its bets are open again, or settled by the
-    market's result where it has one."""
-
-    from_ms: int | None
-    until_ms: int | None
-
-
-class AddSelection(BookAction, frozen=True, array_like=True, tag=True):
-    """The market has one more selection than when it was opened; it has no price yet."""
-
-    selection_id: str
-    name: str
-
-
-# Results
 
 
 class Incoherent(ValueError):

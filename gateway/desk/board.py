@@ -14,8 +14,16 @@ from msgspec import UNSET
 from actors.fixture import Fixture
 from actors.market import Exposure, GetExposure, Limits, Market, MarketStatus
 from actors.runtime.addresses import BOOK, fixture_of
-from gateway import api, desk_api
-from gateway.fixtures import Parts, ask_parts, fixture_of_view, market_of_view, result_json
+from gateway import api
+from gateway.desk import api as desk_api
+from gateway.fixtures import (
+    Parts,
+    ask_parts,
+    fixture_of_view,
+    market_of_view,
+    result_json,
+    terms_json,
+)
 from gateway.problems import Problem
 from gateway.services import Services
 from ledger.desk_reads import DeskReads
@@ -156,13 +164,14 @@ def market_row(
         sum(line.stakes_minor for line in book.lines.values()),
         len(market.selections),
         [_selection_row(market, selection_id, book) for selection_id in ids],
+        terms_json(market.terms),
     )
 
 
 def _selection_row(market: Market, selection_id: str, book: Exposure) -> desk_api.DeskSelection:
     selection = market.selections[selection_id]
     line, hedge = book.lines.get(selection_id), book.hedged.get(selection_id)
-    result = market.results.get(selection_id)
+    result, place = market.results.get(selection_id), market.places.get(selection_id)
     return desk_api.DeskSelection(
         selection_id,
         selection.name,
@@ -174,6 +183,8 @@ def _selection_row(market: Market, selection_id: str, book: Exposure) -> desk_ap
         selection.base_odds or UNSET,
         hedge.liability_minor if hedge else UNSET,
         UNSET if result is None else result_json(result),
+        UNSET if place is None else result_json(place),
+        market.starting_odds.get(selection_id, UNSET),
     )
 
 
@@ -187,4 +198,6 @@ def limits_json(limits: Limits) -> desk_api.DeskLimits:
         limits.reoffer_ms,
         limits.max_age_ms,
         limits.max_age_in_play_ms,
+        limits.refer_up_to_minor,
+        limits.max_slip_liability_minor,
     )

@@ -11,7 +11,8 @@ from msgspec import UNSET
 from actors.base import Reason, Refused
 from actors.runtime.addresses import BOOK
 from actors.staff import GetMember, MemberView, RecordStaffLogin, Role, StaffLoggedIn
-from gateway import api, desk_api, problems
+from gateway import api, problems
+from gateway.desk import api as desk_api
 from gateway.problems import Problem
 from gateway.services import Services
 from gateway.sessions import expired

@@ -1,0 +1,98 @@
+"""What the house allows a customer: factors on the limits that everybody else has.
+
+A factor of 10,000 changes nothing. Below it the customer may stake less, and take only so
+much of a selection's room; above it the customer may stake more, of the same room
+(`actors.market.HoldStake`). Staff set it, with a reason, and the player never sees it: only the
+limits that follow.
+
+The customer is a neighbour of the player, because the book names nobody.
+"""
+
+from __future__ import annotations
+
+import msgspec
+
+from actors.base import Actor, Command, Event, Question, Reason, Refused, ref
+from actors.book import WHOLE
+from actors.player import Player
+
+MAX_FACTOR = 100_000
+"""Ten times what others may have."""
+MAX_KINDS = 50
+MAX_KIND_LENGTH = 64
+
+
+class Factors(msgspec.Struct, frozen=True):
+    """In ten-thousandths; 0 takes no bets at all."""
+
+    of_all: int = WHOLE
+    by_kind: dict[str, int] = {}
+    """In place of that, for markets of some kinds."""
+
+
+ORDINARY = Factors()
+
+
+class Customer(Actor):
+    player_id: str = ""
+    factor: int = WHOLE
+    kinds: dict[str, int] = msgspec.field(default_factory=dict)
+    changed_at_ms: int = 0
+    """0 while nobody has said anything about the customer."""
+
+
+class CustomerView(msgspec.Struct, frozen=True, array_like=True, tag=True):
+    player_id: str
+    factor: int
+    kinds: dict[str, int]
+    changed_at_ms: int
+
+
+class GetCustomer(Question, frozen=True, array_like=True, tag=True):
+    player_id: str
+
+    def cast(self) -> tuple[str, ...]:
+        return (ref("customer", self.player_id), ref("player", self.player_id))
+
+    def answer(self, now_ms: int, customer: Customer, player: Player) -> CustomerView | Refused:
+        if not player.player_id:
+            return Refused(Reason.UNKNOWN_PLAYER)
+        return CustomerView(self.player_id, customer.factor, customer.kinds, customer.changed_at_ms)
+
+
+class SetFactors(Command, frozen=True, array_like=True, tag=True):
+    """All factors of the customer, in place of those before."""
+
+    player_id: str
+    factor: int
+    kinds: dict[str, int]
+
+    def cast(self) -> tuple[str, ...]:
+        return (ref("customer", self.player_id), ref("player", self.player_id))
+
+    def decide(self, now_ms: int, customer: Customer, player: Player) -> Event:
+        if not player.player_id:
+            return Refused(Reason.UNKNOWN_PLAYER)
+        if not all(0 <= factor <= MAX_FACTOR for factor in (self.factor, *self.kinds.values())):
+            return Refused(Reason.OUT_OF_BOUNDS, facts={"max_factor": MAX_FACTOR})
+        if len(self.kinds) > MAX_KINDS:
+            return Refused(Reason.OUT_OF_BOUNDS, facts={"max_kinds": MAX_KINDS})
+        if not all(0 < len(kind) <= MAX_KIND_LENGTH for kind in self.kinds):
+            return Refused(Reason.OUT_OF_BOUNDS, facts={"max_length": MAX_KIND_LENGTH})
+        return FactorsSet(now_ms, self.player_id, self.factor, self.kinds)
+
+
+class FactorsSet(Event, frozen=True, array_like=True, tag=True):
+    at_ms: int
+    player_id: str
+    factor: int
+    kinds: dict[str, int]
+
+    def cast(self) -> tuple[str, ...]:
+        return (ref("customer", self.player_id),)
+
+    def apply(self, customer: Customer) -> None:
+        customer.player_id = self.player_id
+        customer.factor = self.factor
+        customer.kinds = self.kinds
+        customer.changed_at_ms = self.at_ms

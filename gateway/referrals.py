@@ -1,0 +1,203 @@
+"""Bets that wait for a trader: asking for the player, answering for the trader.
+
+A market that wants a trader's word refuses with `referral_needed`, and the player is told
+`referred`: nothing is held, and no money moves. The referral is named after the attempt, in the
+answer that is kept under its key, so that asking again refers once. What a trader has accepted is
+taken like any other bet, with `referral_id`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from msgspec import UNSET
+
+from actors.base import Reason, Refused
+from actors.placement import BetRequest
+from actors.risk.referral import (
+    AcceptReferral,
+    GetReferral,
+    Refer,
+    ReferralAccepted,
+    ReferralAsked,
+    ReferralCommand,
+    ReferralEvent,
+    ReferralRefused,
+    ReferralState,
+    ReferralView,
+    RefuseReferral,
+    Terms,
+)
+from actors.runtime.keys import fingerprint
+from gateway import api, risk_api
+from gateway.http import Call, granted
+from gateway.problems import Problem
+from gateway.services import Services
+from ledger.risk_reads import NameRow, RiskReads
+from ledger.tables import ReferralRow
+
+# The player's side
+
+
+async def refer(
+    services: Services, player_id: str, request: BetRequest, refused: Refused
+) -> Problem:
+    """Ask a trader about a bet that its market will not take alone: what the player is told."""
+    settings = services.settings.risk.referrals
+    referral_id, odds = str(refused.facts["referral_id"]), int(refused.facts["odds"])
+    now_ms = services.clock.now_ms()
+    reads = RiskReads.beside(services.ledger)
+    if await reads.count_waiting(player_id, now_ms) >= settings.at_once:
+        facts: dict[str, int | str] = {"max_referrals": settings.at_once}
+        return Problem("too_many_referrals", facts=facts)
+    asked = Terms(request.fixture_id, request.market_id, request.selection_id, request.stake, odds)
+    command = Refer(player_id, referral_id, asked, settings.wait_ms)
+    scope = services.licence.code
+    reply = (await services.router.ask(scope, player_id, command)).reply
+    if isinstance(reply, Refused) and reply.reason is Reason.ALREADY_EXISTS:  # its key came again
+        expires_at_ms = (await view_of(services, player_id, referral_id)).expires_at_ms
+    else:
+        expires_at_ms = granted(reply, ReferralAsked, services).expires_at_ms
+    return Problem(
+        "referred",
+        facts={
+            "referral_id": referral_id,
+            "referral_expires_at": api.time_text(expires_at_ms),
+        },
+    )
+
+
+async def view_of(services: Services, player_id: str, referral_id: str) -> ReferralView:
+    """Raises the problem `unknown_referral`, for somebody else's too."""
+    question = GetReferral(player_id, referral_id)
+    answer = await services.router.ask(services.licence.code, player_id, question)
+    return granted(answer.reply, ReferralView, services)
+
+
+def referral_json(view: ReferralView) -> api.Referral:
+    accepted = view.accepted
+    return api.Referral(
+        view.referral_id,
+        view.state,
+        view.asked.market_id,
+        view.asked.selection_id,
+        view.asked.stake.minor,
+        view.asked.stake.currency,
+        view.asked.odds,
+        api.time_text(view.asked_at_ms),
+        api.time_text(view.expires_at_ms),
+        accepted.stake.minor if accepted else UNSET,
+        accepted.odds if accepted else UNSET,
+        view.bet_id or UNSET,
+    )
+
+
+def referral_of_row(row: ReferralRow, now_ms: int) -> api.Referral:
+    return api.Referral(
+        row.referral_id,
+        _state_of(row, now_ms),
+        row.market_id,
+        row.selection_id,
+        row.stake_minor,
+        row.currency,
+        row.odds,
+        api.time_text(row.asked_at_ms),
+        api.time_text(row.expires_at_ms),
+        UNSET if row.accepted_stake_minor is None else row.accepted_stake_minor,
+        UNSET if row.accepted_odds is None else row.accepted_odds,
+        row.bet_id or UNSET,
+    )
+
+
+def _state_of(row: ReferralRow, now_ms: int) -> ReferralState:
+    """Nobody says that the time has run out: it is seen."""
+    state = ReferralState(row.state)
+    over = state in (ReferralState.WAITING, ReferralState.ACCEPTED) and now_ms > row.expires_at_ms
+    return ReferralState.EXPIRED if over else state
+
+
+# The trader's side
+
+
+async def waiting(services: Services) -> list[risk_api.DeskReferral]:
+    """Referrals that wait for a trader, the most urgent first."""
+    now_ms = services.clock.now_ms()
+    rows = await RiskReads.beside(services.ledger).waiting_referrals(now_ms)
+    return await _desk_json(services, rows, now_ms)
+
+
+async def _desk_json(
+    services: Services, rows: Sequence[ReferralRow], now_ms: int
+) -> list[risk_api.DeskReferral]:
+    places = list({(row.market_id, row.selection_id) for row in rows})
+    names = await RiskReads.beside(services.book).names(places) if places else {}
+    return [_row_json(row, names.get((row.market_id, row.selection_id)), now_ms) for row in rows]
+
+
+def _row_json(row: ReferralRow, names: NameRow | None, now_ms: int) -> risk_api.DeskReferral:
+    return risk_api.DeskReferral(
+        referral_of_row(row, now_ms),
+        row.player_id,
+        row.fixture_id,
+        names.fixture_name if names else row.fixture_id,
+        names.market_name if names else row.market_id,
+        names.selection_name if names else row.selection_id,
+        names.odds if names else 0,
+    )
+
+
+async def accept(
+    call: Call, referral_id: str, body: risk_api.AcceptedReferral
+) -> risk_api.DeskReferral:
+    """What is left out is as the player asked for it."""
+    row = await _row(call.services, referral_id)
+    valid_ms = call.services.settings.risk.referrals.valid_ms
+    command = AcceptReferral(
+        row.player_id,
+        referral_id,
+        row.stake_minor if body.stake_minor is UNSET else body.stake_minor,
+        row.odds if body.odds is UNSET else body.odds,
+        valid_ms if body.valid_ms is UNSET else body.valid_ms,
+    )
+    return await _answer(call, row, command, body.reason, ReferralAccepted)
+
+
+async def refuse(call: Call, referral_id: str, reason: str) -> risk_api.DeskReferral:
+    row = await _row(call.services, referral_id)
+    command = RefuseReferral(row.player_id, referral_id)
+    return await _answer(call, row, command, reason, ReferralRefused)
+
+
+async def _row(services: Services, referral_id: str) -> ReferralRow:
+    row = await RiskReads.beside(services.ledger).referral(referral_id)
+    if row is None:
+        raise Problem(Reason.UNKNOWN_REFERRAL)
+    return row
+
+
+async def _answer(
+    call: Call,
+    row: ReferralRow,
+    command: ReferralCommand,
+    reason: str,
+    kind: type[ReferralEvent],
+) -> risk_api.DeskReferral:
+    services = call.services
+    answer = await services.router.ask(
+        services.licence.code,
+        row.player_id,
+        command,
+        key=call.key,
+        fingerprint=fingerprint(type(command).__name__, (command, reason)),
+        by=call.staff.by,
+        why=reason,
+    )
+    decided = granted(answer.reply, kind, services)
+    row.state = ReferralState.REFUSED.value
+    if isinstance(decided, ReferralAccepted):
+        row.state = ReferralState.ACCEPTED.value
+        row.accepted_stake_minor = decided.accepted.stake.minor
+        row.accepted_odds = decided.accepted.odds
+        row.expires_at_ms = decided.valid_until_ms
+    [json] = await _desk_json(services, [row], decided.at_ms)
+    return json

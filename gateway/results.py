@@ -1,0 +1,80 @@
+"""A result: as staff give it, as the command that declares it, and as it is answered."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from msgspec import UNSET
+
+from actors.market import DeclareResult, ResultDeclared
+from actors.outcomes import SelectionsDecided, SettleSelections
+from actors.results import Result
+from actors.runtime.addresses import fixture_of
+from gateway import api
+from gateway.fixtures import results_json
+from gateway.problems import Problem
+
+
+def declaring(
+    market_id: str, given: dict[str, api.NewResult], *, cancelled: bool = False
+) -> DeclareResult:
+    """The command that declares it. Raises `invalid_request`, which says where it is wrong."""
+    results: dict[str, Result] = {}
+    places: dict[str, Result] = {}
+    starting_odds: dict[str, int] = {}
+    positions: dict[str, int] = {}
+    for selection_id, one in given.items():
+        try:
+            _only_one(one)
+            if one.outcome:
+                results[selection_id] = Result(one.outcome, one.tied, one.places)
+            if one.position:
+                positions[selection_id] = one.position
+            if one.place:
+                place = one.place
+                places[selection_id] = Result(place.outcome, place.tied, place.places)
+        except ValueError as wrong:
+            where = f"$.results.{selection_id}"
+            raise Problem("invalid_request", f"{wrong} - at `{where}`.") from None
+        if one.starting_odds:
+            starting_odds[selection_id] = one.starting_odds
+    return DeclareResult(
+        fixture_of(market_id), market_id, results, cancelled, places, starting_odds, positions
+    )
+
+
+def deciding(market_id: str, given: dict[str, api.NewResult]) -> SettleSelections:
+    """The command that declares a part of it. Raises `invalid_request` as `declaring` does."""
+    whole = declaring(market_id, given)
+    for selection_id in whole.positions:
+        why = "A position is only of a whole result: who shares it is not known yet"
+        raise Problem("invalid_request", f"{why} - at `$.results.{selection_id}`.")
+    return SettleSelections(
+        whole.fixture_id, market_id, whole.results, whole.places, whole.starting_odds
+    )
+
+
+def _only_one(given: api.NewResult) -> None:
+    """Raises ValueError for a result that says two things, or none."""
+    if bool(given.outcome) == bool(given.position):
+        raise ValueError("either an outcome or a position")
+    if given.position and (given.place or given.tied > 1):
+        raise ValueError("a position says everything else")
+
+
+def asked(message: DeclareResult) -> Any:
+    """What a client's key stands for, whatever the order in which selections were given."""
+    parts = (message.results, message.places, message.starting_odds, message.positions)
+    return message.market_id, message.cancelled, [sorted(part.items()) for part in parts]
+
+
+def result_now(declared: ResultDeclared | SelectionsDecided) -> api.ResultNow:
+    return api.ResultNow(
+        declared.market_id,
+        declared.seq,
+        declared.version,
+        isinstance(declared, ResultDeclared) and declared.cancelled,
+        results_json(declared.results),
+        results_json(declared.places) or UNSET,
+        declared.starting_odds or UNSET,
+    )

@@ -1,0 +1,284 @@
+"""The coordinator of risk beside a gateway: it hears of bets, moves prices, suspends, lays off."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import Counter
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+from typing import Any
+from uuid import uuid4
+
+import pytest
+
+from actors.market import Exposure, GetExposure, GetMarket, MarketView
+from actors.risk.alerts import Rules
+from actors.risk.desk import Curve
+from actors.risk.settings import CurveClasses, HedgeSettings, RiskSettings
+from actors.runtime.addresses import fixture_of
+from actors.runtime.clock import WallClock
+from gateway.coordinator import Coordinator
+from gateway.exchanges.bogus import EXCHANGE
+from gateway.exchanges.exchange import BackOrder, Exchange, Matched, NoAnswer, Unmatched
+from ledger.risk_reads import RiskReads
+from tests.gateway.backend import Backend, until
+from tests.gateway.desk import Desk, slip
+from tests.gateway.test_risk import market
+from tests.gateway.trading import Trader, member
+
+CURVE = Curve(points=((2_000, 0), (10_000, 2_000)), suspend_at=9_000, resume_below=6_000)
+NO_HEDGES = HedgeSettings(exchange="")
+
+
+def settings(hedges: HedgeSettings = NO_HEDGES, **alerts: int) -> RiskSettings:
+    return RiskSettings(curves=CurveClasses(otherwise=CURVE), hedges=hedges, alerts=Rules(**alerts))
+
+
+class Remembering:
+    """An exchange as a real one is: it makes a bet once for each id, and may fall silent after."""
+
+    name = "bogus"
+
+    def __init__(self) -> None:
+        self.orders: dict[str, BackOrder] = {}
+        self.silent_after = False
+        self.unwilling = False
+        self.asked: Counter[str] = Counter()
+        """By market: those of other tests are looked after, too."""
+
+    async def quotes(self, market_id: str, currency: str, odds: Mapping[str, int]) -> Any:
+        return await EXCHANGE.quotes(market_id, currency, odds)
+
+    async def back(self, order: BackOrder) -> Matched | Unmatched:
+        self.asked[order.market_id] += 1
+        first = self.orders.setdefault(order.hedge_id, order)
+        if self.silent_after:
+            raise NoAnswer("the line is dead")
+        return Unmatched("no") if self.unwilling else await EXCHANGE.back(first)
+
+    def made(self, market_id: str) -> list[str]:
+        """The ids of the bets on a market."""
+        return [name for name, order in self.orders.items() if order.market_id == market_id]
+
+
+@asynccontextmanager
+async def at_work(
+    backend: Backend, of: RiskSettings, exchange: Exchange | None = None
+) -> AsyncIterator[Coordinator]:
+    coordinator = Coordinator(
+        of,
+        backend.cluster.router,
+        WallClock(),
+        RiskReads.beside(backend.reads["book"]),
+        {"gb": RiskReads.beside(backend.reads["gb"])},
+        {"bogus": exchange or EXCHANGE},
+        lambda: uuid4().hex,
+    )
+    task = asyncio.create_task(coordinator.run())
+    try:
+        yield coordinator
+    finally:
+        task.cancel()
+        [ended] = await asyncio.gather(task, return_exceptions=True)
+        assert isinstance(ended, asyncio.CancelledError), ended
+
+
+async def view(backend: Backend, market_id: str) -> MarketView:
+    question = GetMarket(fixture_of(market_id), market_id)
+    found = (await backend.cluster.router.ask("book", fixture_of(market_id), question)).reply
+    assert isinstance(found, MarketView)
+    return found
+
+
+async def exposure(backend: Backend, market_id: str) -> Exposure:
+    question = GetExposure(market_id)
+    found = (await backend.cluster.router.ask("book", fixture_of(market_id), question)).reply
+    assert isinstance(found, Exposure)
+    return found
+
+
+async def test_prices_move_and_the_market_is_suspended_and_resumed(
+    desk: Desk, backend: Backend
+) -> None:
+    market_id = await market(desk, max_liability_minor=10_000, max_stake_minor=100_000)
+    player = await desk.player(100_000)
+
+    async def odds() -> dict[str, int]:
+        return {one.selection_id: one.odds for one in (await view(backend, market_id)).selections}
+
+    async def bet(stake: int) -> None:
+        body = slip(market_id, stake_minor=stake, accept="any")
+        assert (await player.post("/v1/bets", body)).status == 201
+
+    async def shorter_than(most: int) -> bool:
+        return (await odds())["home"] < most
+
+    async with at_work(backend, settings()) as coordinator:
+        await bet(4_000)  # 6,000 of 10,000: the price shortens by up to a tenth of probability
+        await until(lambda: shorter_than(25_000), "the price has moved")
+        moved = await odds()
+        assert moved["draw"] > 32_000
+        assert (await view(backend, market_id)).selections[0].base_odds == 25_000
+        # A feed's price is moved in its turn, away from itself.
+        await desk.prices(market_id, home=26_000)
+        await until(lambda: shorter_than(26_000), "the new price has moved")
+        assert (await view(backend, market_id)).selections[0].base_odds == 26_000
+
+        room = 10_000 - (await exposure(backend, market_id)).lines["home"].liability_minor
+        await bet(room * 10_000 // ((await odds())["home"] - 10_000))
+
+        async def suspended() -> bool:
+            return (await view(backend, market_id)).causes.keys() == {"liability"}
+
+        await until(suspended, "the market is suspended at its hard limit")
+        answer = await player.post("/v1/bets", slip(market_id, stake_minor=10, accept="any"))
+        answer.problem(409, "market_suspended")
+        assert coordinator.done["suspensions"] == 1
+
+        # A larger limit, and it takes bets again.
+        kim = await member(desk, "head_trader")
+        limits = await kim.act(f"markets/{market_id}/limits", {"max_liability_minor": 1_000_000})
+        assert limits.status == 200
+
+        async def open_at_its_price() -> bool:
+            now = await view(backend, market_id)
+            return now.status == "open" and now.selections[0].odds == 26_000
+
+        await until(open_at_its_price, "the market is open, and its prices are back")
+
+
+async def test_prices_past_their_age_are_a_suspension_to_be_seen(
+    desk: Desk, backend: Backend
+) -> None:
+    async with at_work(backend, settings()):
+        market_id = await market(desk, max_age_ms=300)
+
+        async def is_(causes: set[str]) -> bool:
+            return (await view(backend, market_id)).causes.keys() == causes
+
+        await until(lambda: is_({"stale"}), "it is suspended when its prices are too old")
+        await desk.prices(market_id, home=24_000)
+        await until(lambda: is_(set()), "it is open with new prices")
+        await until(lambda: is_({"stale"}), "and suspended when those are too old")
+
+
+HEDGES = HedgeSettings(place=True, above=5_000, down_to=3_000)
+
+
+async def hedged(backend: Backend, market_id: str) -> int:
+    """How many hedges are recorded of the home side."""
+    line = (await exposure(backend, market_id)).hedged.get("home")
+    return line.bets if line else 0
+
+
+async def exposed_market(desk: Desk) -> str:
+    market_id = await market(desk, max_liability_minor=10_000, max_stake_minor=100_000)
+    player = await desk.player(100_000)
+    assert (await player.post("/v1/bets", slip(market_id, stake_minor=5_000))).status == 201
+    return market_id
+
+
+async def test_liability_is_laid_off_down_to_its_target(desk: Desk, backend: Backend) -> None:
+    exchange = Remembering()
+    async with at_work(backend, settings(HEDGES), exchange):
+        market_id = await exposed_market(desk)
+
+        async def laid_off() -> bool:
+            seen = await exposure(backend, market_id)
+            return not seen.ordered and bool(seen.hedged) and seen.worst_minor <= 3_000
+
+        await until(laid_off, "the worst case is at its target")
+    assert exchange.asked[market_id] == 1 == await hedged(backend, market_id)
+
+
+async def test_nothing_is_laid_off_that_nobody_wants_placed(desk: Desk, backend: Backend) -> None:
+    exchange = Remembering()
+    proposing = HedgeSettings(above=5_000, down_to=3_000)
+    async with at_work(backend, settings(proposing), exchange) as coordinator:
+        market_id = await exposed_market(desk)
+        await until(lambda: coordinator.done["proposals"] > 0, "a hedge was proposed")
+    assert not exchange.asked[market_id]
+
+
+async def test_a_hedge_is_made_and_recorded_once_though_its_answer_was_lost(
+    desk: Desk, backend: Backend
+) -> None:
+    exchange = Remembering()
+    exchange.silent_after = True
+    async with at_work(backend, settings(HEDGES), exchange):
+        market_id = await exposed_market(desk)
+        await until(lambda: bool(exchange.made(market_id)), "the exchange has made the bet")
+    # It died before it knew: the order is written down, and nothing is recorded.
+    seen = await exposure(backend, market_id)
+    assert list(seen.ordered) == exchange.made(market_id)
+    assert await hedged(backend, market_id) == 0
+    exchange.silent_after = False
+    async with at_work(backend, settings(HEDGES), exchange):
+
+        async def recorded() -> bool:
+            return await hedged(backend, market_id) == 1
+
+        await until(recorded, "its successor has recorded the hedge")
+    assert exchange.asked[market_id] >= 2  # for the same
+    assert len(exchange.made(market_id)) == 1
+    assert not (await exposure(backend, market_id)).ordered
+
+
+async def test_what_an_exchange_will_not_have_lapses(desk: Desk, backend: Backend) -> None:
+    exchange = Remembering()
+    exchange.unwilling = True
+    async with at_work(backend, settings(HEDGES), exchange):
+        market_id = await exposed_market(desk)
+
+        async def lapsed() -> bool:
+            asked = exchange.asked[market_id] > 0
+            return asked and not (await exposure(backend, market_id)).ordered
+
+        await until(lapsed, "the order has lapsed")
+        player, before = await desk.player(), (await view(backend, market_id)).selections[0].odds
+        assert (await player.post("/v1/bets", slip(market_id, accept="any"))).status == 201
+
+        async def looked_at() -> bool:
+            return (await view(backend, market_id)).selections[0].odds < before
+
+        await until(looked_at, "the market is looked at again")
+    # And it is not asked again at once, whatever is bet.
+    assert exchange.asked[market_id] == 1
+
+
+@pytest.fixture
+async def kim(desk: Desk) -> Trader:
+    return await member(desk, "viewer")
+
+
+async def test_patterns_in_what_is_bet_are_raised_once(
+    desk: Desk, backend: Backend, kim: Trader
+) -> None:
+    of = settings(accounts=3, habit_bets=3, habit_factor=5, habit_min_minor=2_000)
+    market_id = await market(desk)
+    regular = await desk.player(100_000)
+    for _ in range(3):  # a habit from before anybody watched
+        assert (await regular.post("/v1/bets", slip(market_id, stake_minor=100))).status == 201
+    raised: list[Any] = []
+
+    async def found(count: int) -> bool:
+        items = (await kim.read("alerts?limit=200"))["items"]
+        mine = (market_id, regular.player_id)
+        raised[:] = [one for one in items if any(name in one["subject"] for name in mine)]
+        return len(raised) == count
+
+    async with at_work(backend, of) as coordinator:
+        assert (await regular.post("/v1/bets", slip(market_id, stake_minor=3_000))).status == 201
+        for _ in range(2):  # with the regular, who is new too, they are three
+            assert (await (await desk.player()).post("/v1/bets", slip(market_id))).status == 201
+        await desk.prices(market_id, home=20_000)
+        await until(lambda: found(3), "alerts were raised")
+        assert sum(coordinator.alerts.values()) >= 3
+    patterns = {one["pattern"]: one["facts"] for one in raised}
+    assert patterns["stake_above_habit"]["usual_minor"] == 100
+    assert patterns["new_accounts"]["accounts"] == 3
+    assert patterns["before_price_change"]["odds_after"] == 20_000
+    # Its successor reads the same again, and raises nothing twice.
+    async with at_work(backend, of) as coordinator:
+        await until(lambda: sum(coordinator.alerts.values()) >= 3, "the same was noticed")
+        await until(lambda: found(3), "and nothing more is kept")

@@ -335,6 +335,36 @@ class MarketPath(Query, frozen=True, forbid_unknown_fields=True):
     market_id: MarketId
 
 
+class SeriesQuery(Query, frozen=True, forbid_unknown_fields=True):
+    selection_id: Id
+    since: Annotated[
+        Moment | UnsetType, Meta(description="From the first price on, where it is left out")
+    ] = UNSET
+    until: Annotated[Moment | UnsetType, Meta(description="Until now, where it is left out")] = (
+        UNSET
+    )
+    points: Annotated[
+        int, Meta(ge=2, le=1_000, description="Into so many parts the time is cut")
+    ] = 200
+
+
+class PriceThen(Reply, frozen=True):
+    at: Time
+    odds: Price
+
+
+class PriceSeries(Reply, frozen=True):
+    market_id: str
+    selection_id: str
+    points: Annotated[
+        list[PriceThen],
+        Meta(
+            description="Oldest first: the price that stood at the beginning, then the last one of "
+            "every part of the time in which it changed. Each holds until the next."
+        ),
+    ]
+
+
 # Bets
 
 

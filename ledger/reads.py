@@ -30,6 +30,8 @@ from ledger.tables import terms_of, windows_of
 
 _sql = Queries("reads")
 
+MAX_POINTS = 1_000
+"""Of one series over time."""
 MAX_PAGE = 1_000
 """Rows that one call returns at most, however many are asked for."""
 _FIRST_LOOK_S = 0.002
@@ -322,6 +324,22 @@ class LedgerReads:
         return _positions.decode(row["positions"] or "{}"), lines
 
     # The book
+
+    async def price_series(
+        self, market_id: str, selection_id: str, since_ms: int | None, until_ms: int, points: int
+    ) -> list[tuple[int, int]]:
+        """Times and odds, oldest first: what stood at `since_ms`, and of the time from there on the
+        last price in each of so many equal parts. None is from the first price on."""
+        rows = await self._fetch(
+            "price_series",
+            _sql.price_series,
+            market_id,
+            selection_id,
+            since_ms,
+            until_ms,
+            max(1, min(points, MAX_POINTS)),
+        )
+        return [tuple(row) for row in rows]
 
     async def fixtures(
         self, sport: str | None, phase: str | None, cursor: str | None, limit: int

@@ -340,3 +340,38 @@ left join selection
         and greatest(selection.result_version, market.windows_version) > market.settled_version
 where market.settled_version < market.result_version
 order by market.market_id, selection.number
+
+-- name: price_series
+-- One selection's price over a stretch of time, which is cut into $5 equal parts: the price that
+-- stood at its beginning, then the last one of every part. Without $3 it begins with the first.
+with stretch as (
+    select
+        coalesce(
+            $3::bigint,
+            (
+                select min(at_ms) - 1
+                from price_change
+                where market_id = $1 and selection_id = $2
+            )
+        ) as begins_ms,
+        $4::bigint as ends_ms
+),
+
+changes as (
+    select
+        at_ms,
+        odds,
+        odds_version,
+        case
+            when at_ms > begins_ms
+                then (at_ms - begins_ms - 1) * $5::bigint / greatest(ends_ms - begins_ms, 1)
+            else -1
+        end as part
+    from price_change
+    cross join stretch
+    where market_id = $1 and selection_id = $2 and at_ms <= ends_ms
+)
+
+select distinct on (part) at_ms, odds
+from changes
+order by part, odds_version desc

@@ -296,7 +296,7 @@ async def _ask(
     tally: Tally,
 ) -> Any:
     """The reply to one message, which is repeated until there is one."""
-    pause_s = FIRST_PAUSE_S
+    pause_s, first, since_ms = FIRST_PAUSE_S, message, clock.now_ms()
     while True:
         try:
             return (await router.ask(BOOK, fixture_id, message, key=key, by=by)).reply
@@ -306,6 +306,10 @@ async def _ask(
                 log.info("feed_waits", fixture_id=fixture_id, why=str(no_answer))
             await clock.sleep(pause_s)
             pause_s = min(2 * pause_s, LONGEST_PAUSE_S)
+            if isinstance(first, ChangePrices):
+                # Also while nobody takes them they grow older.
+                age_ms = first.age_ms + max(0, clock.now_ms() - since_ms)
+                message = msgspec.structs.replace(first, age_ms=age_ms)
 
 
 async def unfinished(book: LedgerReads, feed: Feed, run: str | None = None) -> list[str]:

@@ -111,20 +111,23 @@ class DeskReads(LedgerReads):
         return [fixture_id for _, fixture_id in found], next_cursor
 
     async def tradable(
-        self, fixture_id: str | None = None, *, or_closed: bool = False
+        self, fixture_id: str | None = None, *, or_decided: bool = False
     ) -> list[tuple[str, str]]:
-        """Fixture and market ids of what can be suspended, of one fixture or of all; or may have
-        been, and is closed by now."""
-        rows = await self._fetch("tradable", _sql.tradable, fixture_id, or_closed)
+        """Fixture and market ids of what can be suspended, of one fixture or of all: what is open,
+        or may be opened again. Or may have been suspended, and has a result by now that can still
+        be taken back."""
+        rows = await self._fetch("tradable", _sql.tradable, fixture_id, or_decided)
         return [tuple(row) for row in rows]
 
     async def tradable_of_source(self, source: str) -> list[tuple[str, str]]:
-        """The same of the markets that `source` has priced last."""
+        """The same of the markets that `source` has priced last, whoever has moved that since as
+        liability built."""
         rows = await self._fetch("tradable_of_source", _sql.tradable_of_source, source)
         return [tuple(row) for row in rows]
 
     async def sources(self, market_ids: list[str]) -> dict[str, str]:
-        """Who has priced each market last; none for one that was never priced."""
+        """Who has priced each market last; none for one that was never priced. Moves of the house
+        as liability builds are none."""
         return dict(await self._fetch("sources", _sql.sources, market_ids))
 
     # Over time

@@ -151,6 +151,11 @@ async def order_stop(call: Call, body: desk_api.NewStop) -> desk_api.Stop:
     switched = 0
     if not stop.lifted_at_ms:
         switched = await _suspend(call, stop, body.reason)
+        stop = await _stop(call.services, stop_id)
+        if stop.lifted_at_ms:
+            # Meanwhile, by somebody else: what was suspended after that would stay so.
+            places = await _stopped(call.services, stop)
+            await _switch(call, stop, places, body.reason, resume=True)
     return _stop_json(stop, call.staff.by, body.reason, switched)
 
 
@@ -229,11 +234,12 @@ async def _reached(services: Services, stop: StopView) -> list[tuple[str, str]]:
 
 async def _stopped(services: Services, stop: StopView) -> list[tuple[str, str]]:
     """Those among which all are that the stop has suspended. Who has priced a market may have
-    changed since, and it may have been closed."""
+    changed since, and it may have a result: were that taken back, the cause would be there still,
+    and nobody could lift it."""
     if stop.reach is Reach.MARKET:
         return [(fixture_of(stop.target), stop.target)]
     fixture_id = stop.target if stop.reach is Reach.EVENT else None
-    return await DeskReads.beside(services.book).tradable(fixture_id, or_closed=True)
+    return await DeskReads.beside(services.book).tradable(fixture_id, or_decided=True)
 
 
 async def _switch(

@@ -23,19 +23,25 @@ order by starts_at_ms, fixture_id
 limit $7
 
 -- name: tradable
--- The markets that can be suspended, of one fixture or of all; with $2 also those closed, which
--- may have been suspended before.
+-- The markets that can be suspended, of one fixture or of all: while the event is on also those
+-- closed, which may be opened again. With $2 also those with a result, which may be taken back:
+-- they may have been suspended before.
 select fixture_id, market_id
 from market
+inner join fixture using (fixture_id)
 where
-    status in ('open', 'suspended', 'closed')
-    and ($2::boolean or status <> 'closed')
+    (
+        status in ('open', 'suspended')
+        or (phase in ('scheduled', 'in_play') and ($2::boolean or status = 'closed'))
+    )
     and ($1::text is null or fixture_id = $1)
 order by fixture_id, market_id
 
 -- name: tradable_of_source
+-- What the house makes of a price as liability builds is still its source's.
 select market.fixture_id, market.market_id
 from market
+inner join fixture using (fixture_id)
 cross join lateral (
     select by
     from audit
@@ -44,14 +50,20 @@ cross join lateral (
         and owner < 'stop0'
         and owner = 'market/' || market.market_id
         and 'PricesChanged' = any(events)
+        and by <> 'risk'
     order by at_ms desc, partition desc, seq desc, number desc
     limit 1
 ) as priced
-where market.status in ('open', 'suspended') and priced.by = $1
+where
+    (
+        market.status in ('open', 'suspended')
+        or (market.status = 'closed' and fixture.phase in ('scheduled', 'in_play'))
+    )
+    and priced.by = $1
 order by market.fixture_id, market.market_id
 
 -- name: sources
--- Who has priced each market last.
+-- Who has priced each market last; not the house itself, as liability builds.
 select asked.market_id, priced.by
 from unnest($1::text[]) as asked (market_id)
 cross join lateral (
@@ -62,6 +74,7 @@ cross join lateral (
         and owner < 'stop0'
         and owner = 'market/' || asked.market_id
         and 'PricesChanged' = any(events)
+        and by <> 'risk'
     order by at_ms desc, partition desc, seq desc, number desc
     limit 1
 ) as priced

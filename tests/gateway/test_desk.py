@@ -9,7 +9,11 @@ from uuid import uuid4
 
 import pytest
 
+from actors.market import MovePrices, PricesChanged
+from actors.stop import GetStop, StopView
+from gateway import keys
 from gateway.app import Gateway
+from gateway.coordinator import BY
 from tests.gateway.backend import Backend, until
 from tests.gateway.desk import Desk, slip
 from tests.gateway.test_terms import EACH_WAY, race, single, withdraw
@@ -288,6 +292,91 @@ async def test_what_a_source_prices_is_stopped(desk: Desk, kim: Trader) -> None:
     await desk.prices(mine, home=23_000)
     assert (await kim.act(f"stops/{stop['stop_id']}/lift"))["markets"] == 1
     assert await status_of(desk, mine) == "open"
+
+
+async def test_a_source_is_stopped_though_the_house_has_moved_its_prices(
+    desk: Desk, kim: Trader, backend: Backend
+) -> None:
+    market_id = await desk.market()
+    fixture_id = market_id.split(":")[0]
+    await kim.act(f"markets/{market_id}/prices", {"odds": {"home": 22_000}})
+    moved = MovePrices(fixture_id, market_id, {"home": 21_000}, 2)
+    answer = await backend.cluster.router.ask("book", fixture_id, moved, by=BY)
+    assert isinstance(answer.reply, PricesChanged)
+
+    async def is_known() -> bool:
+        history = (await kim.read(f"markets/{market_id}/prices")).json
+        return bool(history["selections"]["home"][-1]["odds"] == 21_000)
+
+    await until(is_known, "the ledger has the move")
+    assert (await shown(kim, market_id))["source"] == f"staff/{kim.login}"
+    stop = await kim.act("stops", {"reach": "source", "target": f"staff/{kim.login}"})
+    assert stop["markets"] == 1
+    assert await status_of(desk, market_id) == "suspended"
+
+
+@pytest.mark.parametrize("reach", ["event", "source"])
+async def test_what_was_closed_does_not_open_under_a_stop(
+    desk: Desk, kim: Trader, reach: str
+) -> None:
+    """As a feed does with a market that it calls inactive for a while."""
+    fixture_id = await desk.fixture()
+    market_id = await desk.market(fixture_id)
+    await kim.act(f"markets/{market_id}/prices", {"odds": {"home": 22_000}})
+    await desk.status(market_id, "closed")
+
+    async def is_known() -> bool:
+        board = (await kim.read(f"board?text={fixture_id}&status=closed"))["items"]
+        return bool(board)
+
+    await until(is_known, "the ledger knows that it is closed")
+    target = fixture_id if reach == "event" else f"staff/{kim.login}"
+    stop = await kim.act("stops", {"reach": reach, "target": target})
+    await desk.status(market_id, "open")
+    assert await status_of(desk, market_id) == "suspended"
+    await kim.act(f"stops/{stop['stop_id']}/lift")
+    assert await status_of(desk, market_id) == "open"
+
+
+async def test_nothing_stays_stopped_for_a_stop_that_was_lifted_meanwhile(
+    desk: Desk, kim: Trader, backend: Backend
+) -> None:
+    fixture_id = await desk.fixture()
+    target = {"reach": "event", "target": fixture_id}
+    stop_id = keys.id_from(f"staff/{kim.login} meanwhile")
+    backend.projecting.clear()
+    try:
+        market_id = await desk.market(fixture_id, "late")
+        stopping = asyncio.create_task(kim.act("stops", target, key="meanwhile"))
+
+        async def is_ordered() -> bool:
+            found = await backend.cluster.router.ask("book", stop_id, GetStop(stop_id))
+            return isinstance(found.reply, StopView)
+
+        await until(is_ordered, "the stop is written down")
+        assert (await kim.act(f"stops/{stop_id}/lift")).status == 200
+    finally:
+        backend.projecting.set()
+    assert "lifted_at" in (await stopping).json
+    assert await status_of(desk, market_id) == "open"
+
+
+async def test_a_result_that_is_taken_back_brings_no_stop_with_it(desk: Desk, kim: Trader) -> None:
+    fixture_id = await desk.fixture()
+    market_id = await desk.market(fixture_id)
+    stop = await kim.act("stops", {"reach": "event", "target": fixture_id})
+    assert stop["markets"] == 1
+    await desk.result(market_id, home="won", draw="lost", away="lost")
+
+    async def is_settled() -> bool:
+        return bool((await kim.read(f"board?text={fixture_id}&status=settled"))["items"])
+
+    await until(is_settled, "the ledger has it settled")
+    assert (await kim.act(f"stops/{stop['stop_id']}/lift")).status == 200
+    path = f"/v1/staff/markets/{market_id}/result/rollback"
+    assert (await desk.staff.post(path, {})).status == 200
+    await desk.status(market_id, "open")
+    assert await status_of(desk, market_id) == "open"
 
 
 @pytest.mark.parametrize(

@@ -50,6 +50,8 @@ LOGIN_S = 10.0
 """How long a new socket has to say who it is."""
 SEND_S = 10.0
 """A page that takes a frame for so long is given up."""
+CLOSE_S = 1.0
+"""And then has so long to hear that it is."""
 HEARTBEAT_S = 30.0
 MAX_SOCKETS = 200
 
@@ -163,6 +165,19 @@ class DeskStream:
     # Telling
 
     async def _tell_forever(self) -> None:
+        """Whoever can't be told any more is let go: he would take what he has for what is so."""
+        try:
+            await self._tell_what_changes()
+        except Exception as error:
+            problem_of(error, "desk stream")
+            with contextlib.suppress(TimeoutError, ConnectionError):
+                async with asyncio.timeout(CLOSE_S):
+                    await self._ws.close(code=1011)
+            # Who does not read does not hear that either.
+            if self._ws._req is not None and self._ws._req.transport is not None:
+                self._ws._req.transport.abort()
+
+    async def _tell_what_changes(self) -> None:
         while True:
             await self._changed.wait()
             self._changed.clear()

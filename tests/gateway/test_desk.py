@@ -7,6 +7,7 @@ import time
 from typing import Any
 from uuid import uuid4
 
+import aiohttp
 import pytest
 
 from actors.market import MovePrices, PricesChanged
@@ -14,6 +15,7 @@ from actors.stop import GetStop, StopView
 from gateway import keys
 from gateway.app import Gateway
 from gateway.coordinator import BY
+from gateway.desk.stream import DeskStream
 from tests.gateway.backend import Backend, until
 from tests.gateway.desk import Desk, slip
 from tests.gateway.test_terms import EACH_WAY, race, single, withdraw
@@ -148,6 +150,26 @@ async def test_many_changes_are_few_frames(desk: Desk, kim: Trader) -> None:
     # Four a second, and one for a look at the liability, which changes nothing here.
     assert socket.frames - before <= 4 * took_s + 2
     await socket.ws.close()
+
+
+async def test_a_page_that_can_not_be_told_any_more_is_let_go(
+    desk: Desk, kim: Trader, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It would go on to show what is not so any more, and call itself live."""
+    fixture_id = await desk.fixture()
+    market_id = await desk.market(fixture_id)
+    socket = await kim.watch(fixture_id)
+    await socket.until(lambda markets: market_id in markets)
+
+    async def too_slow(*_: object) -> None:
+        raise TimeoutError
+
+    monkeypatch.setattr(DeskStream, "_say", too_slow)
+    await desk.prices(market_id, home=24_000)
+    async with asyncio.timeout(5):
+        while (await socket.ws.receive()).type is aiohttp.WSMsgType.TEXT:
+            pass
+    assert socket.ws.closed
 
 
 async def test_a_page_has_to_say_who_it_is(desk: Desk, kim: Trader) -> None:

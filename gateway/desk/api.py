@@ -36,10 +36,8 @@ Why = Annotated[
         examples=["Goalkeeper injured in the warm-up"],
     ),
 ]
-Source = Annotated[
-    str,
-    Meta(min_length=1, max_length=100, pattern=rf"^[^\x00-\x1f\x7f]+{_END}", examples=["uof"]),
-]
+Target = Annotated[str, Meta(min_length=1, max_length=129, pattern=rf"^[^\x00-\x1f\x7f]+{_END}")]
+"""The longest is a market's id."""
 StopId = Annotated[str, Meta(pattern=f"^[0-9a-f]{{20}}{_END}")]
 EntryId = Annotated[
     str,
@@ -65,7 +63,8 @@ class JustAction(Action, frozen=True, forbid_unknown_fields=True, kw_only=True):
 
 
 class StaffCredentials(api.Body, frozen=True, forbid_unknown_fields=True):
-    login: Annotated[str, Meta(min_length=1, max_length=32)]
+    # Whatever it is, but nothing that a database can't be asked for.
+    login: Annotated[str, Meta(min_length=1, max_length=32, pattern=rf"^[^\x00-\x1f\x7f]+{_END}")]
     password: Annotated[str, Meta(min_length=1, max_length=128)]
 
 
@@ -277,7 +276,7 @@ class NewStop(Action, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """Everything needs no target; a market or an event its id, a source its name."""
 
     reach: Reach
-    target: Source | UnsetType = UNSET
+    target: Target | UnsetType = UNSET
 
 
 class Stop(api.Reply, frozen=True):

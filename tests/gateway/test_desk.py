@@ -408,6 +408,7 @@ async def test_a_result_that_is_taken_back_brings_no_stop_with_it(desk: Desk, ki
         ({"reach": "event"}, 400, "invalid_request"),
         ({"reach": "event", "target": "nothing"}, 404, "unknown_fixture"),
         ({"reach": "market", "target": "no:thing"}, 404, "unknown_market"),
+        ({"reach": "market", "target": f"{'f' * 64}:{'m' * 64}"}, 404, "unknown_market"),
         ({"reach": "galaxy"}, 400, "invalid_request"),
     ],
 )

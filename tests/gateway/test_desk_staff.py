@@ -101,6 +101,11 @@ async def test_an_unknown_log_in_is_told_what_a_wrong_password_is(desk: Desk) ->
     (await desk.ask("POST", "/v1/desk/sessions", nobody)).problem(401, "bad_credentials")
 
 
+async def test_a_log_in_that_no_database_can_be_asked_for_is_refused(desk: Desk) -> None:
+    odd = {"login": "kim\0doe", "password": PASSWORD}
+    (await desk.ask("POST", "/v1/desk/sessions", odd)).problem(400, "invalid_request")
+
+
 async def test_a_role_counts_from_the_next_request(desk: Desk) -> None:
     ann, kim = await member(desk, "admin"), await member(desk, "admin")
     assert (await kim.read("staff")).status == 200

@@ -181,7 +181,7 @@ class DeskReads(LedgerReads):
     async def audit_of_staff(
         self, cursor: str | None, limit: int
     ) -> tuple[list[AuditRow], str | None]:
-        """All that staff did, newest first."""
+        """All that staff did in this scope, newest first."""
         limit = _bounded(limit)
         rows = await self._fetch(
             "audit_of_staff", _sql.audit_of_staff, *_audit_place(cursor), limit + 1
@@ -238,6 +238,23 @@ def _audit_place(cursor: str | None) -> tuple[int, str, int, int]:
     return at_ms, partition, int(seq), int(number)
 
 
+def newest_of(
+    pages: Sequence[tuple[list[AuditRow], str | None]], limit: int
+) -> tuple[list[AuditRow], str | None]:
+    """Pages of several scopes as one. Partitions are called otherwise in each, so that one cursor
+    is a place in all of them."""
+    rows = [row for page, _ in pages for row in page]
+    rows.sort(key=lambda row: (row.at_ms, row.partition, row.seq, row.number), reverse=True)
+    limit = _bounded(limit)
+    if len(rows) == limit and any(cursor for _, cursor in pages):
+        rows.append(rows[-1])  # stands for those that were not read
+    return _page(rows, limit, _audit_row_place)
+
+
 def _audit_page(rows: list[Any], limit: int) -> tuple[list[AuditRow], str | None]:
     found = [AuditRow(*row) for row in rows]
-    return _page(found, limit, lambda row: (row.at_ms, f"{row.partition}.{row.seq}.{row.number}"))
+    return _page(found, limit, _audit_row_place)
+
+
+def _audit_row_place(row: AuditRow) -> tuple[int, str]:
+    return row.at_ms, f"{row.partition}.{row.seq}.{row.number}"

@@ -221,15 +221,15 @@ class LedgerReads:
     async def lag(self) -> LagView:
         return LagView(*(await self._fetch("lag", _sql.lag))[0])
 
-    async def document(self, partition: str, seq: int, number: int) -> str | None:
+    async def document(self, partition: str, seq: int, number: int, by: str = "") -> str | None:
         """What an entry of the audit says in full: JSON, each event with its fields by name.
 
         Read from the journal, where it is kept. Password hashes are left out. None if there is no
-        such entry.
+        such entry, or it is by nobody whose name begins like `by`.
         """
         for (body,) in await self._fetch("document", _sql.block_body, partition, seq):
             entries = decode_entries(body)
-            if 0 <= number < len(entries):
+            if 0 <= number < len(entries) and entries[number].by.startswith(by):
                 events = entries[number].events
                 named = [{"event": type(event).__name__, **_document(event)} for event in events]
                 return msgspec.json.encode(named).decode()

@@ -9,15 +9,16 @@ from aiohttp import web
 
 from actors.base import Reason
 from actors.market import MarketStatus
+from actors.runtime.addresses import BOOK
 from actors.staff import Role
 from gateway import api
-from gateway.desk import actions, preview
+from gateway.desk import actions, members, preview
 from gateway.desk import api as desk_api
 from gateway.desk import board as desk_board
 from gateway.desk import history as desk_history
 from gateway.http import MAX_LARGE_BODY, Auth, Call, Route
 from gateway.problems import Problem
-from ledger.desk_reads import DeskReads
+from ledger.desk_reads import DeskReads, newest_of
 
 # Reading
 
@@ -61,7 +62,10 @@ async def audit(call: Call) -> desk_api.Audit:
             [owner], beginning, not query.everybody, query.cursor, query.limit
         )
     else:
-        rows, next_cursor = await reads.audit_of_staff(query.cursor, query.limit)
+        # Factors, bonuses and referrals are with the players, in their licence's ledger.
+        both = (reads, DeskReads.beside(call.services.ledger))
+        pages = [await one.audit_of_staff(query.cursor, query.limit) for one in both]
+        rows, next_cursor = newest_of(pages, query.limit)
     return desk_api.Audit(
         next_cursor,
         [
@@ -81,7 +85,12 @@ async def audit(call: Call) -> desk_api.Audit:
 async def entry(call: Call) -> desk_api.Entry:
     path: desk_api.EntryPath = call.path
     partition, seq, number = path.entry_id.split(".")
-    document = await call.services.book.document(partition, int(seq), int(number))
+    if partition.startswith(f"{BOOK}-"):
+        document = await call.services.book.document(partition, int(seq), int(number))
+    else:
+        # What players did is theirs.
+        ledger = call.services.ledger
+        document = await ledger.document(partition, int(seq), int(number), members.MACHINE)
     if document is None:
         raise Problem("not_found")
     return desk_api.Entry(path.entry_id, msgspec.json.decode(document))

@@ -13,7 +13,7 @@ from actors.runtime.addresses import fixture_of
 from gateway.app import Gateway
 from tests.gateway.backend import Backend, until
 from tests.gateway.desk import Desk, slip
-from tests.gateway.trading import Trader, member
+from tests.gateway.trading import REASON, Trader, member
 
 NAMES = {"home": 25_000, "draw": 32_000, "away": 29_000}
 
@@ -326,6 +326,34 @@ async def test_a_customer_s_factor_limits_the_stake_and_nobody_sees_it(
     assert (await player.post("/v1/bets", slip(market_id, stake_minor=2_000))).status == 201
     (await kim.act("customers/nobody/factors", {"factor": 1})).problem(404, "unknown_player")
     (await kim.act(f"{path}/factors", {"factor": 100_001})).problem(400, "invalid_request")
+
+
+async def test_what_staff_did_with_players_is_in_the_audit(desk: Desk, kim: Trader) -> None:
+    player = await desk.player()
+    await kim.act(f"customers/{player.player_id}/factors", {"factor": 5_000})
+    await kim.act(f"markets/{await desk.market()}/prices", {"odds": {"home": 22_000}})
+    found: list[Any] = []
+
+    async def both_are_written() -> bool:
+        lines = (await kim.read("audit"))["items"]
+        found[:] = [one for one in lines if one["by"] == f"staff/{kim.login}"]
+        return len(found) >= 2
+
+    await until(both_are_written, "the audit has both")
+    assert [one["events"] for one in found] == [["PricesChanged"], ["FactorsSet"]]
+    assert found[1]["reason"] == REASON
+    full = (await kim.read(f"audit/{found[1]['entry_id']}")).json
+    assert full["events"][0]["factor"] == 5_000
+    # One by one they are the same.
+    first = (await kim.read("audit?limit=1")).json
+    second = (await kim.read(f"audit?limit=1&cursor={first['next_cursor']}")).json
+    assert first["items"] + second["items"] == (await kim.read("audit?limit=2")).json["items"]
+    # What the player did, in blocks of that partition before it, is no business of theirs.
+    partition, seq, _ = found[1]["entry_id"].split(".")
+    before = range(max(1, int(seq) - 10), int(seq))
+    entries = [await kim.read(f"audit/{partition}.{block}.0") for block in before]
+    assert 404 in {entry.status for entry in entries}
+    assert not any(b"PlayerRegistered" in entry.raw for entry in entries)
 
 
 async def test_a_limited_customer_is_limited_on_slips_too(desk: Desk, kim: Trader) -> None:

@@ -277,6 +277,9 @@ class Coordinator:
                 if aging is not None:
                     aging.in_play = event.in_play
                     self._watch_age(market_id, aging)
+                elif event.status in TRADABLE:
+                    # It may have been closed, and so forgotten, with a cause that is gone by now.
+                    self._look_at(market_id, self._clock.now_ms())
                 if STALE in event.causes or LIABILITY in event.causes:
                     self._looked.setdefault(market_id, 0)
             case LimitsChanged():

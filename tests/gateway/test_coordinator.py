@@ -162,6 +162,26 @@ async def test_prices_past_their_age_are_a_suspension_to_be_seen(
         await until(lambda: is_({"stale"}), "and suspended when those are too old")
 
 
+async def test_a_market_that_opens_again_is_looked_at_again(desk: Desk, backend: Backend) -> None:
+    market_id = await market(desk, max_liability_minor=10_000, max_stake_minor=100_000)
+    player, kim = await desk.player(100_000), await member(desk, "head_trader")
+
+    async def is_(causes: set[str]) -> bool:
+        return (await view(backend, market_id)).causes.keys() == causes
+
+    async with at_work(backend, settings()) as coordinator:
+        body = slip(market_id, stake_minor=6_500, accept="any")
+        assert (await player.post("/v1/bets", body)).status == 201
+        await until(lambda: is_({"liability"}), "it is suspended at its hard limit")
+        await desk.status(market_id, "closed")
+        limits = {"max_liability_minor": 1_000_000, "max_age_ms": 600_000}
+        assert (await kim.act(f"markets/{market_id}/limits", limits)).status == 200
+        await until(lambda: market_id not in coordinator._looked, "it is forgotten")
+        await desk.status(market_id, "open")
+        await until(lambda: is_(set()), "nothing holds it any more")
+        await until(lambda: market_id in coordinator._aging, "and its age is watched")
+
+
 HEDGES = HedgeSettings(place=True, above=5_000, down_to=3_000)
 
 

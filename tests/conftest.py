@@ -17,6 +17,7 @@ from uuid import uuid4
 
 import pytest
 
+from actors.risk.settings import HedgeSettings, RiskSettings
 from grandstand.commands.up import WATCH_S
 from grandstand.platform import Platform
 from grandstand.servers.postgres import EmbeddedPostgres
@@ -82,6 +83,8 @@ def platform(server_folder: Path) -> Iterator[Platform]:
         # Tests move partitions themselves; the dead are replaced all the same.
         elastic=False,
         max_shards=3,
+        # What is laid off is laid off at the bogus exchange.
+        risk=RiskSettings(hedges=HedgeSettings(place=True)),
     )
     folder = server_folder / "platform"
     folder.mkdir()

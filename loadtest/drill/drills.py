@@ -141,6 +141,12 @@ DRILLS = (
         kill("settlement"),
     ),
     Drill(
+        "risk",
+        "SIGKILL of the coordinator of risk",
+        "Ray starts it again; it finds the hedges that are ordered, and looks at every market",
+        kill("risk"),
+    ),
+    Drill(
         "gcs",
         "SIGKILL of Ray's GCS",
         "`grandstand up` starts it again; it reads what it knew from Valkey",

@@ -51,7 +51,7 @@ HEAD = "f" * 51 + "00000"
 """The id by which the fake provider knows the head."""
 EXPECTED = {
     *("directory", "controller", "shard-gb-0", "shard-book-0", "gateway-0"),
-    *("projector-gb", "projector-book", "settlement"),
+    *("projector-gb", "projector-book", "settlement", "risk"),
 }
 
 

@@ -11,6 +11,7 @@ from typing import Any
 import msgspec
 
 from actors.bet import BetView
+from actors.book import Line
 from actors.market import MarketView
 from actors.runtime.addresses import BOOK, partition_of
 from actors.wallet import WalletView
@@ -215,19 +216,24 @@ def _bets_are_right(history: History) -> None:
         claim(board.settled_version == board.version, f"{market} is not settled")
 
 
-def _open_bets(history: History) -> dict[tuple[str, str], tuple[int, int, int]]:
-    """By market and selection: how many, their stakes, and what they cost if they win."""
-    lines: dict[tuple[str, str], tuple[int, int, int]] = {}
+def _open_bets(history: History) -> dict[tuple[str, str], tuple[int, int, int, int]]:
+    """By market and selection: how many, their stakes, and what they cost if they win; and what
+    of that slips do."""
+    lines: dict[tuple[str, str], tuple[int, int, int, int]] = {}
     for slip in history.slips.values():
         if not slip.settled and slip.outcome != "cashed_out":
             place = (slip.market, slip.selection)
-            bets, stakes, risk = lines.get(place, (0, 0, 0))
-            lines[place] = (bets + 1, stakes + slip.stake, risk + slip.risk)
+            bets, stakes, risk, slips = lines.get(place, (0, 0, 0, 0))
+            lines[place] = (bets + 1, stakes + slip.stake, risk + slip.risk, slips)
     for multi in history.multis.values():
         for place, carried in multi.risks().items():
-            bets, stakes, risk = lines.get(place, (0, 0, 0))
-            lines[place] = (bets + 1, stakes, risk + carried)
+            bets, stakes, risk, slips = lines.get(place, (0, 0, 0, 0))
+            lines[place] = (bets + 1, stakes, risk + carried, slips + carried)
     return lines
+
+
+def _carried(line: Line) -> tuple[int, int, int, int]:
+    return line.bets, line.stakes_minor, line.liability_minor, line.slips_minor
 
 
 # What the ledger says
@@ -265,9 +271,7 @@ def _the_ledger_says_the_same(evening: Evening, history: History) -> None:
         f"the ledger's payments differ: {_differences(payments, history.payments)}",
     )
     exposure = {
-        place: (line.bets, line.stakes_minor, line.liability_minor)
-        for place, line in ledger.exposure.items()
-        if line.bets or line.stakes_minor or line.liability_minor
+        place: _carried(line) for place, line in ledger.exposure.items() if any(_carried(line))
     }
     lines = _open_bets(history)
     claim(exposure == lines, f"the ledger's exposure differs: {_differences(exposure, lines)}")
@@ -312,11 +316,13 @@ def _limits_were_kept(evening: Evening, history: History) -> None:
             continue  # a request that came late, or twice: the bet was placed by an earlier yes
         said_yes[moment.book].add(moment.bet_id)
         everybody.add(moment.bet_id)
-        limit = history.boards[bet.market].limit
+        board = history.boards[bet.market]
+        limit = board.slip_limit if bet.of_slip else board.limit
         known = 0
         total = 0
         for hold, other in history.carriers.items():
-            if (other.market, other.selection) != (bet.market, bet.selection):
+            there = (other.market, other.selection, other.of_slip)
+            if there != (bet.market, bet.selection, bet.of_slip):
                 continue
             partition, seq = other.place
             ledger_is_at = moment.heads.get(partition, 0)
@@ -326,7 +332,8 @@ def _limits_were_kept(evening: Evening, history: History) -> None:
                 known += other.changes[0][1]
             if hold in everybody:
                 total += other.risk
-        place = f"{bet.market} {bet.selection}, limit {limit}"
+        kind = "slips" if bet.of_slip else "singles"
+        place = f"{bet.market} {bet.selection}, limit of {kind} {limit}"
         claim(known <= limit, f"{place}: {moment.bet_id} makes it {known}")
         if moment.whole and moment.book == newest[bet.market]:
             claim(total <= limit, f"{place}: {moment.bet_id} makes it {total}, by all there are")
@@ -349,7 +356,6 @@ def _books_are_right(evening: Evening, history: History) -> None:
         for selection in evening.markets[market]:
             if selection in board.results:
                 continue  # over: its line is history
-            expected = lines.get((market, selection), (0, 0, 0))
-            line = exposure.lines.get(selection)
-            known = (line.bets, line.stakes_minor, line.liability_minor) if line else (0, 0, 0)
+            expected = lines.get((market, selection), (0, 0, 0, 0))
+            known = _carried(exposure.lines.get(selection) or Line())
             claim(known == expected, f"{market} {selection}: book {known}, bets {expected}")

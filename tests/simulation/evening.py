@@ -317,7 +317,8 @@ class Evening:
         await self._until_answered(ops)
         ops = []
         for market, selections in self.markets.items():
-            limits = Limits(10, 20_000, self.limit_minor)
+            room = self.limit_minor
+            limits = Limits(10, 20_000, room, max_slip_liability_minor=room)
             names = dict.fromkeys(selections, "name")
             fixture = fixture_of(market)
             ops.append(self.command(OpenMarket(fixture, market, "m", "win", "GBP", names, limits)))

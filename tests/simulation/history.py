@@ -93,6 +93,8 @@ class Carrier:
     selection: str
     place: tuple[str, int]
     risk: int
+    of_slip: bool
+    """Slips have a room of their own."""
     changes: list[tuple[int, int]] = field(default_factory=list)
     """What it weighs from a block of its partition on."""
 
@@ -188,6 +190,8 @@ class Board:
     """A market, as its fixture's events made it."""
 
     limit: int
+    """Of the singles on each selection."""
+    slip_limit: int
     results: dict[str, list[Any]] = field(default_factory=dict)
     changed_by: dict[str, int] = field(default_factory=dict)
     """The version in which each result was last changed."""
@@ -415,7 +419,7 @@ class History:
         _, market, selection, odds, odds_version = legs[0][:5]
         slip = Slip(player, market, selection, odds, odds_version, stake[0], self._place, at_ms)
         self.slips[bet] = slip
-        self._carry(bet, market, selection, slip.risk)
+        self._carry(bet, market, selection, slip.risk, of_slip=False)
         self._move(player, cash=-stake[0], held=stake[0])
         self._did(player)
         purse = self._purse(player)
@@ -502,8 +506,8 @@ class History:
 
     # Slips
 
-    def _carry(self, hold: str, market: str, selection: str, risk: int) -> None:
-        carrier = Carrier(market, selection, self._place, risk)
+    def _carry(self, hold: str, market: str, selection: str, risk: int, of_slip: bool) -> None:
+        carrier = Carrier(market, selection, self._place, risk, of_slip)
         carrier.now(risk, self._place[1])
         self.carriers[hold] = carrier
 
@@ -518,7 +522,7 @@ class History:
             if name in self.carriers:
                 self._weighs(name, risk)
             else:
-                self._carry(name, market, selection, risk)
+                self._carry(name, market, selection, risk, of_slip=True)
 
     def _exposes(
         self, bet: str, before: dict[Any, int], after: dict[Any, int], told: list[Any]
@@ -587,13 +591,15 @@ class History:
         exposed: list[Any],
         cash_after: int,
         held_after: int,
+        corrects: bool,
     ) -> None:
         multi = self.multis[bet]
         (number,) = [at for at, leg in enumerate(multi.legs) if leg[:2] == (market, selection)]
         claim(version > multi.told.get(number, 0), f"{bet}: {market} by {version} again")
         was_open, paid, before = multi.state == "open", multi.paid, multi.risks()
+        was = multi.known.pop(number, None)
+        claim(corrects == (was is not None and was[0] != known[0]), f"{bet}: a correction or not")
         multi.told[number] = version
-        multi.known.pop(number, None)
         if known[0] is not None:
             multi.known[number] = known[0], version
         multi.paid, multi.state = payout, state
@@ -699,7 +705,7 @@ class History:
     ) -> None:
         self._next(fixture, seq)
         claim(market not in self.boards, f"{market} is opened twice")
-        self.boards[market] = Board(limits[2])
+        self.boards[market] = Board(limits[2], limits[9])
 
     def _PricesChanged(
         self,

@@ -255,6 +255,7 @@ class Rows:
             total.bets += line.bets
             total.stakes_minor += line.stakes_minor
             total.liability_minor += line.liability_minor
+            total.slips_minor += line.slips_minor
 
 
 _OF_THE_RESULT = (

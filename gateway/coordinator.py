@@ -269,7 +269,7 @@ class Coordinator:
                 self._ages(market_id, _Aging(event.limits, priced_at_ms=event.at_ms))
             case PricesChanged() if not event.moved:
                 if aging is not None:
-                    aging.priced_at_ms = event.at_ms
+                    aging.priced_at_ms = event.at_ms - event.age_ms
                     self._watch_age(market_id, aging)
                 if market_id in self._looked:
                     self._touch(market_id)

@@ -403,7 +403,8 @@ class Platform:
     def start_feed(self) -> None:
         """The simulated feed that moves the demonstration's prices."""
         currency = licence(self.settings.licences[0]).currency
-        arguments = (self.settings.demo_fixtures, currency, self._config)
+        settings = self.settings
+        arguments = (settings.demo_fixtures, currency, self._config, settings.risk)
         self._feeds.append(cluster.spawn(FeedHost, "feed-simulated", *arguments))
 
     def watch(self) -> None:

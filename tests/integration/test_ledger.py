@@ -316,7 +316,7 @@ TAMPERING = {
     ),
     "a bet put in": (
         "insert into bet select 'forged', player_id, currency, stake_minor, placed_at_ms, 'won', "
-        "1000000, 1, 1, null, 0, 0, 0 from bet limit 1",
+        "1000000, 1, 1, null, 0, 0, 0, 0 from bet limit 1",
         {"bets"},
     ),
     "a bet deleted": ("delete from bet where bet_id = (select min(bet_id) from bet)", {"bets"}),

@@ -121,7 +121,7 @@ async def test_a_bet_is_its_players_alone(played):
 
 
 async def test_a_state_that_is_none_is_refused(played):
-    with pytest.raises(ValueError, match="open or settled, not 'won'"):
+    with pytest.raises(ValueError, match="open, settled or cashed out, not 'won'"):
         await played[2].bets("p", "won", None, 10)
 
 

@@ -63,10 +63,8 @@ class UofFeed(Feed):
             local = Local(board.play(), session, start_ms, settings.faults)
             return LocalSource(local, self.name, f"{self.name}/{run}/simulated")
         if settings.live is not None:
-            # Above everything an earlier start has said or asked.
-            session = Session(
-                options, shipped(), run, first_sequence=start_ms, first_request=start_ms // 1_000
-            )
+            # Above everything an earlier start has asked.
+            session = Session(options, shipped(), run, first_request=start_ms // 1_000)
             return Live(
                 session,
                 AmqpLine(settings.live),

@@ -459,9 +459,11 @@ _STATUSES = {
 _TWO = {"home": "4", "away": "5"}
 _HANDICAP = {"home": "1714", "away": "1715"}
 _TOTAL = {"over": "12", "under": "13"}
+_SCORES = {f"{n % 5}-{n // 5}": str(274 + 2 * n) for n in range(25)} | {"other": "324"}
 _KINDS: dict[str, tuple[int, dict[str, str]]] = {
     "match_result": (1, {"home": "1", "draw": "2", "away": "3"}),
     "next_goal": (8, {"home": "6", "none": "7", "away": "8"}),
+    "correct_score": (45, _SCORES),
     "total_goals": (18, _TOTAL),
     "both_to_score": (29, {"yes": "74", "no": "76"}),
     "set_winner": (202, _TWO),
@@ -470,7 +472,17 @@ _KINDS: dict[str, tuple[int, dict[str, str]]] = {
     "win": (WIN, {}),
     "place": (PLACE, {}),
 }
-_SPECIFIERS = {8: "goalnr", 18: "total", 202: "setnr", 223: "hcp", 225: "total", PLACE: "places"}
+_ASIAN = 16
+"""The number of a handicap in football; other sports count overtime."""
+_SPECIFIERS = {
+    8: "goalnr",
+    _ASIAN: "hcp",
+    18: "total",
+    202: "setnr",
+    223: "hcp",
+    225: "total",
+    PLACE: "places",
+}
 
 
 def _numbers(key: str, command: OpenMarket, sport: str) -> tuple[int, str, dict[str, str]]:
@@ -478,12 +490,14 @@ def _numbers(key: str, command: OpenMarket, sport: str) -> tuple[int, str, dict[
     if command.kind == "winner":
         return (186 if sport == "Tennis" else 219), "", _TWO
     number, outcomes = _KINDS[command.kind]
+    if command.kind == "handicap" and sport == "Football":
+        number = _ASIAN
     name = _SPECIFIERS.get(number)
     if name is None:
         return number, "", outcomes
     text = command.name if number == PLACE else key.replace("-plus-", "+")
     value = re.findall(r"[+-]?\d+(?:\.\d+)?", text)[-1]
-    return number, f"{name}={value.lstrip('+' if number == 223 else '+-')}", outcomes
+    return number, f"{name}={value.lstrip('+' if name == 'hcp' else '+-')}", outcomes
 
 
 # XML

@@ -34,7 +34,6 @@ from actors.market import (
     ChangeStatus,
     DeclareResult,
     GetMarket,
-    Limits,
     MarketStatus,
     MarketView,
     OpenMarket,
@@ -177,8 +176,9 @@ class _Sender:
 
     async def put(self, command: FeedCommand) -> None:
         key = ""
-        if self.limits and isinstance(command, OpenMarket) and command.limits == Limits():
-            command = msgspec.structs.replace(command, limits=self.limits.of(command.kind))
+        if self.limits and isinstance(command, OpenMarket):
+            limits = self.limits.beside(command.limits, command.kind)
+            command = msgspec.structs.replace(command, limits=limits)
         if not isinstance(command, ChangePrices):
             self.keyed += 1
             key = f"{self.keys}/{self.keyed}"

@@ -46,6 +46,10 @@ class Reason(enum.StrEnum):
     PAYMENT_NOT_PENDING = "payment_not_pending"
     PAYMENT_DECLINED = "payment_declined"
     TOO_MANY_PAYMENTS = "too_many_payments"
+    # bonuses
+    UNKNOWN_BONUS = "unknown_bonus"
+    BONUS_EXPIRED = "bonus_expired"
+    TOO_MANY_BONUSES = "too_many_bonuses"
     # placing
     UNKNOWN_FIXTURE = "unknown_fixture"
     UNKNOWN_MARKET = "unknown_market"

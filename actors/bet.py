@@ -95,7 +95,10 @@ class Bet(Actor):
     slip: Slip | None = None
     """Of several lines: what is left of it. `legs` has one for each of its selections."""
     facts: tuple[Fact, ...] = ()
-    """Of each leg of a slip; of a single once a withdrawal takes something off its price."""
+    """Of each leg of a slip; of a single in a dead heat, or once a withdrawal takes something off
+    its price."""
+    corrections: int = 0
+    """How often a result that it was settled by was another one later."""
 
 
 # What may be asked
@@ -116,6 +119,7 @@ class BetView(msgspec.Struct, frozen=True, array_like=True, tag=True):
     bought_minor: int = 0
     slip: Slip | None = None
     facts: tuple[Fact, ...] = ()
+    corrections: int = 0
 
 
 class GetBet(Question, frozen=True, array_like=True, tag=True):
@@ -144,6 +148,7 @@ class GetBet(Question, frozen=True, array_like=True, tag=True):
             bet.bought_minor,
             bet.slip,
             bet.facts,
+            bet.corrections,
         )
 
 
@@ -242,7 +247,10 @@ class SettleBet(Command, frozen=True, array_like=True, tag=True):
         result = VOID if is_void_by(self.windows, bet.placed_at_ms) else self.result
         known, payout = None, 0
         if result is not None:
-            known = None if self.off is None else less(leg, Known(result), self.off)
+            if self.off is not None:
+                known = less(leg, Known(result), self.off)
+            elif result.tied != result.places:
+                known = Known(result)  # its player is shown what was shared
             payout = single_pays(leg, bet.stake_minor, result, known)
         stake = Money(bet.stake_minor, bet.currency)
         if self._changes_nothing(bet, result, payout, known):
@@ -327,7 +335,7 @@ def single(leg: Leg, stake_minor: int) -> Slip:
 
 
 def single_pays(leg: Leg, stake_minor: int, result: Result, known: Known | None) -> int:
-    """What a single pays in minor units; `known` where withdrawals take something off its price."""
+    """What a single pays in minor units; `known` where there is more to it than the result."""
     if known is None:
         return min(payout_minor(stake_minor, leg.odds, result), MAX_MINOR)
     return settle(single(leg, stake_minor), {leg.selection: known}).paid_minor
@@ -489,7 +497,8 @@ class BetSettled(BetEvent, frozen=True, array_like=True, tag=True):
     cash_after_minor: int
     held_after_minor: int
     known: Known | None = None
-    """Where a withdrawal takes something off prices of the market: what was taken off this one."""
+    """In a dead heat, and where a withdrawal takes something off prices of the market: what was
+    taken off this one."""
 
     def apply(self, wallet: Wallet, bet: Bet) -> None:
         wallet.version += 1
@@ -499,8 +508,7 @@ class BetSettled(BetEvent, frozen=True, array_like=True, tag=True):
         bet.payout_minor = self.payout_minor
         bet.result_version = self.version
         bet.settled_at_ms = self.at_ms
-        if self.known is not None:
-            bet.facts = (Fact(self.known, self.version),)
+        bet.facts = () if self.known is None else (Fact(self.known, self.version),)
 
     def transfers(self, partition: str) -> tuple[Transfer, ...]:
         held = account_of(AccountKind.HELD, self.player_id)
@@ -528,6 +536,7 @@ class SettlementReversed(BetEvent, frozen=True, array_like=True, tag=True):
         wallet.debt_minor += self.owed_minor
         wallet.held_minor += self.stake.minor
         bet.state = BetState.OPEN
+        bet.corrections += 1
         bet.payout_minor = 0
 
     def transfers(self, partition: str) -> tuple[Transfer, ...]:

@@ -13,7 +13,7 @@ from collections.abc import Mapping, Sequence
 from actors.base import Command, Event, Reason, Refused, ref
 from actors.bet import Bet, BetEvent, BetState, BetView, single
 from actors.book import liability_of
-from actors.multiple import Exposed, carried, changes, known_of, stake_of
+from actors.multiple import Exposed, carried, changes, house_account, known_of, stake_of
 from actors.slips.cashout import CashedOut as Bought
 from actors.slips.cashout import CashOutRules, Offer, accept
 from actors.slips.settling import Known, settle
@@ -150,11 +150,11 @@ class CashedOut(BetEvent, frozen=True, array_like=True, tag=True):
 
     def transfers(self, partition: str) -> tuple[Transfer, ...]:
         held = account_of(AccountKind.HELD, self.player_id)
-        revenue = account_of(AccountKind.REVENUE, partition)
+        house = house_account(self.stake, partition)
         stake = (
-            (Transfer(held, revenue, self.stake.minor, self.stake.currency),)
+            (Transfer(held, house, self.stake.minor, self.stake.currency),)
             if self.stake.minor
             else ()
         )
         amount = Money(self.amount_minor, self.stake.currency)
-        return (*stake, *transfers_in(revenue, self.player_id, amount, self.debt_repaid_minor))
+        return (*stake, *transfers_in(house, self.player_id, amount, self.debt_repaid_minor))

@@ -11,7 +11,19 @@ from typing import Any
 
 import msgspec
 
-from actors import bet, cashout, fixture, market, multiple, outcomes, player, staff, stop, wallet
+from actors import (
+    bet,
+    bonus,
+    cashout,
+    fixture,
+    market,
+    multiple,
+    outcomes,
+    player,
+    staff,
+    stop,
+    wallet,
+)
 from actors.base import Actor, Event, Refused
 from actors.risk import alerts, customer, referral
 
@@ -65,6 +77,9 @@ AnyEvent = (
     | multiple.SlipPlaced
     | multiple.LegSettled
     | cashout.CashedOut
+    | bonus.BonusGiven
+    | bonus.BonusUsed
+    | bonus.BonusWithdrawn
     | fixture.FixtureCreated
     | fixture.PhaseChanged
     | fixture.EventLimitsChanged

@@ -340,7 +340,9 @@ class Market(Actor, dict=True):
 
     def settling(self, selection_id: str, version: int) -> Settling:
         """By what the bets on a selection are settled, of which that version was the last word."""
-        withdrawn = self.selections[selection_id].withdrawn
+        # Of a cancelled market every bet is void, that on who did not run ante-post, too.
+        cancelled = self.status is MarketStatus.CANCELLED
+        withdrawn = self.selections[selection_id].withdrawn and not cancelled
         return Settling(
             selection_id,
             self.results.get(selection_id),
@@ -720,6 +722,8 @@ class MarketView(msgspec.Struct, frozen=True, array_like=True, tag=True):
     """The event is over, whatever the market's status."""
     windows: tuple[Window, ...] = ()
     """When bets were accepted that are void."""
+    source_sequence: int = 0
+    """The last sequence number of the feed that prices it."""
 
     @property
     def off(self) -> Off | None:
@@ -772,6 +776,46 @@ class GetMarket(Question, frozen=True, array_like=True, tag=True):
             market.terms,
             fixture.over,
             market.windows,
+            market.source_sequence,
+        )
+
+
+class PriceView(msgspec.Struct, frozen=True, array_like=True, tag=True):
+    """What one selection can be had at, and what its price goes by."""
+
+    odds: int
+    """0 where no bet on it is taken now."""
+    bet_delay_ms: int
+    off: Off | None
+    """What withdrawals take off prices of its market, as of now."""
+    kind: str
+    terms: MarketTerms
+
+
+class GetPrice(Question, frozen=True, array_like=True, tag=True):
+    """Of one selection, where its market has many."""
+
+    fixture_id: str
+    market_id: str
+    selection_id: str
+
+    def cast(self) -> tuple[str, ...]:
+        return (ref("market", self.market_id), ref("fixture", self.fixture_id))
+
+    def answer(self, now_ms: int, market: Market, fixture: Fixture) -> PriceView | Refused:
+        if not market.market_id:
+            return Refused(Reason.UNKNOWN_MARKET)
+        selection = market.selections.get(self.selection_id)
+        if selection is None:
+            return Refused(Reason.UNKNOWN_SELECTION)
+        takes_bets = market.status is MarketStatus.OPEN and not fixture.over
+        good = takes_bets and not selection.withdrawn and not market.stale(now_ms)
+        return PriceView(
+            selection.odds if good else 0,
+            market.bet_delay_ms if market.in_play else 0,
+            taken_off(market.terms, market.gone.values()),
+            market.kind,
+            market.terms,
         )
 
 
@@ -910,7 +954,8 @@ class ChangeLimits(MarketCommand, frozen=True, array_like=True, tag=True):
 
 
 class ChangePrices(MarketCommand, frozen=True, array_like=True, tag=True):
-    """New prices of some selections; 0 takes a price off the board.
+    """New prices of some selections; 0 takes a price off the board. Without any, those that there
+    are were said again: they are as good as new.
 
     A feed numbers its changes with `sequence`, which then does the work of a key: what is not
     above the last one is refused. A trader's change carries 0 and a key instead.
@@ -918,6 +963,8 @@ class ChangePrices(MarketCommand, frozen=True, array_like=True, tag=True):
 
     odds: dict[str, int]
     sequence: int = 0
+    age_ms: int = 0
+    """How old the oldest of what these prices are made of is already."""
 
     def decide(self, now_ms: int, market: Market, fixture: Fixture) -> Event:
         if not market.market_id:
@@ -927,6 +974,8 @@ class ChangePrices(MarketCommand, frozen=True, array_like=True, tag=True):
         for selection_id in self.odds:
             if selection_id not in market.selections:
                 return Refused(Reason.UNKNOWN_SELECTION, facts={"selection_id": selection_id})
+        if self.age_ms < 0:
+            return Refused(Reason.OUT_OF_BOUNDS, "prices do not come from the future")
         if market.status not in TRADABLE:
             return Refused(Reason.WRONG_STATUS, facts={"status": market.status})
         return PricesChanged(
@@ -937,6 +986,7 @@ class ChangePrices(MarketCommand, frozen=True, array_like=True, tag=True):
             market.odds_version + 1,
             self.odds,
             self.sequence or market.source_sequence,
+            age_ms=self.age_ms,
         )
 
 
@@ -1409,13 +1459,15 @@ class PricesChanged(MarketEvent, frozen=True, array_like=True, tag=True):
     source_sequence: int
     moved: bool = False
     """By the house, as liability builds: what the prices would be without that is kept."""
+    age_ms: int = 0
+    """How old they were already when they were said."""
 
     def apply(self, market: Market, fixture: Fixture) -> None:
         fixture.seq = self.seq
         market.odds_version = self.odds_version
         market.source_sequence = self.source_sequence
         if not self.moved:
-            market.priced_at_ms = self.at_ms
+            market.priced_at_ms = self.at_ms - self.age_ms
         for selection_id, odds in self.odds.items():
             selection = market.selections[selection_id]
             base_odds = selection.base_odds or selection.odds

@@ -17,6 +17,8 @@ import msgspec
 
 from actors.base import Command, Event, Reason, Refused, Several, ref
 from actors.bet import Bet, BetEvent, BetState, Fact, Leg, SettledBets, Settling
+from actors.bonus import BonusUsed
+from actors.slips.bonus import given
 from actors.slips.exposure import liabilities
 from actors.slips.settling import Known, Settlement, settle
 from actors.slips.slip import Selection, Slip, refuse
@@ -44,6 +46,11 @@ Carried = dict[Selection, int]
 def stake_of(slip: Slip) -> int:
     """What the player puts down: nothing where the stake is given."""
     return 0 if slip.free_stake else slip.stake_minor
+
+
+def house_account(stake: Money, partition: str) -> str:
+    """Which of the house's accounts pays for a slip, by the stake that its player put down."""
+    return account_of(AccountKind.REVENUE if stake.minor else AccountKind.BONUS, partition)
 
 
 def known_of(legs: Sequence[Leg], facts: Sequence[Fact]) -> dict[Selection, Known]:
@@ -90,11 +97,13 @@ class PlaceSlip(Command, frozen=True, array_like=True, tag=True):
     legs: tuple[Leg, ...]
     hold_expires_at_ms: int
     refused: Refused | None = None
+    bonus_id: str = ""
+    """The bonus that the slip has on it; it is used with this."""
 
     def cast(self) -> tuple[str, ...]:
         return (ref("wallet", self.player_id),)
 
-    def decide(self, now_ms: int, wallet: Wallet) -> Event:
+    def decide(self, now_ms: int, wallet: Wallet) -> Event | tuple[Event, ...]:
         if not wallet.opened:
             return Refused(Reason.UNKNOWN_PLAYER)
         wrong = refuse(self.slip)
@@ -104,13 +113,16 @@ class PlaceSlip(Command, frozen=True, array_like=True, tag=True):
             return self.refused
         if self.currency != wallet.currency:
             return Refused(Reason.CURRENCY_MISMATCH, facts={"currency": wallet.currency})
+        no_bonus = self._refuse_bonus(now_ms, wallet)
+        if no_bonus:
+            return no_bonus
         stake_minor = stake_of(self.slip)
         if stake_minor > wallet.cash_minor:
             return Refused(Reason.INSUFFICIENT_FUNDS, facts={"cash_minor": wallet.cash_minor})
         if now_ms > self.hold_expires_at_ms:
             return Refused(Reason.HOLD_EXPIRED)
-        # From here the stake is taken.
-        return SlipPlaced(
+        # From here the stake is taken, and the bonus used.
+        placed = SlipPlaced(
             now_ms,
             self.player_id,
             self.bet_id,
@@ -121,8 +133,25 @@ class PlaceSlip(Command, frozen=True, array_like=True, tag=True):
             changes(self.legs, {}, carried(self.slip, {})),
             wallet.cash_minor - stake_minor,
             wallet.held_minor + stake_minor,
-            wallet.version + 1,
+            wallet.version + (2 if self.bonus_id else 1),
         )
+        if not self.bonus_id:
+            return placed
+        return BonusUsed(now_ms, self.player_id, self.bonus_id, self.bet_id), placed
+
+    def _refuse_bonus(self, now_ms: int, wallet: Wallet) -> Refused | None:
+        """Why the slip can't have on it the bonus that it names."""
+        if not self.bonus_id:
+            return None
+        bonus = wallet.bonus(self.bonus_id)
+        if bonus is None:
+            return Refused(Reason.UNKNOWN_BONUS)
+        if now_ms > bonus.expires_at_ms:
+            return Refused(Reason.BONUS_EXPIRED)
+        right = given(self.slip, bonus)
+        if isinstance(right, Refused):
+            return right
+        return None if right == self.slip else Refused(Reason.BOOST_UNAVAILABLE)
 
 
 class SettleLeg(Command, frozen=True, array_like=True, tag=True):
@@ -152,7 +181,7 @@ class SettleLeg(Command, frozen=True, array_like=True, tag=True):
         fact_now = self.on.for_bet_of(bet.placed_at_ms).known_of(bet.legs[number])
         known = before | {selection: fact_now}
         now = settle(bet.slip, known)
-        given = _stake_given(bet, now)
+        house = _stake_given(bet, now)
         more = now.paid_minor - bet.payout_minor
         taken = min(max(0, -more), wallet.cash_minor)
         repaid = min(max(0, more), wallet.debt_minor)
@@ -168,14 +197,15 @@ class SettleLeg(Command, frozen=True, array_like=True, tag=True):
             BetState(now.state),
             now.paid_minor,
             now.most_minor,
-            given,
+            house,
             max(0, more),
             repaid,
             taken,
             max(0, -more) - taken,
             changes(bet.legs, carried(bet.slip, before), carried(bet.slip, known)),
             wallet.cash_minor + max(0, more) - repaid - taken,
-            wallet.held_minor - given,
+            wallet.held_minor - house,
+            fact.known.result is not None and fact.known != fact_now,
         )
 
 
@@ -284,6 +314,8 @@ class LegSettled(BetEvent, frozen=True, array_like=True, tag=True):
     exposed: tuple[Exposed, ...]
     cash_after_minor: int
     held_after_minor: int
+    corrects: bool = False
+    """The leg was known otherwise before."""
 
     def apply(self, wallet: Wallet, bet: Bet) -> None:
         wallet.version += 1
@@ -297,6 +329,7 @@ class LegSettled(BetEvent, frozen=True, array_like=True, tag=True):
         facts[number] = Fact(self.known, self.version)
         bet.facts = tuple(facts)
         bet.state = self.state
+        bet.corrections += self.corrects
         bet.payout_minor = self.payout_minor
         bet.settled_at_ms = 0 if self.state is BetState.OPEN else self.at_ms
 
@@ -305,15 +338,15 @@ class LegSettled(BetEvent, frozen=True, array_like=True, tag=True):
         cash = account_of(AccountKind.CASH, self.player_id)
         debt = account_of(AccountKind.DEBT, self.player_id)
         held = account_of(AccountKind.HELD, self.player_id)
-        revenue = account_of(AccountKind.REVENUE, partition)
+        house = house_account(self.stake, partition)
         moved: list[Transfer] = []
         if self.given_minor > 0:
-            moved.append(Transfer(held, revenue, self.given_minor, currency))
+            moved.append(Transfer(held, house, self.given_minor, currency))
         if self.given_minor < 0:
-            moved.append(Transfer(revenue, held, -self.given_minor, currency))
+            moved.append(Transfer(house, held, -self.given_minor, currency))
         if self.taken_minor:
-            moved.append(Transfer(cash, revenue, self.taken_minor, currency))
+            moved.append(Transfer(cash, house, self.taken_minor, currency))
         if self.owed_minor:
-            moved.append(Transfer(debt, revenue, self.owed_minor, currency))
+            moved.append(Transfer(debt, house, self.owed_minor, currency))
         paid = Money(self.more_minor, currency)
-        return (*moved, *transfers_in(revenue, self.player_id, paid, self.debt_repaid_minor))
+        return (*moved, *transfers_in(house, self.player_id, paid, self.debt_repaid_minor))

@@ -23,21 +23,22 @@ from actors.errors import NothingDone
 from actors.fixture import FixtureView, GetFixture
 from actors.market import (
     ConfirmHold,
-    GetMarket,
+    GetPrice,
     Held,
     HoldStake,
     LookAgain,
-    MarketStatus,
-    MarketView,
+    PriceView,
     ReadAgain,
     ReleaseHold,
 )
-from actors.multiple import PlaceSlip, SlipPlaced, carried
+from actors.multiple import PlaceSlip, SlipPlaced, carried, stake_of
+from actors.odds import MAX_ODDS
 from actors.placement import BOOK, Answer, LiabilityNotKnown, Router, Waiter
 from actors.risk.customer import ORDINARY, Factors
 from actors.same_game import joint_odds, leg_of
+from actors.slips.bonus import Bonus, given
 from actors.slips.cashout import CashOutRules, Offer
-from actors.slips.settling import Known
+from actors.slips.settling import Known, look
 from actors.slips.slip import Selection, Slip, refuse
 from actors.wallet import GetWallet, WalletView
 from ledger.money import Money
@@ -61,6 +62,8 @@ class SlipRequest(msgspec.Struct, frozen=True):
     currency: str
     policy: PriceChange
     factors: Factors = ORDINARY
+    bonus_id: str = ""
+    """That the player wants to use for it."""
 
 
 class _Asked(msgspec.Struct, frozen=True):
@@ -74,6 +77,24 @@ class _Asked(msgspec.Struct, frozen=True):
     """0 at the starting price; where selections are joined, the price of all of them."""
     hold_id: str
     joined: bool
+
+
+class _On(msgspec.Struct, frozen=True):
+    """What was asked for, by whom, and the bonus that is on it."""
+
+    request: SlipRequest
+    bonus: Bonus | None
+    licence: str
+    player_id: str
+
+    def with_bonus(self, slip: Slip) -> Slip:
+        """Where the bonus does not fit it, without: then the wallet says no."""
+        on_it = given(slip, self.bonus) if self.bonus else slip
+        return slip if isinstance(on_it, Refused) else on_it
+
+    def as_held(self, slip: Slip, asked: Sequence[_Asked], held: Sequence[Held]) -> Slip:
+        """With what its markets said yes to, a boost at those prices."""
+        return self.with_bonus(_as_held(slip, asked, held))
 
 
 class _HeldSlip(msgspec.Struct, frozen=True):
@@ -103,18 +124,29 @@ async def place_slip(
     asked = _selections(slip, bet_id)
     held: _HeldSlip | Refused | None = None
     if refuse(slip) is None:
-        held = await _hold_all(router, clock, request, slip, asked, licence, player_id)
+        bonus = None
+        if request.bonus_id:
+            bonus = await bonus_of(router, licence, player_id, request.bonus_id)
+        unfit = given(slip, bonus) if isinstance(bonus, Bonus) else bonus
+        if isinstance(unfit, Refused):
+            held = unfit
+        else:
+            assert not isinstance(bonus, Refused)
+            on = _On(request, bonus, licence, player_id)
+            held = await _hold_all(router, clock, on, slip, asked)
+    legs, expires_at_ms, refused = tuple[Leg, ...](), 0, None
     if isinstance(held, Refused):
         if held.reason is Reason.LIABILITY_UNKNOWN:
             raise LiabilityNotKnown(bet_id)
-        command = PlaceSlip(player_id, bet_id, request.currency, slip, (), 0, held)
-    elif held is None:  # the wallet says what is wrong with it
-        command = PlaceSlip(player_id, bet_id, request.currency, slip, (), 0)
-    else:
+        refused = held
+    elif held is not None:
         slip = held.slip
         legs = tuple(_leg(one, yes) for one, yes in zip(asked, held.yes, strict=True))
         expires_at_ms = min(yes.expires_at_ms for yes in held.yes)
-        command = PlaceSlip(player_id, bet_id, request.currency, slip, legs, expires_at_ms)
+    # Where nothing was asked of the markets, the wallet says what is wrong with the slip.
+    command = PlaceSlip(
+        player_id, bet_id, request.currency, slip, legs, expires_at_ms, refused, request.bonus_id
+    )
     try:
         answer = await router.ask(licence, player_id, command, key=key, fingerprint=fingerprint)
     except NothingDone:
@@ -145,7 +177,7 @@ async def on_terms(router: Router, slip: Slip) -> Slip:
     """The slip, each-way on the terms of its markets, which are fixed and so can be asked first."""
     if not slip.each_way:
         return slip
-    views = await _markets(router, [(leg.fixture_id, leg.market_id) for leg in slip.legs])
+    views = await _prices(router, [(leg.fixture_id, *leg.selections[0]) for leg in slip.legs])
     legs = (
         msgspec.structs.replace(leg, each_way=view.terms.each_way if view else None)
         for leg, view in zip(slip.legs, views, strict=True)
@@ -153,13 +185,23 @@ async def on_terms(router: Router, slip: Slip) -> Slip:
     return msgspec.structs.replace(slip, legs=tuple(legs))
 
 
-async def _markets(router: Router, markets: Sequence[tuple[str, str]]) -> list[MarketView | None]:
-    """Each market as it is now, by its fixture and itself; None where there is none."""
-    asking = [
-        router.ask(BOOK, fixture_id, GetMarket(fixture_id, name)) for fixture_id, name in markets
-    ]
+async def bonus_of(router: Router, licence: str, player_id: str, bonus_id: str) -> Bonus | Refused:
+    """The bonus, if the player can use it now."""
+    wallet = (await router.ask(licence, player_id, GetWallet(player_id))).reply
+    if not isinstance(wallet, WalletView):
+        return Refused(Reason.UNKNOWN_PLAYER)
+    found = (bonus for bonus in wallet.bonuses if bonus.bonus_id == bonus_id)
+    return next(found, Refused(Reason.UNKNOWN_BONUS))
+
+
+async def _prices(
+    router: Router, selections: Sequence[tuple[str, str, str]]
+) -> list[PriceView | None]:
+    """Each selection as it is now, by its fixture, its market and itself; None where there is
+    none."""
+    asking = [router.ask(BOOK, one[0], GetPrice(*one)) for one in selections]
     replies = [answer.reply for answer in await asyncio.gather(*asking)]
-    return [reply if isinstance(reply, MarketView) else None for reply in replies]
+    return [reply if isinstance(reply, PriceView) else None for reply in replies]
 
 
 def _selections(slip: Slip, bet_id: str) -> list[_Asked]:
@@ -176,34 +218,34 @@ def _selections(slip: Slip, bet_id: str) -> list[_Asked]:
 async def _hold_all(
     router: Router,
     clock: Waiter,
-    request: SlipRequest,
+    on: _On,
     slip: Slip,
     asked: Sequence[_Asked],
-    licence: str,
-    player_id: str,
 ) -> _HeldSlip | Refused:
     """A yes of every market, or the first no in the order of the legs; then nothing is held."""
-    priced = await _at_joint_prices(router, slip, request.policy)
+    policy = on.request.policy
+    priced = await _at_joint_prices(router, slip, policy)
     if isinstance(priced, Refused):
         return priced
-    held = await _hold_enough(router, request, asked, licence, player_id, priced)
+    priced = on.with_bonus(priced)
+    held = await _hold_enough(router, on, asked, priced)
     if isinstance(held, Refused):
         return held
-    got = _as_held(priced, asked, held)
+    got = on.as_held(priced, asked, held)
     delay_ms = max(yes.bet_delay_ms for yes in held)
     if not delay_ms:
         return _HeldSlip(got, held)
     # Who can't pay must not keep others out of the markets for as long as the delay is.
-    wallet = (await router.ask(licence, player_id, GetWallet(player_id))).reply
-    if isinstance(wallet, WalletView) and wallet.cash_minor < request.slip.stake_minor:
+    wallet = (await router.ask(on.licence, on.player_id, GetWallet(on.player_id))).reply
+    if isinstance(wallet, WalletView) and wallet.cash_minor < stake_of(priced):
         _release(router, asked)
         return Refused(Reason.INSUFFICIENT_FUNDS, facts={"cash_minor": wallet.cash_minor})
     if any(yes.bet_delay_ms < delay_ms for yes in held):
         # The leg with the longest delay is waited for by all: theirs must not run out meanwhile.
-        held = await _hold_enough(router, request, asked, licence, player_id, got, delay_ms)
+        held = await _hold_enough(router, on, asked, got, delay_ms)
         if isinstance(held, Refused):
             return held
-        got = _as_held(got, asked, held)
+        got = on.as_held(got, asked, held)
     await clock.sleep(delay_ms / 1000)
     looks = [
         LookAgain(
@@ -211,32 +253,30 @@ async def _hold_all(
             one.market_id,
             one.hold_id,
             one.odds,
-            _policy(one, request.policy),
+            _policy(one, policy),
         )
         for one in asked
     ]
     again = await _ask_all(router, asked, looks)
     if isinstance(again, Refused):
         return again
-    priced = await _at_joint_prices(router, slip, request.policy)
+    priced = await _at_joint_prices(router, slip, policy)
     if isinstance(priced, Refused):
         _release(router, asked)
         return priced
-    now = _as_held(priced, asked, again)
+    now = on.as_held(priced, asked, again)
     if not _costs_no_more(got, now):
-        again = await _hold_enough(router, request, asked, licence, player_id, now)
+        again = await _hold_enough(router, on, asked, now)
         if isinstance(again, Refused):
             return again
-        now = _as_held(priced, asked, again)
+        now = on.as_held(priced, asked, again)
     return _HeldSlip(now, again)
 
 
 async def _hold_enough(
     router: Router,
-    request: SlipRequest,
+    on: _On,
     asked: Sequence[_Asked],
-    licence: str,
-    player_id: str,
     slip: Slip,
     wait_ms: int = 0,
 ) -> list[Held] | Refused:
@@ -245,7 +285,7 @@ async def _hold_enough(
     Each market knows its own price alone. Where prices rise, the slip costs more on every leg than
     was asked for at first: then all are asked again.
     """
-    stake = Money(slip.stake_minor, request.currency)
+    stake = Money(slip.stake_minor, on.request.currency)
     for _ in range(MAX_ROUNDS):
         costs = carried(slip, {})
         holds = [
@@ -254,22 +294,22 @@ async def _hold_enough(
                 one.market_id,
                 one.selection_id,
                 one.hold_id,
-                licence,
-                player_id,
+                on.licence,
+                on.player_id,
                 stake,
                 one.odds if one.joined else slip.legs[one.leg].odds,
-                _policy(one, request.policy),
+                _policy(one, on.request.policy),
                 costs[one.market_id, one.selection_id],
-                customer_factor=request.factors.of_all,
+                customer_factor=on.request.factors.of_all,
                 wait_ms=wait_ms,
-                kind_factors=request.factors.by_kind,
+                kind_factors=on.request.factors.by_kind,
             )
             for one in asked
         ]
         held = await _ask_all(router, asked, holds)
         if isinstance(held, Refused):
             return held
-        got = _as_held(slip, asked, held)
+        got = on.as_held(slip, asked, held)
         if _costs_no_more(slip, got):
             return held
         slip = got
@@ -319,16 +359,26 @@ async def joined(router: Router, slip: Slip) -> Slip | Refused:
 
 async def _price_together(router: Router, fixture_id: str, selections: Sequence[Selection]) -> int:
     """What the house asks for those selections of a fixture together; 0 where it does not."""
-    fixture = (await router.ask(BOOK, fixture_id, GetFixture(fixture_id))).reply
-    if not isinstance(fixture, FixtureView) or fixture.model is None:
-        return 0
-    views = await _markets(router, [(fixture_id, market_id) for market_id, _ in selections])
+    views = await _prices(router, [(fixture_id, *selection) for selection in selections])
+    return await _joint_price(router, fixture_id, selections, views)
+
+
+async def _joint_price(
+    router: Router,
+    fixture_id: str,
+    selections: Sequence[Selection],
+    views: Sequence[PriceView | None],
+) -> int:
+    """The same, where they are known as they are now."""
     legs = []
     for view, (_, selection_id) in zip(views, selections, strict=True):
         known = leg_of(view.kind, selection_id, view.terms.line_quarters) if view else None
         if known is None:
             return 0
         legs.append(known)
+    fixture = (await router.ask(BOOK, fixture_id, GetFixture(fixture_id))).reply
+    if not isinstance(fixture, FixtureView) or fixture.model is None:
+        return 0
     return joint_odds(fixture.model, legs)
 
 
@@ -399,36 +449,35 @@ class Now(msgspec.Struct, frozen=True):
 
 
 async def prices_now(router: Router, bet: BetView | None) -> Now:
-    """Of a bet that there is not, nothing."""
+    """Of a bet that there is not, nothing. Only what is not decided yet is asked for."""
     if bet is None:
         return Now((), (), 0)
-    views = await _markets(router, [(leg.fixture_id, leg.market_id) for leg in bet.legs])
-    each = [_price(view, leg) for leg, view in zip(bet.legs, views, strict=True)]
-    delays = [view.bet_delay_ms for view in views if view and view.in_play]
-    less = [_less(view, leg) for leg, view in zip(bet.legs, views, strict=True)]
-    odds, known, prices = [], known_about(bet), iter(each)
-    for leg in slip_of(bet).legs:
-        of = dict(zip(leg.selections, prices, strict=False))
-        still = [selection for selection in leg.selections if selection not in known]
-        if len(still) < 2:
-            odds.append(of[still[0]] if still else 0)
-        elif all(of[selection] for selection in still):
-            odds.append(await _price_together(router, leg.fixture_id, still))
+    slip, known = slip_of(bet), known_about(bet)
+    sides = look(slip, known, MAX_ODDS).sides
+    asked = [
+        (leg.fixture_id, *selection)
+        for number, leg in enumerate(slip.legs)
+        if any(side.results[number] is None for side in sides)
+        for selection in leg.selections
+        if selection not in known
+    ]
+    found = await _prices(router, asked)
+    views = {(one[1], one[2]): view for one, view in zip(asked, found, strict=True)}
+    odds = []
+    for leg in slip.legs:
+        of = [selection for selection in leg.selections if selection in views]
+        each = [view.odds if view else 0 for view in (views[selection] for selection in of)]
+        if len(of) > 1 and all(each):
+            together = [views[selection] for selection in of]
+            odds.append(await _joint_price(router, leg.fixture_id, of, together))
         else:
-            odds.append(0)
-    return Now(tuple(odds), tuple(less), max(delays, default=0))
+            odds.append(each[0] if len(each) == 1 else 0)
+    less = tuple(_less(views.get(leg.selection), leg) for leg in bet.legs)
+    delays = [view.bet_delay_ms for view in views.values() if view]
+    return Now(tuple(odds), less, max(delays, default=0))
 
 
-def _price(view: MarketView | None, leg: Leg) -> int:
-    if view is None or view.over or view.stale or view.status is not MarketStatus.OPEN:
-        return 0
-    for selection in view.selections:
-        if selection.selection_id == leg.selection_id and not selection.withdrawn:
-            return selection.odds
-    return 0
-
-
-def _less(view: MarketView | None, leg: Leg) -> Known:
+def _less(view: PriceView | None, leg: Leg) -> Known:
     off = view.off if view else None
     return less(leg, Known(), off) if off and leg.odds else Known()
 

@@ -11,6 +11,7 @@ import enum
 import msgspec
 
 from actors.base import Actor, Command, Event, Question, Reason, Refused, ref
+from actors.slips.bonus import Bonus
 from ledger.accounts import AccountKind, Transfer, account_of
 from ledger.money import MAX_MINOR, Money
 
@@ -44,6 +45,8 @@ class Wallet(Actor):
     version: int = 0
     """How many events have changed the wallet."""
     pending: dict[str, Payment] = msgspec.field(default_factory=dict)
+    bonuses: tuple[Bonus, ...] = ()
+    """Given and not used; some may have expired."""
 
     @property
     def opened(self) -> bool:
@@ -53,6 +56,12 @@ class Wallet(Actor):
         """The payment under way of that id, if it goes that way."""
         payment = self.pending.get(payment_id)
         return payment if payment is not None and payment.direction is direction else None
+
+    def bonus(self, bonus_id: str) -> Bonus | None:
+        return next((one for one in self.bonuses if one.bonus_id == bonus_id), None)
+
+    def bonuses_at(self, now_ms: int) -> tuple[Bonus, ...]:
+        return tuple(one for one in self.bonuses if now_ms <= one.expires_at_ms)
 
     def receive(self, amount_minor: int) -> None:
         """Add to the cash, the debt first."""
@@ -98,6 +107,8 @@ class WalletView(msgspec.Struct, frozen=True, array_like=True, tag=True):
     withdrawing_minor: int
     debt_minor: int
     version: int
+    bonuses: tuple[Bonus, ...] = ()
+    """That can still be used."""
 
 
 class GetWallet(Question, frozen=True, array_like=True, tag=True):
@@ -117,6 +128,7 @@ class GetWallet(Question, frozen=True, array_like=True, tag=True):
             wallet.withdrawing_minor,
             wallet.debt_minor,
             wallet.version,
+            wallet.bonuses_at(now_ms),
         )
 
 

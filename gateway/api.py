@@ -20,6 +20,7 @@ from actors.market import MAX_BET_DELAY_MS, MAX_REOFFER_MS, MAX_SELECTIONS, Mark
 from actors.odds import MAX_ODDS, ONE, Odds
 from actors.results import Outcome
 from actors.risk.referral import ReferralState
+from actors.slips.bonus import BonusKind
 from actors.slips.kinds import Kind
 from actors.slips.slip import MAX_DIVISOR, MAX_JOINED, MAX_LEGS
 from actors.wallet import Direction
@@ -334,6 +335,36 @@ class MarketPath(Query, frozen=True, forbid_unknown_fields=True):
     market_id: MarketId
 
 
+class SeriesQuery(Query, frozen=True, forbid_unknown_fields=True):
+    selection_id: Id
+    since: Annotated[
+        Moment | UnsetType, Meta(description="From the first price on, where it is left out")
+    ] = UNSET
+    until: Annotated[Moment | UnsetType, Meta(description="Until now, where it is left out")] = (
+        UNSET
+    )
+    points: Annotated[
+        int, Meta(ge=2, le=1_000, description="Into so many parts the time is cut")
+    ] = 200
+
+
+class PriceThen(Reply, frozen=True):
+    at: Time
+    odds: Price
+
+
+class PriceSeries(Reply, frozen=True):
+    market_id: str
+    selection_id: str
+    points: Annotated[
+        list[PriceThen],
+        Meta(
+            description="Oldest first: the price that stood at the beginning, then the last one of "
+            "every part of the time in which it changed. Each holds until the next."
+        ),
+    ]
+
+
 # Bets
 
 
@@ -398,6 +429,13 @@ class Referrals(OwnPage, frozen=True):
     items: list[Referral]
 
 
+class DeadHeat(Reply, frozen=True):
+    """So many shared fewer places: that part of the stake is paid at the full price."""
+
+    tied: int
+    places: int
+
+
 class Leg(Reply, frozen=True):
     fixture_id: str
     market_id: str
@@ -438,6 +476,9 @@ class Leg(Reply, frozen=True):
         list[int] | UnsetType,
         Meta(description="Taken off the price by withdrawals, one after the other"),
     ] = UNSET
+    withdrawn: Annotated[bool | UnsetType, Meta(description="It took no part")] = UNSET
+    dead_heat: DeadHeat | UnsetType = UNSET
+    place_dead_heat: Annotated[DeadHeat | UnsetType, Meta(description="Of the place part")] = UNSET
 
 
 class Lines(Reply, frozen=True):
@@ -472,6 +513,15 @@ class Bet(Reply, frozen=True):
     cash_after_minor: Annotated[
         int | UnsetType, Meta(description="In the answer to placing it: the cash that was left")
     ] = UNSET
+    free_stake: Annotated[
+        bool | UnsetType, Meta(description="The stake is the house's, and is not returned")
+    ] = UNSET
+    boosted_odds: Annotated[
+        int | UnsetType, Meta(description="The price for the whole of it, with a boost")
+    ] = UNSET
+    corrections: Annotated[
+        int | UnsetType, Meta(description="How often a result that settled it was corrected")
+    ] = UNSET
 
 
 class Bets(OwnPage, frozen=True):
@@ -479,7 +529,10 @@ class Bets(OwnPage, frozen=True):
 
 
 class BetsQuery(PageQuery, frozen=True, forbid_unknown_fields=True):
-    state: Literal["open", "settled"] | UnsetType = UNSET
+    state: Annotated[
+        Literal["open", "settled", "cashed_out"] | UnsetType,
+        Meta(description="`settled`: by results; `cashed_out`: bought back in full"),
+    ] = UNSET
 
 
 class BetPath(Query, frozen=True, forbid_unknown_fields=True):
@@ -533,6 +586,9 @@ class NewSlip(Body, frozen=True, forbid_unknown_fields=True):
             "the stake is on those"
         ),
     ] = False
+    bonus_id: Annotated[
+        Id | UnsetType, Meta(description="One of the player's bonuses, used with this slip")
+    ] = UNSET
 
 
 class SlipQuote(Reply, frozen=True):
@@ -547,6 +603,29 @@ class SlipQuote(Reply, frozen=True):
         list[int],
         Meta(description="Of each leg: as asked, or the house's price now for what is joined"),
     ]
+    boosted_odds: Annotated[
+        int | UnsetType, Meta(description="The price for the whole of it, with a boost")
+    ] = UNSET
+
+
+class Bonus(Reply, frozen=True):
+    """What the house gives, to be used once."""
+
+    bonus_id: str
+    kind: BonusKind
+    amount_minor: Annotated[
+        int, Meta(description="The largest free stake, or the most that a boost adds to a payout")
+    ]
+    currency: str
+    expires_at: Time
+    boost: Annotated[
+        int | UnsetType,
+        Meta(description="Of the winnings, in ten-thousandths: 2500 is a quarter more"),
+    ] = UNSET
+
+
+class Bonuses(Reply, frozen=True):
+    items: list[Bonus]
 
 
 class CashOutQuery(Query, frozen=True, forbid_unknown_fields=True):
@@ -674,6 +753,14 @@ class NewMarket(Body, frozen=True, forbid_unknown_fields=True):
     limits: NewLimits = NewLimits()
     status: Literal["open", "suspended"] = "open"
     terms: Terms = Terms()
+    winners: Annotated[
+        int,
+        Meta(
+            ge=0,
+            le=MAX_SELECTIONS,
+            description="How many selections win; 0 where each of them stands for itself",
+        ),
+    ] = 1
 
 
 class PriceList(Body, frozen=True, forbid_unknown_fields=True):

@@ -9,7 +9,7 @@ from actors.base import Reason, Refused
 from actors.bet import BetPlaced, BetState, BetView, GetBet, Leg
 from actors.multiple import known_of
 from actors.placement import BetRequest, LiabilityNotKnown, place
-from actors.results import WON, payout_minor
+from actors.results import WON, Result, payout_minor
 from actors.runtime.addresses import fixture_of
 from actors.runtime.keys import fingerprint
 from actors.slips.settling import Known, settle
@@ -129,7 +129,7 @@ def bet_json(bet: BetView | BetRow) -> api.Bet:
         most = _most(bet)
         lines = lines_json(bet.slip)
         legs = _legs_of_slip(bet.slip, legs, known)
-    closed = bet.cashed_out_minor
+    closed, slip = bet.cashed_out_minor, bet.slip
     return api.Bet(
         bet.bet_id,
         bet.state,
@@ -142,6 +142,9 @@ def bet_json(bet: BetView | BetRow) -> api.Bet:
         settled_at=settled_at,
         lines=lines,
         cashed_out_minor=closed or UNSET,
+        free_stake=bool(slip and slip.free_stake) or UNSET,
+        boosted_odds=(slip.boosted_odds if slip else 0) or UNSET,
+        corrections=bet.corrections or UNSET,
     )
 
 
@@ -161,7 +164,8 @@ def lines_json(slip: Slip) -> api.Lines:
 
 
 def _known(bet: BetView | BetRow) -> list[Known]:
-    """What is known of each leg; of a single only where a withdrawal took something off it."""
+    """What is known of each leg; of a single only in a dead heat, or where a withdrawal took
+    something off it."""
     if isinstance(bet, BetRow):
         return [_from_json.decode(leg.known) if leg.known else Known() for leg in bet.legs]
     return [fact.known for fact in bet.facts] or [Known()] * len(bet.legs)
@@ -208,7 +212,16 @@ def _reduced(leg: api.Leg, known: Known) -> api.Leg:
         leg,
         deduction=known.deduction or UNSET,
         reductions=list(known.reductions) or UNSET,
+        withdrawn=known.withdrawn or UNSET,
+        dead_heat=_dead_heat(known.result),
+        place_dead_heat=_dead_heat(known.place) if leg.each_way else UNSET,
     )
+
+
+def _dead_heat(result: Result | None) -> api.DeadHeat | UnsetType:
+    if result is None or result.tied == result.places:
+        return UNSET
+    return api.DeadHeat(result.tied, result.places)
 
 
 def leg_json(leg: Leg | LegRow, asked: int | None = None) -> api.Leg:

@@ -54,6 +54,7 @@ from actors.market import (
     StatusChanged,
     Suspend,
 )
+from actors.outcomes import ResultRolledBack
 from actors.placement import BOOK, Router
 from actors.risk.desk import decide_moves
 from actors.risk.hedge import propose
@@ -268,7 +269,7 @@ class Coordinator:
                 self._ages(market_id, _Aging(event.limits, priced_at_ms=event.at_ms))
             case PricesChanged() if not event.moved:
                 if aging is not None:
-                    aging.priced_at_ms = event.at_ms
+                    aging.priced_at_ms = event.at_ms - event.age_ms
                     self._watch_age(market_id, aging)
                 if market_id in self._looked:
                     self._touch(market_id)
@@ -286,6 +287,8 @@ class Coordinator:
                 self._touch(market_id)
             case ResultDeclared():
                 self._forget(market_id)
+            case ResultRolledBack():
+                self._touch(market_id)
             case _:
                 pass
 

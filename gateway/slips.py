@@ -6,6 +6,7 @@ import base64
 from typing import cast
 
 import msgspec
+from msgspec import UNSET
 
 from actors.base import Refused
 from actors.bet import BetState, BetView, GetBet
@@ -16,12 +17,14 @@ from actors.runtime.addresses import fixture_of
 from actors.runtime.keys import fingerprint
 from actors.slip_placement import (
     SlipRequest,
+    bonus_of,
     cash_out,
     joined,
     on_terms,
     place_slip,
     prices_now,
 )
+from actors.slips.bonus import Bonus, given
 from actors.slips.cashout import CashOutRules, Offer, offer
 from actors.slips.settling import settle
 from actors.slips.slip import MAX_LEGS, Leg, Slip, lines_in, refuse
@@ -67,11 +70,16 @@ def _leg_asked(number: int, leg: api.NewLeg, quoting: bool) -> Leg:
     )
 
 
-async def quote(services: Services, body: api.NewSlip) -> api.SlipQuote:
+async def quote(services: Services, player_id: str, body: api.NewSlip) -> api.SlipQuote:
     """What the slip would be. Raises `Problem` for one that can't be a bet."""
     asked = _capped(services, slip_asked(body, quoting=True))
     slip = await on_terms(services.router, asked)
     priced = await joined(services.router, slip)
+    wrong = priced if isinstance(priced, Refused) else refuse(priced)
+    if wrong is None and body.bonus_id:
+        code = services.licence.code
+        bonus = await bonus_of(services.router, code, player_id, body.bonus_id)
+        priced = given(cast(Slip, priced), bonus) if isinstance(bonus, Bonus) else bonus
     wrong = priced if isinstance(priced, Refused) else refuse(priced)
     if wrong:
         raise problems.refused(wrong, services.clock.now_ms())
@@ -83,6 +91,7 @@ async def quote(services: Services, body: api.NewSlip) -> api.SlipQuote:
         settle(slip, {}).most_minor,
         body.currency,
         [leg.odds for leg in slip.legs],
+        slip.boosted_odds or UNSET,
     )
 
 
@@ -100,12 +109,13 @@ async def take_slip(services: Services, player_id: str, body: api.NewSlip, key: 
                 body.currency,
                 body.accept,
                 services.customers.factors_of(player_id),
+                body.bonus_id or "",
             ),
             bet_id=keys.new_id(),
             licence=services.licence.code,
             player_id=player_id,
             key=key,
-            fingerprint=fingerprint("slip", (slip, body.currency, body.accept)),
+            fingerprint=fingerprint("slip", _what_is_asked(slip, body)),
         )
     except LiabilityNotKnown:
         services.metrics.bet("liability_unknown")
@@ -115,6 +125,12 @@ async def take_slip(services: Services, player_id: str, body: api.NewSlip, key: 
         raise problems.refused(placed, services.clock.now_ms())
     services.metrics.bet("placed")
     return slip_json(placed, [leg.odds for leg in slip.legs])
+
+
+def _what_is_asked(slip: Slip, body: api.NewSlip) -> tuple[object, ...]:
+    """What the key stands for: for ever, so nothing new in it where nothing new is asked for."""
+    asked = (slip, body.currency, body.accept)
+    return (*asked, body.bonus_id) if body.bonus_id else asked
 
 
 def slip_json(placed: SlipPlaced, asked: list[int]) -> api.Bet:
@@ -134,6 +150,8 @@ def slip_json(placed: SlipPlaced, asked: list[int]) -> api.Bet:
         legs,
         lines=lines_json(placed.slip),
         cash_after_minor=placed.cash_after_minor,
+        free_stake=placed.slip.free_stake or UNSET,
+        boosted_odds=placed.slip.boosted_odds or UNSET,
     )
 
 

@@ -27,7 +27,7 @@ from gateway.app import Gateway
 from gateway.coordinator import Coordinator
 from gateway.exchanges import all_exchanges
 from gateway.feeds import feed
-from gateway.feeds.pump import Tally, pump, retire
+from gateway.feeds.pump import Tally, pump, retire, unfinished
 from gateway.feeds.simulated import Settings as SimulatedSettings
 from gateway.settings import GatewaySettings
 from jurisdictions import licence
@@ -40,7 +40,6 @@ log = structlog.get_logger()
 RETRY_S = 1.0
 RISK_NICENESS = 10
 """Those who answer people go before those who look on, as with projectors."""
-PAGE = 200
 POOL = 8
 """Connections of one gateway to each database."""
 DRAIN_S = 8.0
@@ -219,16 +218,8 @@ class FeedHost(Hosted):
     async def _retire_leftovers(self, router: Router) -> None:
         pool = await until_open(self._config.databases[BOOK], 1)
         try:
-            book = LedgerReads(pool)
-            prefix = feed("simulated").prefix
-            for phase in ("scheduled", "in_play"):
-                cursor: str | None = None
-                while True:
-                    page, cursor = await book.fixtures(None, phase, cursor, PAGE)
-                    ids = [row.fixture_id for row in page if row.fixture_id.startswith(prefix)]
-                    await retire(router, WallClock(), ids)
-                    if cursor is None:
-                        break
+            left = await unfinished(LedgerReads(pool), feed("simulated"))
+            await retire(router, WallClock(), left)
         finally:
             await pool.close()
 

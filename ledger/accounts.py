@@ -23,6 +23,7 @@ class AccountKind(enum.StrEnum):
     WITHDRAWING = "withdrawing"  # asked for by the player, not yet paid out
     DEBT = "debt"  # what a player owes after a resettlement: at most zero
     REVENUE = "revenue"  # stakes lost to the house less winnings paid by it
+    BONUS = "bonus"  # what is won on free stakes: at most zero
     PROCESSOR = "processor"  # money at a payment processor: what came in less what went out
 
 

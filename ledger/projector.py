@@ -248,6 +248,7 @@ async def _store(connection: Any, tables: Tables, known: set[tuple[str, str]]) -
             [bet.payout_minor for bet in changed_bets],
             [bet.result_version for bet in changed_bets],
             [bet.settled_at_ms for bet in changed_bets],
+            [bet.corrections for bet in changed_bets],
         )
     shaped = [bet for bet in changed_bets if bet.slip is not None or bet.bought_minor]
     if shaped:

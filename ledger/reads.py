@@ -30,6 +30,8 @@ from ledger.tables import terms_of, windows_of
 
 _sql = Queries("reads")
 
+MAX_POINTS = 1_000
+"""Of one series over time."""
 MAX_PAGE = 1_000
 """Rows that one call returns at most, however many are asked for."""
 _FIRST_LOOK_S = 0.002
@@ -79,6 +81,7 @@ class BetRow(msgspec.Struct, frozen=True):
     most_minor: int
     bought_minor: int
     cashed_out_minor: int
+    corrections: int
     legs: tuple[LegRow, ...]
 
 
@@ -237,9 +240,9 @@ class LedgerReads:
     async def bets(
         self, player_id: str, state: str | None, cursor: str | None, limit: int
     ) -> tuple[list[BetRow], str | None]:
-        """Newest first; `state` is "open", "settled" or None for both."""
-        if state not in ("open", "settled", None):
-            raise ValueError(f"a bet is open or settled, not {state!r}")
+        """Newest first; `state` is "open", "settled", "cashed_out" or None for all of them."""
+        if state not in ("open", "settled", "cashed_out", None):
+            raise ValueError(f"a bet is open, settled or cashed out, not {state!r}")
         limit = _bounded(limit)
         placed_at_ms, bet_id = _place(cursor, _NEWEST)
         rows = await self._fetch(
@@ -321,6 +324,22 @@ class LedgerReads:
         return _positions.decode(row["positions"] or "{}"), lines
 
     # The book
+
+    async def price_series(
+        self, market_id: str, selection_id: str, since_ms: int | None, until_ms: int, points: int
+    ) -> list[tuple[int, int]]:
+        """Times and odds, oldest first: what stood at `since_ms`, and of the time from there on the
+        last price in each of so many equal parts. None is from the first price on."""
+        rows = await self._fetch(
+            "price_series",
+            _sql.price_series,
+            market_id,
+            selection_id,
+            since_ms,
+            until_ms,
+            max(1, min(points, MAX_POINTS)),
+        )
+        return [tuple(row) for row in rows]
 
     async def fixtures(
         self, sport: str | None, phase: str | None, cursor: str | None, limit: int
@@ -404,7 +423,7 @@ def _bet(row: Any) -> BetRow:
     fields = list(row)
     fields[5] = BetState(fields[5])
     fields[9] = _slip.decode(fields[9]) if fields[9] else None
-    fields[13] = _legs.decode(fields[13])
+    fields[14] = _legs.decode(fields[14])
     return BetRow(*fields)
 
 

@@ -28,6 +28,7 @@ from actors.bet import (
     SettlementReversed,
     VersionNoted,
 )
+from actors.bonus import BonusGiven, BonusUsed, BonusWithdrawn
 from actors.book import Line
 from actors.cashout import CashedOut
 from actors.entries import AnyEvent, Entry, Opened, answer_of, decode_entries
@@ -194,11 +195,12 @@ class BetRow(msgspec.Struct):
     most_minor: int = 0
     bought_minor: int = 0
     cashed_out_minor: int = 0
+    corrections: int = 0
 
 
 class LegChange(msgspec.Struct):
-    """How a leg of a slip came out, or that of a single that lost something by a withdrawal; or
-    that it is undecided again."""
+    """How a leg of a slip came out, or that of a single in a dead heat, or that lost something by a
+    withdrawal; or that it is undecided again, or nothing to be said of any more."""
 
     bet_id: str
     market_id: str
@@ -365,6 +367,9 @@ _BET_EVENTS = frozenset(
     {BetPlaced, BetSettled, SettlementReversed, SlipPlaced, LegSettled, CashedOut}
 )
 
+_TAKES_BACK = (AccountKind.HELD, AccountKind.REVENUE, AccountKind.BONUS)
+"""What a settlement pays into is one of these only where it takes back."""
+
 _encoder = msgspec.msgpack.Encoder()
 _terms = msgspec.json.Decoder(MarketTerms)
 _windows = msgspec.json.Decoder(tuple[Window, ...])
@@ -440,7 +445,7 @@ class Tables:
         if kind in ("payout", "cash_out"):
             if transfer.debit.startswith(AccountKind.HELD):
                 kind = "settled_stake"
-            elif transfer.credit.startswith((AccountKind.HELD, AccountKind.REVENUE)):
+            elif transfer.credit.startswith(_TAKES_BACK):
                 kind = "reversal"
         amount, currency = transfer.amount_minor, transfer.currency
         debit = self._account(transfer.debit, currency)
@@ -519,6 +524,7 @@ class Tables:
                 bet = self.bets[event.bet_id]
                 bet.state = BetState.OPEN.value
                 bet.payout_minor = 0
+                bet.corrections += 1
                 self._line_of(bet).add(bet.stake_minor, self.legs[bet.bet_id][2])
             case VersionNoted():
                 bet = self.bets[event.bet_id]
@@ -687,6 +693,8 @@ class Tables:
                 )
             case MemberEvent() | StopEvent():
                 pass
+            case BonusGiven() | BonusUsed() | BonusWithdrawn():
+                pass
             case _:
                 assert_never(event)
 
@@ -735,6 +743,9 @@ class Tables:
         bet.settled_at_ms = event.at_ms
         if event.known is not None:
             self._know(event, event.known)
+        elif bet.corrections:
+            leg = (event.bet_id, event.market_id, event.selection_id)
+            self.leg_changes[leg] = LegChange(*leg, None, 0, None)
 
     # Slips
 
@@ -762,6 +773,7 @@ class Tables:
         bet.payout_minor = event.payout_minor
         bet.most_minor = event.most_minor
         bet.settled_at_ms = None if event.state is BetState.OPEN else event.at_ms
+        bet.corrections += event.corrects
         self._know(event, event.known)
         self._expose(event.exposed, of_slip=True)
 

@@ -283,6 +283,7 @@ class _Verifier:
                     _most(bet),
                     bet.bought_minor,
                     bet.cashed_out_minor,
+                    bet.corrections,
                 )
             ],
         )

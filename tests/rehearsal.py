@@ -42,6 +42,10 @@ class Rehearsal:
             self._answers[owner, key] = reply
         return Answer(reply, scope, len(self.events))
 
+    def tell(self, scope: str, routing_id: str, message: Question) -> None:
+        """A question whose answer nobody waits for."""
+        message.answer(self.now_ms, *[self._actor(ref) for ref in message.cast()])
+
     def do(self, command: Command) -> Event:
         """Decide and apply: the event, the last of them, or the refusal."""
         decision = command.decide(self.now_ms, *[self._actor(ref) for ref in command.cast()])

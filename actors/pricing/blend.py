@@ -7,7 +7,10 @@ In this order, for all markets of a batch at once:
    it is a mistake, and not heard.
 3. One that prices only some selections is believed about those against each other: they share what
    the complete sources together leave for them, and the rest is as the complete ones have it. With
-   no complete source there is no price: nobody can say what the missing selections are worth.
+   no complete source, those are taken for complete whose prices are a whole book by themselves:
+   what such a one leaves out, it holds for impossible, as the scores of a match that are past, and
+   nobody's price of that is believed. Otherwise there is no price: nobody can say what the missing
+   selections are worth.
 4. Of three or more sources, the one furthest from their median is dropped while it is further than
    the limit. Two that contradict each other by more than that leave no price: one of them is wrong,
    and nobody knows which.
@@ -48,25 +51,38 @@ class Source(msgspec.Struct, frozen=True, array_like=True):
     weight: int = 1
     max_age_ms: int = 10_000
     removal: Model = Model.POWER
+    max_age_in_play_ms: int = 0
+    """0: in play no other than before."""
 
     def __post_init__(self) -> None:
         if not 1 <= self.weight <= MAX_WEIGHT:
             raise ValueError(f"a weight is from 1 to {MAX_WEIGHT}")
-        if self.max_age_ms <= 0:
+        if self.max_age_ms <= 0 or self.max_age_in_play_ms < 0:
             raise ValueError("a price is good for some time")
+
+    def good_for_ms(self, in_play: bool) -> int:
+        """How old its prices may be."""
+        return (in_play and self.max_age_in_play_ms) or self.max_age_ms
 
 
 class Blending(msgspec.Struct, frozen=True):
     """Who is heard, and what is done with them.
 
-    `outlier` is a difference of probabilities; `overrounds` are those (of one winner) between which
-    a source's prices can be meant. Raises ValueError where the bounds contradict themselves.
+    `removals` say by what model margins are taken off, by "sport/class" or by sport; a source's own
+    elsewhere. `outlier` is a difference of probabilities; `overrounds` are those (of one winner)
+    between which a source's prices can be meant. Raises ValueError where the bounds contradict
+    themselves.
     """
 
     sources: Mapping[str, Source]
     pool: Pool = Pool.LOG_ODDS
     outlier: float = 0.08
     overrounds: tuple[float, float] = (0.9, 2.0)
+    removals: Mapping[str, Model] = {}
+
+    def removal(self, sport: str, market_class: str) -> Model | None:
+        """The model of a class of market; None: each source's own."""
+        return self.removals.get(f"{sport}/{market_class}") or self.removals.get(sport)
 
     def __post_init__(self) -> None:
         if not 0.0 < self.outlier <= 1.0 or not 0.0 < self.overrounds[0] < self.overrounds[1]:
@@ -102,8 +118,13 @@ def blend(
     implied: Floats,
     age_ms: Ints,
     winners: float | Floats = 1.0,
+    removals: Sequence[Model | None] | None = None,
+    in_play: Flags | None = None,
 ) -> Blend:
     """One fair probability a selection of what all sources say.
+
+    `removals` and `in_play` are of each market: by what model margins come off (None: by each
+    source's own), and which age limit there is.
 
     `implied[s, i]` is what source `names[s]` implies for selection i, not a number where it says
     nothing; `age_ms[s, m]` how long ago it spoke of market m. What comes from the future is not
@@ -119,32 +140,53 @@ def blend(
             raise ValueError("an implied probability is between 0 and 1")
     heard = np.zeros((len(names), len(markets)), np.int8)
     fair = np.full(implied.shape, np.nan)
+    going = np.zeros(len(markets), bool) if in_play is None else in_play
     for row, name in enumerate(names):
         source = rule.sources[name]
         known = ~np.isnan(implied[row])
         some = markets.total(known.astype(np.float64))
         heard[row] = np.where(some > 0, Heard.PARTIAL, Heard.ABSENT)
-        stale = (heard[row] != Heard.ABSENT) & (np.abs(age_ms[row]) > source.max_age_ms)
+        good_for_ms = np.where(going, source.good_for_ms(True), source.good_for_ms(False))
+        stale = (heard[row] != Heard.ABSENT) & (np.abs(age_ms[row]) > good_for_ms)
         complete = (some == markets.sizes) & ~stale
         heard[row, stale] = Heard.STALE
-        _hear_complete(markets, rule, source, implied[row], complete, total, fair[row], heard[row])
+        models = [source.removal if model is None else model for model in removals or ()]
+        _hear_complete(
+            markets,
+            rule,
+            models or [source.removal],
+            implied[row],
+            complete,
+            total,
+            fair[row],
+            heard[row],
+        )
+    gaps = _hear_whole(markets, rule, names, implied, total, removals, fair, heard)
     if len(names) > 1:
         _hear_partial(markets, rule, names, implied, fair, heard)
         _drop_outliers(markets, rule, fair, heard)
-    return _pooled(markets, rule, names, fair, heard, total)
+    blended = _pooled(markets, rule, names, fair, heard, total)
+    if gaps is not None:
+        # Nobody's price of what another one holds for impossible.
+        left_out = (gaps & (heard == Heard.USED)[:, markets.of]).any(axis=0)
+        blended.probabilities[left_out] = LEAST
+    return blended
 
 
 def _hear_complete(
     markets: Markets,
     rule: Blending,
-    source: Source,
+    models: Sequence[Model],
     implied: Floats,
     complete: Flags,
     winners: Floats,
     fair: Floats,
     heard: NDArray[np.int8],
 ) -> None:
-    """Takes the margin off where a source prices everything; writes `fair` and `heard`."""
+    """Takes the margin off where a source prices everything; writes `fair` and `heard`.
+
+    `models` are by market, or one for all.
+    """
     if not complete.any():
         return
     low, high = rule.overrounds
@@ -154,12 +196,47 @@ def _hear_complete(
     if not meant.any():
         return
     heard[meant] = Heard.USED
-    # Shin's model knows one winner only; elsewhere the power model is nearest to it.
-    plain = meant & ((winners == 1.0) | (source.removal is not Model.SHIN))
-    for chosen, model in ((plain, source.removal), (meant & ~plain, Model.POWER)):
-        if chosen.any():
-            picked, theirs = markets.pick(chosen)
-            fair[theirs] = remove(picked, implied[theirs], model, winners[chosen])
+    for model in dict.fromkeys(models):
+        using = meant & np.array([one is model for one in models])
+        # Shin's model knows one winner only; elsewhere the power model is nearest to it.
+        plain = using & ((winners == 1.0) | (model is not Model.SHIN))
+        for chosen, by in ((plain, model), (using & ~plain, Model.POWER)):
+            if chosen.any():
+                picked, theirs = markets.pick(chosen)
+                fair[theirs] = remove(picked, implied[theirs], by, winners[chosen])
+
+
+def _hear_whole(
+    markets: Markets,
+    rule: Blending,
+    names: Sequence[str],
+    implied: Floats,
+    winners: Floats,
+    removals: Sequence[Model | None] | None,
+    fair: Floats,
+    heard: NDArray[np.int8],
+) -> NDArray[np.bool_] | None:
+    """Where nobody prices everything, those whose prices are a whole book by themselves.
+
+    Writes `fair` and `heard`; which selections each of them leaves out, or None without one.
+    """
+    lacking = ~(heard == Heard.USED).any(axis=0)
+    if not (lacking & (heard == Heard.PARTIAL).any(axis=0)).any():
+        return None
+    gaps = np.zeros(implied.shape, bool)
+    for row, name in enumerate(names):
+        known = ~np.isnan(implied[row])
+        enough = markets.total(np.where(known, implied[row], 0.0)) >= winners
+        several = markets.total(known.astype(np.float64)) > np.maximum(winners, 1.0)
+        whole = lacking & (heard[row] == Heard.PARTIAL) & enough & several
+        if not whole.any():
+            continue
+        gaps[row] = whole[markets.of] & ~known
+        filled = np.where(known, implied[row], LEAST)
+        own = rule.sources[name].removal
+        models = [own if model is None else model for model in removals or ()] or [own]
+        _hear_complete(markets, rule, models, filled, whole, winners, fair[row], heard[row])
+    return gaps if gaps.any() else None
 
 
 def _hear_partial(

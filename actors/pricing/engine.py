@@ -16,6 +16,7 @@ where no source is heard. The arithmetic is on arrays, in two functions without 
 
 from __future__ import annotations
 
+import heapq
 import math
 from collections.abc import Iterable, Mapping, Sequence
 from typing import NamedTuple
@@ -36,6 +37,8 @@ SUM_SLACK = 1e-6
 """How far a model's probabilities may be from their sum, or one of them outside 0 to 1."""
 MAX_SELECTIONS = 1_000
 NEVER_MS = 2**62
+LEAST_AGING = 1_000
+"""Moments at which something grows old that are kept whether they still hold or not."""
 
 
 class Publishing(msgspec.Struct, frozen=True, array_like=True):
@@ -83,6 +86,8 @@ class Repriced(NamedTuple):
 
     market_id: str
     odds: dict[str, int]
+    as_of_ms: int = 0
+    """When the oldest of the sources that are in them spoke; without one, when that was found."""
 
 
 class _Said(NamedTuple):
@@ -93,11 +98,27 @@ class _Said(NamedTuple):
 class _Prices:
     """What the engine knows of one market."""
 
-    __slots__ = ("fresh_until_ms", "heard", "margin", "published", "said", "setup", "shares")
+    __slots__ = (
+        "as_of_ms",
+        "fresh_until_ms",
+        "heard",
+        "in_play",
+        "margin",
+        "number",
+        "published",
+        "removal",
+        "said",
+        "setup",
+        "shares",
+    )
 
-    def __init__(self, setup: Setup, margin: Margin) -> None:
+    def __init__(self, setup: Setup, margin: Margin, removal: Model | None, number: int) -> None:
         self.setup = setup
         self.margin = margin
+        self.removal = removal
+        self.number = number
+        self.in_play = False
+        self.as_of_ms = 0
         self.said: dict[str, _Said] = {}
         self.shares: list[float] | None = None
         self.published = [0] * len(setup.selections)
@@ -120,7 +141,10 @@ class Engine:
         self._publishing = publishing
         self._curve = curve
         self._markets: dict[str, _Prices] = {}
+        self._opened = 0
         self._news: set[str] = set()
+        self._aging: list[tuple[int, str]] = []
+        """When a source of a market grows too old, soonest first; some have spoken since."""
 
     # What is told to it
 
@@ -131,16 +155,58 @@ class Engine:
         if setup.market_id in self._markets:
             raise ValueError(f"{setup.market_id} is open already")
         margin = self._margins.of(setup.sport, setup.market_class)
-        if margin.model is Model.SHIN and setup.winners > 1:
-            raise ValueError("Shin's model is of markets with one winner")
-        if margin.overround * setup.winners >= ONE * len(setup.selections):
-            raise ValueError("so much margin would make every selection certain")
-        self._markets[setup.market_id] = _Prices(setup, margin)
+        _check(setup, margin)
+        removal = self._blending.removal(setup.sport, setup.market_class)
+        self._opened += 1
+        self._markets[setup.market_id] = _Prices(setup, margin, removal, self._opened)
 
     def close(self, market_id: str) -> None:
         """Forget a market. Raises KeyError for one that is not open, as all of these do."""
         del self._markets[market_id]
         self._news.discard(market_id)
+
+    def withdraw(self, market_id: str, selection: str) -> None:
+        """A selection does not run, and the others share what it was thought to be worth.
+
+        Where that was much, what is left of a source's book is none that can be meant: then there
+        is no price until the source has made a new one. Raises ValueError where what is left is no
+        market, or there is no such selection.
+        """
+        market = self._markets[market_id]
+        setup = market.setup
+        place = setup.selections.index(selection)
+        left = (*setup.selections[:place], *setup.selections[place + 1 :])
+        setup = msgspec.structs.replace(setup, selections=left)
+        _check(setup, market.margin)
+        market.setup = setup
+        for source, said in market.said.items():
+            implied = [*said.implied[:place], *said.implied[place + 1 :]]
+            market.said[source] = said._replace(implied=implied)
+        market.shares = None
+        # Not the list itself: it is the caller's to look at as well.
+        market.published = [*market.published[:place], *market.published[place + 1 :]]
+        self._news.add(market_id)
+
+    def join(self, market_id: str, selection: str) -> None:
+        """One more selection, of which no source has said anything yet. Raises ValueError where it
+        is there, or too many are.
+        """
+        market = self._markets[market_id]
+        setup = market.setup
+        selections = (*setup.selections, selection)
+        market.setup = msgspec.structs.replace(setup, selections=selections)
+        for source, said in market.said.items():
+            market.said[source] = said._replace(implied=[*said.implied, math.nan])
+        market.shares = None
+        market.published = [*market.published, 0]
+        self._news.add(market_id)
+
+    def play(self, market_id: str, in_play: bool) -> None:
+        """Whether the market is in play, where sources grow old sooner."""
+        market = self._markets[market_id]
+        if market.in_play is not in_play:
+            market.in_play = in_play
+            self._news.add(market_id)
 
     def quote(self, market_id: str, source: str, odds: Mapping[str, int], at_ms: int) -> None:
         """A source's prices, all it has of this market now; 0 or left out is none.
@@ -191,16 +257,25 @@ class Engine:
 
     # What it tells
 
+    def due_ms(self) -> int | None:
+        """When `reprice` is to be called if nothing is said before: some source is too old then."""
+        while self._aging:
+            until_ms, market_id = self._aging[0]
+            market = self._markets.get(market_id)
+            if market is not None and market.fresh_until_ms == until_ms:
+                return until_ms + 1
+            heapq.heappop(self._aging)
+        return None
+
     def reprice(self, now_ms: int) -> list[Repriced]:
         """All prices that are to change now, in the order in which the markets were opened."""
-        chosen = [
-            market
-            for market_id, market in self._markets.items()
-            if market_id in self._news or market.fresh_until_ms < now_ms
-        ]
+        while (due_ms := self.due_ms()) is not None and due_ms <= now_ms:
+            self._news.add(heapq.heappop(self._aging)[1])
+        chosen = [self._markets[market_id] for market_id in self._news]
         self._news.clear()
         if not chosen:
             return []
+        chosen.sort(key=lambda market: market.number)
         # From here on they are arrays.
         markets = Markets([len(market.setup.selections) for market in chosen])
         winners = np.array([market.setup.winners for market in chosen], np.float64)
@@ -217,6 +292,10 @@ class Engine:
         market = self._markets[market_id]
         return dict(zip(market.setup.selections, market.published, strict=True))
 
+    def as_of_ms(self, market_id: str) -> int:
+        """When the oldest of the sources in its prices spoke, as of when it was last priced."""
+        return self._markets[market_id].as_of_ms
+
     def heard(self, market_id: str) -> dict[str, Heard]:
         """What became of each source when the market was last priced."""
         return dict(self._markets[market_id].heard)
@@ -226,6 +305,8 @@ class Engine:
     ) -> Floats:
         names = sorted({name for market in chosen for name in market.said})
         if not names:
+            for market in chosen:
+                market.heard, market.fresh_until_ms, market.as_of_ms = {}, NEVER_MS, now_ms
             return np.full(markets.selections, np.nan)
         implied = np.empty((len(names), markets.selections))
         age_ms = np.zeros((len(names), len(chosen)), np.int64)
@@ -239,20 +320,44 @@ class Engine:
                     said.extend(last.implied)
                     age_ms[row, column] = now_ms - last.at_ms
             implied[row] = said
-        blended = blend(markets, self._blending, names, implied, age_ms, winners)
-        heard = blended.heard.tolist()
-        stale = int(Heard.STALE)
+        removals = [market.removal for market in chosen]
+        in_play = np.array([market.in_play for market in chosen])
+        blended = blend(markets, self._blending, names, implied, age_ms, winners, removals, in_play)
+        self._remember(chosen, names, blended.heard.tolist(), now_ms)
+        return blended.probabilities
+
+    def _remember(
+        self, chosen: Sequence[_Prices], names: Sequence[str], heard: list[list[int]], now_ms: int
+    ) -> None:
+        """What became of the sources, and until when that holds."""
+        silent, used = (int(Heard.ABSENT), int(Heard.STALE)), int(Heard.USED)
+        sources = self._blending.sources
         for column, market in enumerate(chosen):
             market.heard = {}
-            market.fresh_until_ms = NEVER_MS
+            fresh_until_ms = as_of_ms = NEVER_MS
             for row, name in enumerate(names):
-                if name not in market.said:
+                said = market.said.get(name)
+                if said is None:
                     continue
-                market.heard[name] = Heard(heard[row][column])
-                if heard[row][column] != stale:
-                    until_ms = market.said[name].at_ms + self._blending.sources[name].max_age_ms
-                    market.fresh_until_ms = min(market.fresh_until_ms, until_ms)
-        return blended.probabilities
+                code = heard[row][column]
+                market.heard[name] = Heard(code)
+                if code not in silent:
+                    good_for_ms = sources[name].good_for_ms(market.in_play)
+                    fresh_until_ms = min(fresh_until_ms, said.at_ms + good_for_ms)
+                if code == used:
+                    as_of_ms = min(as_of_ms, said.at_ms)
+            market.as_of_ms = min(as_of_ms, now_ms)
+            if fresh_until_ms != market.fresh_until_ms:
+                market.fresh_until_ms = fresh_until_ms
+                if fresh_until_ms != NEVER_MS:
+                    heapq.heappush(self._aging, (fresh_until_ms, market.setup.market_id))
+        if len(self._aging) > 4 * len(self._markets) + LEAST_AGING:
+            self._aging = [
+                (market.fresh_until_ms, market_id)
+                for market_id, market in self._markets.items()
+                if market.fresh_until_ms != NEVER_MS
+            ]
+            heapq.heapify(self._aging)
 
     def _shifted(
         self, markets: Markets, chosen: Sequence[_Prices], winners: Floats, fair: Floats
@@ -304,9 +409,17 @@ class Engine:
                         )
                         if new
                     },
+                    market.as_of_ms,
                 )
             )
         return repriced
+
+
+def _check(setup: Setup, margin: Margin) -> None:
+    if margin.model is Model.SHIN and setup.winners > 1:
+        raise ValueError("Shin's model is of markets with one winner")
+    if margin.overround * setup.winners >= ONE * len(setup.selections):
+        raise ValueError("so much margin would make every selection certain")
 
 
 def _flat(rows: Iterable[list[int]]) -> Ints:

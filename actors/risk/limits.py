@@ -19,3 +19,15 @@ class LimitTable(msgspec.Struct, frozen=True):
 
     def of(self, kind: str) -> Limits:
         return self.classes.get(kind, self.otherwise)
+
+    def beside(self, given: Limits, kind: str) -> Limits:
+        """Those of the class, where whoever opens a market says no more than how long its prices
+        live."""
+        if msgspec.structs.replace(given, max_age_ms=0, max_age_in_play_ms=0) != Limits():
+            return given
+        limits = self.of(kind)
+        return msgspec.structs.replace(
+            limits,
+            max_age_ms=given.max_age_ms or limits.max_age_ms,
+            max_age_in_play_ms=given.max_age_in_play_ms or limits.max_age_in_play_ms,
+        )

@@ -8,6 +8,7 @@ import msgspec
 
 from actors import (
     bet,
+    bonus,
     cashout,
     fixture,
     market,
@@ -39,6 +40,8 @@ AnyCommand = (
     | multiple.PlaceSlip
     | multiple.SettleLeg
     | cashout.CashOut
+    | bonus.GiveBonus
+    | bonus.WithdrawBonus
     | fixture.CreateFixture
     | fixture.ChangePhase
     | fixture.ChangeEventLimits
@@ -92,6 +95,7 @@ AnyQuestion = (
     | market.ReadAgain
     | market.CountHolds
     | market.GetMarket
+    | market.GetPrice
     | market.GetExposure
     | referral.GetReferral
     | customer.GetCustomer
@@ -111,6 +115,7 @@ AnyView = (
     | market.Done
     | market.OpenHolds
     | market.MarketView
+    | market.PriceView
     | market.Exposure
     | market.SwitchedMarkets
     | referral.ReferralView

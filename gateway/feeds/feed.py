@@ -15,7 +15,7 @@ from typing import Any, Protocol
 
 import msgspec
 
-from actors.fixture import ChangePhase, CreateFixture
+from actors.fixture import ChangePhase, CreateFixture, SetModel
 from actors.market import (
     ChangePrices,
     ChangeStatus,
@@ -34,6 +34,7 @@ from actors.outcomes import (
 FeedCommand = (
     CreateFixture
     | ChangePhase
+    | SetModel
     | OpenMarket
     | AddSelection
     | ChangePrices
@@ -62,7 +63,8 @@ class Step(msgspec.Struct, frozen=True):
     at_ms: int
     """Never before the step before it."""
     commands: tuple[FeedCommand, ...]
-    """In order. Prices carry a `sequence` that rises by one within their market."""
+    """In order. Prices carry a `sequence` that rises by one within their market; those without any
+    odds say that the last ones still hold."""
 
 
 class Source(Protocol):
@@ -72,6 +74,9 @@ class Source(Protocol):
     """Of the feed; the journal shows "feed:<name>" as the author of what it commands."""
     keys: str
     """Where the keys of its commands begin; never the same for different steps."""
+    live: bool
+    """Whether it tells what happens now, and so something else each time that it is started. The
+    times of its steps are then those of the clock."""
 
     def steps(self) -> AsyncIterator[Step]:
         """Everything the source has to say. A live one waits for it; the others do not."""
@@ -85,6 +90,11 @@ class Feed(abc.ABC):
     prefix: str
     """How the ids of its fixtures begin."""
     settings: type[msgspec.Struct]
+
+    def made(self, fixture_id: str, run: str | None = None) -> bool:
+        """Whether a fixture is of this feed, and of that run of it."""
+        ours = fixture_id.startswith(self.prefix)
+        return ours and (run is None or fixture_id.endswith(f"-{run}"))
 
     @abc.abstractmethod
     def open(self, settings: Any, run: str, start_ms: int) -> Source:

@@ -2,6 +2,7 @@
 
 Each sport plays by a simple model of chance, and its prices come from the same model: what is left
 of the game, given the score. So they are honest: nobody who only looks at the board can beat them.
+Football's is the goal model of `actors.pricing`, American football's its model of points.
 
 The probabilities here are floats; they become odds in whole ten-thousandths, margin taken, before
 they leave the feed.
@@ -10,15 +11,21 @@ they leave the feed.
 from __future__ import annotations
 
 import abc
+import itertools
 import math
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from functools import lru_cache
 from random import Random
 from statistics import NormalDist
 
 import msgspec
+import numpy as np
 
+from actors.fixture import MatchModel
+from actors.odds import ONE
+from actors.pricing import goals, points
 from actors.results import LOST, WON, Outcome, Result
+from actors.slips.outcomes import QUARTERS, handicap, over, under
 from gateway.feeds import teams
 
 Chances = dict[str, float]
@@ -32,6 +39,9 @@ class Offer(msgspec.Struct, frozen=True):
     name: str
     kind: str
     selections: dict[str, str]
+    line_quarters: int | None = None
+    """The line of a total, or home's start in a handicap."""
+    winners: int = 1
 
 
 class Look(msgspec.Struct, frozen=True):
@@ -56,6 +66,10 @@ class Match(abc.ABC):
     competition: str
     name: str
     bet_delay_ms = 2_000
+    opinion_ms = (5_000, 11_000)
+    """Prices before the start change that often."""
+    reprice_ms = 0
+    """How long prices in play stand at least while nothing has happened."""
 
     def __init__(self, rng: Random) -> None:
         self.rng = rng
@@ -74,53 +88,102 @@ class Match(abc.ABC):
     def play(self) -> Iterator[Look]:
         """From the first moment to the last, in which all markets left are decided."""
 
+    def model(self) -> MatchModel | None:
+        """What the house prices selections together by, where it does."""
+        return None
+
     def decide(self, key: str, winner: str) -> dict[str, dict[str, Result]]:
         """Take a market off the offers and say who has won it."""
         offer = next(offer for offer in self.offers if offer.key == key)
         self.offers.remove(offer)
         return {key: {of: WON if of == winner else LOST for of in offer.selections}}
 
-    def offered(self, key: str) -> bool:
-        return any(offer.key == key for offer in self.offers)
+    def decide_line(self, offer: Offer, home: int, away: int) -> dict[str, dict[str, Result]]:
+        """The same of a total or a handicap, by a score that will not change any more."""
+        self.offers.remove(offer)
+        line = offer.line_quarters
+        assert line is not None
+        if "over" in offer.selections:
+            return {offer.key: {"over": over(home + away, line), "under": under(home + away, line)}}
+        return {
+            offer.key: {"home": handicap(home, away, line), "away": handicap(away, home, -line)}
+        }
+
+    def passed(self, scored: int) -> dict[str, dict[str, Result]]:
+        """Decide the totals that so many goals or points are already over in full."""
+        results: dict[str, dict[str, Result]] = {}
+        for offer in list(self.offers):
+            line = offer.line_quarters
+            if line is not None and "over" in offer.selections and over(scored, line) == WON:
+                results |= self.decide_line(offer, scored, 0)
+        return results
 
     def drift(self, value: float, by: float) -> float:
         return value * math.exp(self.rng.gauss(0, by))
 
 
+def total(line_quarters: int, what: str) -> Offer:
+    line = f"{line_quarters / QUARTERS:g}"
+    names = {"over": f"Over {line}", "under": f"Under {line}"}
+    return Offer(f"total-{line}", f"Total {what}", f"total_{what}", names, line_quarters)
+
+
+def spread(line_quarters: int, home: str, away: str) -> Offer:
+    line = line_quarters / QUARTERS
+    names = {"home": f"{home} {_signed(line)}", "away": f"{away} {_signed(-line)}"}
+    key = f"handicap{line:+g}".replace("+", "-plus-")
+    return Offer(key, "Handicap", "handicap", names, line_quarters)
+
+
+def _signed(line: float) -> str:
+    return f"{line:+g}" if line else "0"
+
+
 class Football(Match):
-    """Goals come at a constant rate for each side: what is left of them is Poisson."""
+    """The final score is one of the goal model's, and each goal of it falls when the model expects
+    goals to: so at every moment what is still to come is what the model says of it."""
 
     sport = "Football"
     competition = "Isles Championship"
-    MINUTE_MS = 3_200
+    opinion_ms = (9_000, 18_000)
+    reprice_ms = 9_000
+    MINUTE_MS = 3_000
     GOAL_PAUSE_MS = 4_000
     HALF_TIME_MS = 6_000
-    MINUTES = 90
-    LINE = 2
+    TEMPO = goals.USUAL_TEMPO
+    HALVES = tuple(goals.HALF_MINUTES + added for added in TEMPO.added_minutes)
+    """With the minutes that are added to each, which the model counts on."""
+    RHO = -0.06
+    TOTALS = (6, 10, 14)
+    """1.5, 2.5 and 3.5 goals; and the quarter line nearest to even."""
+    HANDICAPS = (-1, 0, 1)
+    """Beside the line nearest to even, in quarters."""
+    SCORES_UP_TO = 4
 
     def __init__(self, rng: Random) -> None:
         super().__init__(rng)
         self.home, self.away = teams.football(rng)
         self.name = f"{self.home} v {self.away}"
-        self.rates = [self.drift(1.5, 0.35), self.drift(1.2, 0.35)]
+        self.rates = [self._rate(1.5, 0.35), self._rate(1.2, 0.35)]
         self.goals = [0, 0]
-        self.minute = 0
+        self.minutes = 0
+        """Played, in both halves."""
+        scores = self._scores()
+        quarter = _nearest(range(1, 40, 2), lambda line: scores.over_under(line)[0])
+        level = _nearest(range(-16, 17), lambda line: scores.handicap(line)[0])
+        sides = {"home": self.home, "draw": "Draw", "away": self.away}
+        exact = {_exact(score): _called(score) for score in scores.correct_score(self.SCORES_UP_TO)}
         self.offers = [
-            Offer(
-                "result",
-                "Match result",
-                "match_result",
-                {"home": self.home, "draw": "Draw", "away": self.away},
-            ),
-            Offer(
-                "total-2.5",
-                "Total goals",
-                "total_goals",
-                {"over": "Over 2.5", "under": "Under 2.5"},
-            ),
+            Offer("result", "Match result", "match_result", sides),
+            *(total(line, "goals") for line in sorted((*self.TOTALS, quarter))),
+            *(spread(level + beside, self.home, self.away) for beside in self.HANDICAPS),
             Offer("both", "Both teams to score", "both_to_score", {"yes": "Yes", "no": "No"}),
             self._next_goal(),
+            Offer("score", "Correct score", "correct_score", exact),
         ]
+
+    def _rate(self, rate: float, by: float) -> float:
+        return min(max(self.drift(rate, by), 0.2), 5.0)
 
     def _next_goal(self) -> Offer:
         number = sum(self.goals) + 1
@@ -132,75 +195,137 @@ class Football(Match):
         )
 
     def reconsider(self) -> str:
-        self.rates = [self.drift(rate, 0.02) for rate in self.rates]
+        self.rates = [self._rate(rate, 0.02) for rate in self.rates]
         return ""
 
+    def _moment(self) -> goals.Moment:
+        """At half-time it is the second half's minute 45."""
+        (home, away), first = self.goals, self.HALVES[0]
+        if self.minutes < first:
+            return goals.Moment(home, away, 1, self.minutes)
+        return goals.Moment(home, away, 2, goals.HALF_MINUTES + self.minutes - first)
+
+    def _expected(self) -> goals.GoalModel:
+        home, away = self.rates
+        return goals.GoalModel(home, away, self.RHO)
+
+    def _scores(self) -> goals.Scores:
+        return goals.final_scores(self._expected(), self._moment(), self.TEMPO)
+
+    def model(self) -> MatchModel:
+        now = self._moment()
+        home, away = (round(rate * ONE) for rate in self.rates)
+        rho, minute = round(self.RHO * ONE), int(now.minute)
+        return MatchModel(home, away, rho, now.home_goals, now.away_goals, now.half, minute)
+
     def chances(self) -> dict[str, Chances]:
-        left = 1 - self.minute / self.MINUTES
-        home, away = (_poisson(rate * left) for rate in self.rates)
-        lead = self.goals[0] - self.goals[1]
-        result = {"home": 0.0, "draw": 0.0, "away": 0.0}
-        over = both = 0.0
-        for h, p in enumerate(home):
-            for a, q in enumerate(away):
-                ends = lead + h - a
-                result["home" if ends > 0 else "away" if ends < 0 else "draw"] += p * q
-                over += p * q * (sum(self.goals) + h + a > self.LINE)
-                both += p * q * bool((self.goals[0] + h) and (self.goals[1] + a))
-        none = home[0] * away[0]
-        share = self.rates[0] / sum(self.rates)
-        all_chances = {
-            "result": result,
-            "total-2.5": {"over": over, "under": 1 - over},
-            "both": {"yes": both, "no": 1 - both},
-            f"goal-{sum(self.goals) + 1}": {
-                "home": (1 - none) * share,
-                "none": none,
-                "away": (1 - none) * (1 - share),
-            },
-        }
-        return {offer.key: all_chances[offer.key] for offer in self.offers}
+        scores = self._scores()
+        left = goals.still_expected(self._expected(), self._moment(), self.TEMPO)
+        none = float(scores.more[0, 0])
+        first = (1 - none) * left[0] / sum(left)
+        exact = scores.correct_score(self.SCORES_UP_TO)
+        all_chances: dict[str, Chances] = {}
+        for offer in self.offers:
+            line = offer.line_quarters or 0
+            fair: tuple[float, ...]
+            match offer.kind:
+                case "match_result":
+                    fair = scores.match_result()
+                case "total_goals":
+                    fair = scores.over_under(line)
+                case "handicap":
+                    fair = scores.handicap(line)
+                case "both_to_score":
+                    fair = scores.both_score()
+                case "next_goal":
+                    fair = (first, none, 1 - none - first)
+                case _:
+                    fair = tuple(exact.values())
+            all_chances[offer.key] = dict(zip(offer.selections, fair, strict=True))
+        return all_chances
 
     def play(self) -> Iterator[Look]:
         now_ms = 0
         yield Look(now_ms, self._score())
-        while self.minute < self.MINUTES:
+        scorers = self._scorers()
+        end = sum(self.HALVES)
+        while self.minutes < end:
             now_ms += self.MINUTE_MS
-            self.minute += 1
-            luck = self.rng.random() * self.MINUTES
-            scorer = 0 if luck < self.rates[0] else 1 if luck < sum(self.rates) else None
-            if scorer is not None:
-                yield self._goal(scorer, now_ms)
+            self.minutes += 1
+            sides = [side for minute, side in scorers if minute == self.minutes]
+            if not sides:
+                yield Look(now_ms, self._score(), last=self.minutes == end)
+            for number, side in enumerate(sides, 1):
+                last = self.minutes == end and number == len(sides)
+                yield self._goal(side, now_ms, last)
                 now_ms += self.GOAL_PAUSE_MS
-            else:
-                yield Look(now_ms, self._score(), last=self.minute == self.MINUTES)
-            if self.minute == self.MINUTES // 2:
+                if number < len(sides):
+                    now_ms += self.MINUTE_MS
+            if self.minutes == self.HALVES[0]:
                 now_ms += self.HALF_TIME_MS
         yield Look(now_ms + self.MINUTE_MS, self._score(), 0, self._whistle())
 
-    def _goal(self, scorer: int, now_ms: int) -> Look:
+    def _scorers(self) -> list[tuple[int, int]]:
+        """The minutes of all goals, and whose they are."""
+        more = self._scores().more
+        drawn = int(np.searchsorted(np.cumsum(more.ravel()), self.rng.random() * more.sum()))
+        home, away = divmod(min(drawn, more.size - 1), more.shape[1])
+        first, second = self.HALVES
+        shares = [minute / first / 2 for minute in range(first + 1)]
+        shares += [(1 + minute / second) / 2 for minute in range(1, second + 1)]
+        behind = [self.TEMPO.played(share) for share in shares]
+        weights = [later - earlier for earlier, later in itertools.pairwise(behind)]
+        minutes = range(1, first + second + 1)
+        return sorted(
+            (minute, side)
+            for side, count in enumerate((home, away))
+            for minute in self.rng.choices(minutes, weights, k=count)
+        )
+
+    def _goal(self, scorer: int, now_ms: int, last: bool) -> Look:
         results = self.decide(self._next_goal().key, ("home", "away")[scorer])
         self.goals[scorer] += 1
-        if sum(self.goals) > self.LINE and self.offered("total-2.5"):
-            results |= self.decide("total-2.5", "over")
+        results |= self.passed(sum(self.goals))
         if all(self.goals) and self.offered("both"):
             results |= self.decide("both", "yes")
-        last = self.minute == self.MINUTES
+        if max(self.goals) > self.SCORES_UP_TO and self.offered("score"):
+            results |= self.decide("score", _exact(None))
         if not last:
             self.offers.append(self._next_goal())
         return Look(now_ms, self._score(), self.GOAL_PAUSE_MS, results, last)
 
+    def offered(self, key: str) -> bool:
+        return any(offer.key == key for offer in self.offers)
+
     def _whistle(self) -> dict[str, dict[str, Result]]:
         home, away = self.goals
         winners = {"result": "home" if home > away else "away" if home < away else "draw"}
-        winners |= {"total-2.5": "under", "both": "no", self._next_goal().key: "none"}
+        winners |= {"both": "no", "score": _exact((home, away)), self._next_goal().key: "none"}
         decided: dict[str, dict[str, Result]] = {}
         for offer in list(self.offers):
-            decided |= self.decide(offer.key, winners[offer.key])
+            if offer.line_quarters is not None:
+                decided |= self.decide_line(offer, home, away)
+            else:
+                decided |= self.decide(offer.key, winners[offer.key])
         return decided
 
     def _score(self) -> str:
-        return f"{self.goals[0]}-{self.goals[1]} {self.minute}'"
+        moment = self._moment()
+        shown = min(int(moment.minute), goals.HALF_MINUTES * moment.half)
+        return f"{self.goals[0]}-{self.goals[1]} {shown}'"
+
+
+def _nearest(lines: Iterable[int], fair: Callable[[int], float]) -> int:
+    """The line whose two sides are most alike."""
+    return min(lines, key=lambda line: abs(fair(line) - 0.5))
+
+
+def _exact(score: tuple[int, int] | None) -> str:
+    return f"{score[0]}-{score[1]}" if score else "other"
+
+
+def _called(score: tuple[int, int] | None) -> str:
+    return _exact(score) if score else "Any other"
 
 
 class PointsGame(Match):
@@ -218,6 +343,9 @@ class PointsGame(Match):
     QUARTER_PAUSE_MS = 3_000
     OVERTIME_LIMIT = 60
     """Minutes after which the home side is given a point, so that every game ends."""
+    spreads_beside: tuple[int, ...] = (0,)
+    totals_beside: tuple[int, ...] = (0,)
+    """Lines, in quarters from the main one of each, which lies between two whole scores."""
 
     def __init__(self, rng: Random) -> None:
         super().__init__(rng)
@@ -228,28 +356,16 @@ class PointsGame(Match):
         self.minute = 0
         mean = sum(worth * rate for worth, rate in self.plays)
         home_by = round((self.strengths[0] - 1) * mean)
-        # Lines between two whole scores, so that no bet on them is ever void.
-        self.handicap = -home_by + (0.5 if home_by >= 0 else -0.5)
-        self.line = round(mean * sum(self.strengths)) + 0.5
-        self.total_key = f"total-{self.line}"
-        self.spread_key = f"handicap{self.handicap:+}".replace("+", "-plus-")
+        main = round(QUARTERS * (-home_by + (0.5 if home_by >= 0 else -0.5)))
+        self.spreads = [
+            spread(main + beside, self.home, self.away) for beside in self.spreads_beside
+        ]
+        main = round(QUARTERS * (round(mean * sum(self.strengths)) + 0.5))
+        self.totals = [total(main + beside, "points") for beside in self.totals_beside]
         self.offers = [
             Offer("winner", "Winner", "winner", {"home": self.home, "away": self.away}),
-            Offer(
-                self.spread_key,
-                "Handicap",
-                "handicap",
-                {
-                    "home": f"{self.home} {self.handicap:+}",
-                    "away": f"{self.away} {-self.handicap:+}",
-                },
-            ),
-            Offer(
-                self.total_key,
-                "Total points",
-                "total_points",
-                {"over": f"Over {self.line}", "under": f"Under {self.line}"},
-            ),
+            *self.spreads,
+            *self.totals,
         ]
 
     def reconsider(self) -> str:
@@ -264,15 +380,16 @@ class PointsGame(Match):
         home, away = (strength * mean for strength in self.strengths)
         deviation = math.sqrt(variance * sum(self.strengths))
         lead = self.points[0] - self.points[1] + home - away
-        winner = _above(lead / deviation)
-        covers = _above((lead + self.handicap) / deviation)
-        over = _above((sum(self.points) + home + away - self.line) / deviation)
-        all_chances = {
-            "winner": {"home": winner, "away": 1 - winner},
-            self.spread_key: {"home": covers, "away": 1 - covers},
-            self.total_key: {"over": over, "under": 1 - over},
-        }
-        return {offer.key: all_chances[offer.key] for offer in self.offers}
+        end = sum(self.points) + home + away
+        all_chances: dict[str, Chances] = {}
+        for offer in self.offers:
+            line = (offer.line_quarters or 0) / QUARTERS
+            if offer.kind == "total_points":
+                above = _above((end - line) / deviation)
+            else:
+                above = _above((lead + line) / deviation)
+            all_chances[offer.key] = dict(zip(offer.selections, (above, 1 - above), strict=True))
+        return all_chances
 
     def play(self) -> Iterator[Look]:
         now_ms = 0
@@ -283,9 +400,7 @@ class PointsGame(Match):
             scored = self._minute()
             if self.minute == self.minutes + self.OVERTIME_LIMIT:
                 self.points[0] += self.points[0] == self.points[1]
-            results: dict[str, dict[str, Result]] = {}
-            if sum(self.points) > self.line and self.offered(self.total_key):
-                results = self.decide(self.total_key, "over")
+            results = self.passed(sum(self.points))
             pause_ms = self.pause_ms if scored else 0
             if self.minute % (self.minutes // 4) == 0 and self.minute <= self.minutes:
                 pause_ms = self.QUARTER_PAUSE_MS
@@ -302,15 +417,13 @@ class PointsGame(Match):
         return sum(self.points) > before
 
     def _buzzer(self) -> dict[str, dict[str, Result]]:
-        lead = self.points[0] - self.points[1]
-        winners = {
-            "winner": "home" if lead > 0 else "away",
-            self.spread_key: "home" if lead + self.handicap > 0 else "away",
-            self.total_key: "under",
-        }
+        home, away = self.points
         decided: dict[str, dict[str, Result]] = {}
         for offer in list(self.offers):
-            decided |= self.decide(offer.key, winners[offer.key])
+            if offer.line_quarters is not None:
+                decided |= self.decide_line(offer, home, away)
+            else:
+                decided |= self.decide(offer.key, "home" if home > away else "away")
         return decided
 
     def _score(self) -> str:
@@ -329,12 +442,32 @@ class Basketball(PointsGame):
 
 
 class AmericanFootball(PointsGame):
+    """Priced by the model of points, with the deviation that its plays have."""
+
     sport = "American Football"
     competition = "Frontier Conference"
     plays = ((7, 2.5), (3, 1.8))
     minutes = 60
     spread_of_strength = 0.25
     pause_ms = 4_000
+    spreads_beside = (-12, 0, 2, 12)
+    totals_beside = (-14, 0, 14)
+
+    def chances(self) -> dict[str, Chances]:
+        mean = sum(worth * rate for worth, rate in self.plays)
+        variance = sum(worth**2 * rate for worth, rate in self.plays)
+        home, away = (strength * mean for strength in self.strengths)
+        deviation = math.sqrt(variance * sum(self.strengths))
+        model = points.PointModel(home - away, home + away, deviation, deviation)
+        left = max(self.minutes - self.minute, 0)
+        clock = points.Clock(self.points[0], self.points[1], left)
+        end = points.final_points(model, clock)
+        all_chances: dict[str, Chances] = {}
+        for offer in self.offers:
+            line = offer.line_quarters or 0
+            fair = end.over_under(line) if offer.kind == "total_points" else end.spread(line)
+            all_chances[offer.key] = dict(zip(offer.selections, fair, strict=True))
+        return all_chances
 
 
 class Tennis(Match):
@@ -469,7 +602,13 @@ class HorseRace(Match):
         self.withdrawn = ""
         self.offers = [
             Offer("win", "Win", "win", self.runners),
-            Offer("place", f"Place (first {self.places})", "place", self.runners),
+            Offer(
+                "place",
+                f"Place (first {self.places})",
+                "place",
+                self.runners,
+                winners=self.places,
+            ),
         ]
 
     def reconsider(self) -> str:
@@ -558,16 +697,7 @@ SPORTS: tuple[type[Match], ...] = (
 
 # Chance
 
-MOST_GOALS = 12
 _QUANTILES = tuple(NormalDist().inv_cdf((n + 0.5) / 16) for n in range(16))
-
-
-def _poisson(mean: float) -> list[float]:
-    """The chances of 0 to 12, scaled to 1 together: more is not worth counting."""
-    terms = [1.0]
-    for count in range(1, MOST_GOALS + 1):
-        terms.append(terms[-1] * mean / count)
-    return [term / sum(terms) for term in terms]
 
 
 def _sample(rng: Random, mean: float) -> int:

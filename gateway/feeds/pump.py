@@ -7,6 +7,12 @@ each market: when the book is slower than the feed, players miss prices in betwe
 Commands are safe to send again. Prices carry a sequence number, and all others a key, `<keys of
 the source>/<n>`, where n counts them; so a feed that starts again from the beginning after a crash
 finds what it has already said, and goes on from there.
+
+A live feed can't start from the beginning. What an earlier process of it has left on the board is
+suspended and loses its prices before anything else, until the feed has said it again; and its
+price changes are numbered on from those that each market has had, whatever the clocks say.
+
+While prices wait here they grow older, and say so.
 """
 
 from __future__ import annotations
@@ -14,7 +20,7 @@ from __future__ import annotations
 import asyncio
 from collections import Counter, deque
 from collections.abc import Iterable
-from typing import Any, Protocol
+from typing import Any, NamedTuple
 
 import msgspec
 import structlog
@@ -23,18 +29,21 @@ from actors.base import Command, Question, Reason, Refused
 from actors.errors import Faulty, KeyReused, Overloaded, Unavailable
 from actors.fixture import ChangePhase, FixtureView, GetFixture, Phase
 from actors.market import (
+    TRADABLE,
     ChangePrices,
+    ChangeStatus,
     DeclareResult,
     GetMarket,
-    Limits,
     MarketStatus,
     MarketView,
     OpenMarket,
 )
+from actors.placement import Router
 from actors.risk.limits import LimitTable
 from actors.runtime.addresses import BOOK
 from actors.runtime.clock import Clock
-from gateway.feeds.feed import FeedCommand, Source
+from gateway.feeds.feed import Feed, FeedCommand, Source
+from ledger.reads import LedgerReads
 
 log = structlog.get_logger()
 
@@ -42,25 +51,14 @@ MAX_GAP_S = 2.0
 """The longest silence of a replay, in real seconds: nobody waits 32 hours for the next price."""
 MAX_WAITING = 1_000
 """Commands that may wait in one lane. Beyond, the whole feed waits for this fixture."""
+MAX_LOOKS = 600
+LOOK_AGAIN_S = 0.1
+"""How often the ledger is asked whether it has caught up, and with what pauses."""
+PAGE = 100
 FIRST_PAUSE_S = 0.05
 LONGEST_PAUSE_S = 5.0
 
 _SAID_BEFORE = (Reason.ALREADY_EXISTS, Reason.STALE_SEQUENCE)
-
-
-class Answers(Protocol):
-    """The part of the router that feeds need."""
-
-    async def ask(
-        self,
-        scope: str,
-        routing_id: str,
-        message: Command | Question,
-        *,
-        key: str = "",
-        fingerprint: bytes = b"",
-        by: str = "",
-    ) -> Any: ...
 
 
 class Tally(msgspec.Struct):
@@ -73,22 +71,26 @@ class Tally(msgspec.Struct):
     merged: int = 0
     """Price changes that went with a later one."""
     retries: int = 0
+    taken_over: int = 0
+    """Markets that an earlier process left open to bets, and that were suspended."""
     refused: Counter[str] = msgspec.field(default_factory=Counter)
     """By reason; each of them is in the log too."""
 
 
 async def pump(
     source: Source,
-    router: Answers,
+    router: Router,
     clock: Clock,
     *,
     speed: float = 1.0,
     max_gap_s: float | None = None,
     tally: Tally | None = None,
     limits: LimitTable | None = None,
+    left: Iterable[str] = (),
 ) -> Tally:
     """Say all that `source` has to say, and return when all of it has arrived.
 
+    `left` are fixtures of the same live feed that an earlier process may have left on the board.
     `speed` multiplies the source's time; 0 is as fast as the book takes it. No two steps are
     more than `max_gap_s` real seconds apart (None: as far as the source says). `tally` is counted
     up on the way, for who wants to watch. `limits`: of markets for which the source says none. It
@@ -101,6 +103,7 @@ async def pump(
     last_ms: int | None = None
     async with asyncio.TaskGroup() as lanes:
         sender = _Sender(source, router, clock, tally, lanes, limits)
+        await sender.take_over(left)
         async for step in source.steps():
             if speed and last_ms is not None:
                 gap_ms = (step.at_ms - last_ms) / speed
@@ -117,36 +120,42 @@ async def pump(
     return tally
 
 
+class _Waiting(NamedTuple):
+    command: FeedCommand
+    key: str
+    since_ms: int
+
+
 class _Lane:
     """What waits to be sent for one fixture."""
 
     def __init__(self) -> None:
-        self.waiting: deque[tuple[FeedCommand, str]] = deque()
+        self.waiting: deque[_Waiting] = deque()
         self.room = asyncio.Event()
         self.done = asyncio.Event()
 
-    def take(self) -> list[tuple[FeedCommand, str]]:
+    def take(self) -> list[_Waiting]:
         """The next command; or all prices that come next, one change for each market."""
-        command, key = self.waiting.popleft()
-        if not isinstance(command, ChangePrices):
-            return [(command, key)]
-        prices = {command.market_id: command}
-        while self.waiting and isinstance(later := self.waiting[0][0], ChangePrices):
-            self.waiting.popleft()
-            first = prices.get(later.market_id)
-            prices[later.market_id] = (
-                msgspec.structs.replace(later, odds={**first.odds, **later.odds})
-                if first
-                else later
-            )
-        return [(change, "") for change in prices.values()]
+        first = self.waiting.popleft()
+        if not isinstance(first.command, ChangePrices):
+            return [first]
+        prices = {first.command.market_id: first}
+        while self.waiting and isinstance(later := self.waiting[0].command, ChangePrices):
+            put = self.waiting.popleft()
+            before = prices.get(later.market_id)
+            if before is not None:
+                assert isinstance(before.command, ChangePrices)
+                odds = {**before.command.odds, **later.odds}
+                put = put._replace(command=msgspec.structs.replace(later, odds=odds))
+            prices[later.market_id] = put
+        return list(prices.values())
 
 
 class _Sender:
     def __init__(
         self,
         source: Source,
-        router: Answers,
+        router: Router,
         clock: Clock,
         tally: Tally,
         tasks: asyncio.TaskGroup,
@@ -154,6 +163,7 @@ class _Sender:
     ) -> None:
         self.by = f"feed:{source.name}"
         self.keys = source.keys
+        self.live = source.live
         self.router = router
         self.clock = clock
         self.tally = tally
@@ -161,11 +171,14 @@ class _Sender:
         self.limits = limits
         self.lanes: dict[str, _Lane] = {}
         self.keyed = 0
+        self.numbered: dict[str, int] = {}
+        """The number of the last prices that a market had before this process."""
 
     async def put(self, command: FeedCommand) -> None:
         key = ""
-        if self.limits and isinstance(command, OpenMarket) and command.limits == Limits():
-            command = msgspec.structs.replace(command, limits=self.limits.of(command.kind))
+        if self.limits and isinstance(command, OpenMarket):
+            limits = self.limits.beside(command.limits, command.kind)
+            command = msgspec.structs.replace(command, limits=limits)
         if not isinstance(command, ChangePrices):
             self.keyed += 1
             key = f"{self.keys}/{self.keyed}"
@@ -177,7 +190,7 @@ class _Sender:
         if lane is None:
             lane = self.lanes[command.fixture_id] = _Lane()
             self.tasks.create_task(self._drain(command.fixture_id, lane))
-        lane.waiting.append((command, key))
+        lane.waiting.append(_Waiting(command, key, self.clock.now_ms()))
 
     async def empty(self) -> None:
         """Wait until everything has arrived: the pace of a replay that has none of its own."""
@@ -189,18 +202,23 @@ class _Sender:
             before = len(lane.waiting)
             taken = lane.take()
             self.tally.merged += before - len(lane.waiting) - len(taken)
-            for command, key in taken:
-                await self._send(command, key)
+            for waiting in taken:
+                await self._send(*waiting)
             lane.room.set()
         # Nothing was awaited since the lane was found empty: nobody can have added to it.
         del self.lanes[fixture_id]
         lane.done.set()
 
-    async def _send(self, command: FeedCommand, key: str) -> None:
-        try:
-            reply = await _ask(
-                self.router, self.clock, command.fixture_id, command, key, self.by, self.tally
+    async def _send(self, command: FeedCommand, key: str, since_ms: int) -> None:
+        if isinstance(command, ChangePrices):
+            waited_ms = max(0, self.clock.now_ms() - since_ms)
+            command = msgspec.structs.replace(
+                command,
+                sequence=command.sequence + self.numbered.get(command.market_id, 0),
+                age_ms=command.age_ms + waited_ms,
             )
+        try:
+            reply = await self._ask(command.fixture_id, command, key)
         except (KeyReused, Faulty) as failure:
             self._not_done(command, key, type(failure).__name__, str(failure))
             return
@@ -208,7 +226,49 @@ class _Sender:
             self.tally.accepted += 1
         elif reply.reason in _SAID_BEFORE:
             self.tally.said_before += 1
+            if self.live and isinstance(command, OpenMarket):
+                # Opened by an earlier process, or forgotten by the source: it numbers from 1 again.
+                await self._take_over(command.fixture_id, command.market_id)
         else:
+            self._not_done(command, key, reply.reason, reply.message, facts=reply.facts)
+
+    async def _ask(self, fixture_id: str, message: Command | Question, key: str = "") -> Any:
+        return await _ask(self.router, self.clock, fixture_id, message, key, self.by, self.tally)
+
+    async def take_over(self, fixture_ids: Iterable[str]) -> None:
+        """Suspend what is open of these fixtures, and take its prices off."""
+        for fixture_id in fixture_ids:
+            fixture = await self._ask(fixture_id, GetFixture(fixture_id))
+            if isinstance(fixture, FixtureView):
+                for market_id in fixture.markets:
+                    await self._take_over(fixture_id, market_id)
+
+    async def _take_over(self, fixture_id: str, market_id: str) -> None:
+        market = await self._ask(fixture_id, GetMarket(fixture_id, market_id))
+        if not isinstance(market, MarketView):
+            return
+        self.numbered[market_id] = market.source_sequence
+        if market.status not in TRADABLE:
+            return
+        # Also one that is suspended for a cause: it would open when that is gone.
+        if market.status is MarketStatus.OPEN or market.causes:
+            self.tally.taken_over += 1
+            suspend = ChangeStatus(
+                fixture_id, market_id, MarketStatus.SUSPENDED, market.in_play, market.bet_delay_ms
+            )
+            key = f"{self.keys}/taken-over/{market_id}/{market.odds_version}"
+            await self._insist(suspend, key)
+        priced = {one.selection_id: 0 for one in market.selections if one.odds}
+        if priced:
+            # What the feed has no price for any more it need not say.
+            self.numbered[market_id] += 1
+            await self._insist(
+                ChangePrices(fixture_id, market_id, priced, self.numbered[market_id])
+            )
+
+    async def _insist(self, command: ChangeStatus | ChangePrices, key: str = "") -> None:
+        reply = await self._ask(command.fixture_id, command, key)
+        if isinstance(reply, Refused):
             self._not_done(command, key, reply.reason, reply.message, facts=reply.facts)
 
     def _not_done(self, command: FeedCommand, key: str, reason: str, why: str, **more: Any) -> None:
@@ -227,7 +287,7 @@ class _Sender:
 
 
 async def _ask(
-    router: Answers,
+    router: Router,
     clock: Clock,
     fixture_id: str,
     message: Command | Question,
@@ -248,7 +308,31 @@ async def _ask(
             pause_s = min(2 * pause_s, LONGEST_PAUSE_S)
 
 
-async def retire(router: Answers, clock: Clock, fixture_ids: Iterable[str]) -> Tally:
+async def unfinished(book: LedgerReads, feed: Feed, run: str | None = None) -> list[str]:
+    """The fixtures of a feed that are not over, as the book's ledger has them; of one run, or all.
+
+    Waits until the ledger has what was written before: whoever has just died may have opened some.
+    """
+    heads = await book.heads()
+    for _ in range(MAX_LOOKS):
+        positions = await book.positions()
+        if all(positions.get(partition, 0) >= head for partition, head in heads.items()):
+            break
+        await asyncio.sleep(LOOK_AGAIN_S)
+    else:
+        raise Unavailable("the book's ledger is too far behind to say what is on the board")
+    found: list[str] = []
+    for phase in (Phase.SCHEDULED, Phase.IN_PLAY):
+        cursor: str | None = None
+        while True:
+            page, cursor = await book.fixtures(None, phase, cursor, PAGE)
+            found += [row.fixture_id for row in page if feed.made(row.fixture_id, run)]
+            if cursor is None:
+                break
+    return found
+
+
+async def retire(router: Router, clock: Clock, fixture_ids: Iterable[str]) -> Tally:
     """Take fixtures off the board that no feed will ever finish, as those of an earlier run.
 
     Markets without a complete result are cancelled, so that every bet on them is void; then the

@@ -14,24 +14,28 @@ from random import Random
 
 import msgspec
 
-from actors.fixture import ChangePhase, CreateFixture, Phase
+from actors.fixture import ChangePhase, CreateFixture, Phase, SetModel
 from actors.market import (
     ChangePrices,
     ChangeStatus,
     DeclareResult,
+    Limits,
     MarketStatus,
     OpenMarket,
     WithdrawSelection,
 )
 from actors.odds import MAX_ODDS, ONE, SHORTEST_STEP, down_to_ladder
+from actors.terms import MarketTerms
 from gateway.feeds.feed import Feed, FeedCommand, Step, check_run
 from gateway.feeds.matches import SPORTS, Look, Match, Offer
 
 OVERROUND = 1.06
 """The implied probabilities of a market, added up: what the house keeps is in it."""
+LIMITS = Limits(max_age_ms=60_000, max_age_in_play_ms=30_000)
+"""Of every market. When a feed is gone, its prices are good for so long."""
+CONFIRM_SHARE = 3
+"""Prices that have not changed are said again when the third part of that has passed."""
 MOST_FIXTURES = 500
-OPINION_MS = (5_000, 11_000)
-"""Prices before the start change that often."""
 FIRST_START_MS = 2_000
 FIRST_STARTS_APART_MS = 4_000
 QUEUE_MS = 480_000
@@ -65,6 +69,7 @@ class Board:
     """Fixtures that come and go; when one ends, another of its sport is announced."""
 
     name = SimulatedFeed.name
+    live = False
 
     def __init__(self, settings: Settings, run: str, start_ms: int) -> None:
         if not 1 <= settings.fixtures <= MOST_FIXTURES:
@@ -130,6 +135,9 @@ class _Story:
         self.odds: dict[str, dict[str, int]] = {}
         """On the board now, by market key: the markets that are open."""
         self.sequences: dict[str, int] = {}
+        self.said_ms: dict[str, int] = {}
+        """When the prices were last said."""
+        self.priced_ms = 0
         self.in_play = False
         self.score = ""
 
@@ -138,13 +146,14 @@ class _Story:
         create = CreateFixture(
             self.fixture_id, match.sport, match.competition, match.name, starts_ms
         )
-        yield Step(created_ms, (create, *self._new_markets(), *self._prices(), *self._resume()))
-        at_ms = created_ms + match.rng.randint(*OPINION_MS)
+        first = (*self._new_markets(), *self._prices(created_ms), *self._resume())
+        yield Step(created_ms, (create, *first, *self._model()))
+        at_ms = created_ms + match.rng.randint(*match.opinion_ms)
         while at_ms < starts_ms:
-            commands = [*self._withdraw(match.reconsider()), *self._prices()]
+            commands = [*self._withdraw(match.reconsider()), *self._prices(at_ms), *self._model()]
             if commands:
                 yield Step(at_ms, tuple(commands))
-            at_ms += match.rng.randint(*OPINION_MS)
+            at_ms += match.rng.randint(*match.opinion_ms)
         self.in_play = True
         for look in match.play():
             yield from self._show(starts_ms, look)
@@ -172,9 +181,12 @@ class _Story:
             yield Step(at_ms, tuple(commands))
             at_ms += look.pause_ms
             commands = []
-        commands += [*self._new_markets(), *self._prices()]
-        if look.pause_ms or look.after_ms == 0:
+        paused = look.pause_ms or look.after_ms == 0
+        if paused or look.results or at_ms - self.priced_ms >= self.match.reprice_ms:
+            commands += [*self._new_markets(), *self._prices(at_ms)]
+        if paused:
             commands += self._resume()
+        commands += self._model()
         if commands:
             yield Step(at_ms, tuple(commands))
 
@@ -195,15 +207,25 @@ class _Story:
             offer.kind,
             self.currency,
             dict(offer.selections),
-            status=MarketStatus.SUSPENDED,
+            LIMITS,
+            MarketStatus.SUSPENDED,
+            offer.winners,
+            MarketTerms(line_quarters=offer.line_quarters),
         )
+
+    def _model(self) -> Iterator[FeedCommand]:
+        model = self.match.model()
+        if model is not None:
+            yield SetModel(self.fixture_id, model)
 
     def _withdraw(self, of: str) -> Iterator[FeedCommand]:
         for key, odds in self.odds.items() if of else ():
             odds.pop(of, None)
             yield WithdrawSelection(self.fixture_id, self._id(key), of)
 
-    def _prices(self) -> Iterator[FeedCommand]:
+    def _prices(self, at_ms: int) -> Iterator[FeedCommand]:
+        self.priced_ms = at_ms
+        limit_ms = LIMITS.max_age_in_play_ms if self.in_play else LIMITS.max_age_ms
         for key, chances in self.match.chances().items():
             shown = self.odds[key]
             changed = {
@@ -211,8 +233,10 @@ class _Story:
                 for of, chance in chances.items()
                 if (odds := odds_of(chance)) != shown.get(of, 0)
             }
-            if changed:
-                shown.update(changed)
+            shown.update(changed)
+            old = at_ms - self.said_ms.get(key, at_ms) >= limit_ms // CONFIRM_SHARE
+            if changed or (old and any(shown.values())):
+                self.said_ms[key] = at_ms
                 self.sequences[key] = self.sequences.get(key, 0) + 1
                 yield ChangePrices(self.fixture_id, self._id(key), changed, self.sequences[key])
 

@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+import datetime as dt
+
 from aiohttp import web
+from msgspec import UNSET
 
 from actors.base import Reason
+from actors.market import GetMarket, MarketView
+from actors.runtime.addresses import BOOK, fixture_of
 from gateway import api
 from gateway.fixtures import fixture_of_row, fresh_fixture
-from gateway.http import Call, Route
+from gateway.http import Call, Route, granted
+from gateway.problems import Problem
 
 
 async def sports(call: Call) -> api.Sports:
@@ -25,6 +31,33 @@ async def fixtures(call: Call) -> api.Fixtures:
 async def fixture(call: Call) -> api.Fixture:
     path: api.FixturePath = call.path
     return await fresh_fixture(call.services, path.fixture_id)
+
+
+async def prices(call: Call) -> api.PriceSeries:
+    path: api.MarketPath = call.path
+    query: api.SeriesQuery = call.query
+    market_id, selection_id = path.market_id, query.selection_id
+    fixture_id = fixture_of(market_id)
+    answer = await call.services.router.ask(BOOK, fixture_id, GetMarket(fixture_id, market_id))
+    market = granted(answer.reply, MarketView, call.services)
+    if all(one.selection_id != selection_id for one in market.selections):
+        raise Problem("unknown_selection")
+    since_ms = None if query.since is UNSET else ms_of(query.since)
+    until_ms = call.services.clock.now_ms() if query.until is UNSET else ms_of(query.until)
+    if since_ms is not None and since_ms >= until_ms:
+        raise Problem("invalid_request", "It ends before it begins.")
+    rows = await call.services.book.price_series(
+        market_id, selection_id, since_ms, until_ms, query.points
+    )
+    points = [api.PriceThen(api.time_text(at_ms), odds) for at_ms, odds in rows]
+    return api.PriceSeries(market_id, selection_id, points)
+
+
+def ms_of(moment: dt.datetime) -> int:
+    return (moment - _EPOCH) // dt.timedelta(milliseconds=1)
+
+
+_EPOCH = dt.datetime(1970, 1, 1, tzinfo=dt.UTC)
 
 
 async def stream(call: Call) -> web.StreamResponse:
@@ -62,6 +95,18 @@ ROUTES = [
         path_type=api.FixturePath,
         reply=api.Fixture,
         codes=(Reason.UNKNOWN_FIXTURE, Reason.UNKNOWN_MARKET),
+    ),
+    Route(
+        method="GET",
+        path="/v1/markets/{market_id}/prices",
+        handle=prices,
+        name="market_prices",
+        summary="One price over time, whoever changed it",
+        tag="Fixtures",
+        path_type=api.MarketPath,
+        query=api.SeriesQuery,
+        reply=api.PriceSeries,
+        codes=(Reason.UNKNOWN_MARKET, Reason.UNKNOWN_SELECTION),
     ),
     Route(
         method="GET",

@@ -14,7 +14,7 @@ async def place(call: Call) -> api.Bet:
 
 
 async def price(call: Call) -> api.SlipQuote:
-    return await quote(call.services, call.body)
+    return await quote(call.services, call.player_id, call.body)
 
 
 async def cash_out_offer(call: Call) -> api.CashOutOffer:
@@ -38,6 +38,8 @@ _SLIP_CODES = (
     Reason.STARTING_PRICE_UNAVAILABLE,
     Reason.UNEVEN_STAKE,
     Reason.OUT_OF_BOUNDS,
+    Reason.BOOST_UNAVAILABLE,
+    Reason.UNKNOWN_BONUS,
 )
 _OFFER_CODES = (
     Reason.UNKNOWN_BET,
@@ -60,7 +62,7 @@ ROUTES = [
         status=201,
         auth=Auth.PLAYER,
         keyed=True,
-        codes=(*PLACING_CODES, *_SLIP_CODES, "rate_limited"),
+        codes=(*PLACING_CODES, *_SLIP_CODES, Reason.BONUS_EXPIRED, "rate_limited"),
     ),
     Route(
         method="POST",

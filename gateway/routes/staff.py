@@ -135,6 +135,7 @@ async def open_market(call: Call) -> api.Market:
         names,
         limits,
         MarketStatus(body.status),
+        winners=body.winners,
         terms=_terms(body.terms),
     )
     opened = await command(call, path.fixture_id, message, MarketOpened, (path.fixture_id, body))

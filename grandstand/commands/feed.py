@@ -9,7 +9,7 @@ from typing import Annotated, Any
 import msgspec
 import typer
 
-from actors.base import Command, Question
+from actors.base import Command, Question, Several
 from actors.market import ChangeStatus, MarketStatus, OpenMarket
 from actors.runtime import cluster
 from actors.runtime.addresses import BOOK
@@ -17,9 +17,11 @@ from actors.runtime.clock import Clock, WallClock, now_ms
 from actors.runtime.router import Answer, Router, Transport
 from gateway.feeds import all_feeds
 from gateway.feeds import feed as feed_named
-from gateway.feeds.feed import Source
-from gateway.feeds.pump import Tally, pump
+from gateway.feeds.feed import Feed, Source
+from gateway.feeds.pump import Tally, pump, unfinished
 from grandstand.commands import console, fail, running
+from ledger.database import open_pool
+from ledger.reads import LedgerReads
 
 REFRESH_S = 5.0
 
@@ -55,7 +57,7 @@ def feed(
         fail(problem)
     console.print(f"{name} speaks to {platform.base_url}, run {run}; Ctrl-C ends it")
     try:
-        tally = asyncio.run(_feed(source, speed))
+        tally = asyncio.run(_feed(source, speed, kind, run, platform.databases[BOOK]))
     except KeyboardInterrupt:
         fail(f"interrupted; its markets are suspended. --run {run} goes on with them")
     finally:
@@ -67,11 +69,14 @@ def feed(
         raise typer.Exit(1)
 
 
-async def _feed(source: Source, speed: float) -> Tally:
+async def _feed(source: Source, speed: float, kind: Feed, run: str, book_dsn: str) -> Tally:
     """Until the source ends; a line now and then says how it goes."""
     clock, tally = WallClock(), Tally()
     router = NotingRouter(cluster.RayTransport(), clock)
-    speaking = asyncio.ensure_future(pump(source, router, clock, speed=speed, tally=tally))
+    left = await _left(kind, run, book_dsn) if source.live else []
+    speaking = asyncio.ensure_future(
+        pump(source, router, clock, speed=speed, tally=tally, left=left)
+    )
     try:
         while not speaking.done():
             await asyncio.wait([speaking], timeout=REFRESH_S)
@@ -82,6 +87,15 @@ async def _feed(source: Source, speed: float) -> Tally:
         raise
     await speaking
     return tally
+
+
+async def _left(kind: Feed, run: str, book_dsn: str) -> list[str]:
+    """What an earlier process of the same run may have left on the board."""
+    pool = await open_pool(book_dsn, max_size=1)
+    try:
+        return await unfinished(LedgerReads(pool), kind, run)
+    finally:
+        await pool.close()
 
 
 def _line(tally: Tally) -> str:
@@ -100,7 +114,7 @@ class NotingRouter(Router):
         self._opened: dict[str, str] = {}
 
     async def ask(
-        self, scope: str, routing_id: str, message: Command | Question, **how: Any
+        self, scope: str, routing_id: str, message: Command | Question | Several, **how: Any
     ) -> Answer:
         if isinstance(message, OpenMarket):
             self._opened[message.market_id] = message.fixture_id

@@ -100,6 +100,7 @@ select
     bet.most_minor,
     bet.bought_minor,
     bet.cashed_out_minor,
+    bet.corrections,
     leg.market_id,
     leg.selection_id,
     leg.odds
@@ -112,9 +113,10 @@ update bet set
     state = changed.state,
     payout_minor = changed.payout_minor,
     result_version = changed.result_version,
-    settled_at_ms = changed.settled_at_ms
-from unnest($1::text[], $2::text[], $3::bigint[], $4::bigint[], $5::bigint[])
-    as changed (bet_id, state, payout_minor, result_version, settled_at_ms)
+    settled_at_ms = changed.settled_at_ms,
+    corrections = changed.corrections
+from unnest($1::text[], $2::text[], $3::bigint[], $4::bigint[], $5::bigint[], $6::integer[])
+    as changed (bet_id, state, payout_minor, result_version, settled_at_ms, corrections)
 where bet.bet_id = changed.bet_id
 
 -- name: change_slips

@@ -50,7 +50,7 @@ with page as (
         select bet_id, placed_at_ms
         from bet
         where
-            $5::text is distinct from 'settled'
+            coalesce($5::text, 'open') = 'open'
             and case when state = 'open' then 1 else 0 end = 1
             and player_id = $1
             and (placed_at_ms, bet_id) < ($2::bigint, $3::text)
@@ -64,6 +64,7 @@ with page as (
         where
             $5::text is distinct from 'open'
             and case when state = 'open' then 1 else 0 end = 0
+            and ($5::text is null or (state = 'cashed_out') = ($5::text = 'cashed_out'))
             and player_id = $1
             and (placed_at_ms, bet_id) < ($2::bigint, $3::text)
         order by placed_at_ms desc, bet_id desc
@@ -86,6 +87,7 @@ select
     bet.most_minor,
     bet.bought_minor,
     bet.cashed_out_minor,
+    bet.corrections,
     (select json_agg(leg order by leg.number)::text from leg where leg.bet_id = bet.bet_id)
 from page
 inner join bet using (bet_id)
@@ -106,6 +108,7 @@ select
     most_minor,
     bought_minor,
     cashed_out_minor,
+    corrections,
     (select json_agg(leg order by leg.number)::text from leg where leg.bet_id = bet.bet_id)
 from bet
 where player_id = $1 and bet_id = $2
@@ -313,7 +316,8 @@ select
     selection.outcome,
     selection.tied,
     selection.places,
-    selection.withdrawn,
+    -- Of a cancelled market every bet is void, that on who did not run ante-post, too.
+    selection.withdrawn and market.status <> 'cancelled' as withdrawn,
     greatest(selection.result_version, market.windows_version) as version,
     selection.place_outcome,
     selection.place_tied,
@@ -336,3 +340,38 @@ left join selection
         and greatest(selection.result_version, market.windows_version) > market.settled_version
 where market.settled_version < market.result_version
 order by market.market_id, selection.number
+
+-- name: price_series
+-- One selection's price over a stretch of time, which is cut into $5 equal parts: the price that
+-- stood at its beginning, then the last one of every part. Without $3 it begins with the first.
+with stretch as (
+    select
+        coalesce(
+            $3::bigint,
+            (
+                select min(at_ms) - 1
+                from price_change
+                where market_id = $1 and selection_id = $2
+            )
+        ) as begins_ms,
+        $4::bigint as ends_ms
+),
+
+changes as (
+    select
+        at_ms,
+        odds,
+        odds_version,
+        case
+            when at_ms > begins_ms
+                then (at_ms - begins_ms - 1) * $5::bigint / greatest(ends_ms - begins_ms, 1)
+            else -1
+        end as part
+    from price_change
+    cross join stretch
+    where market_id = $1 and selection_id = $2 and at_ms <= ends_ms
+)
+
+select distinct on (part) at_ms, odds
+from changes
+order by part, odds_version desc

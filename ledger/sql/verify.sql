@@ -152,7 +152,7 @@ group by player_id
 -- name: bets
 select bet_id, player_id, currency, stake_minor, placed_at_ms, state, payout_minor,
     result_version, coalesce(settled_at_ms, 0) as settled_at_ms, slip, most_minor, bought_minor,
-    cashed_out_minor
+    cashed_out_minor, corrections
 from bet
 where bet_id = any($1::text[])
 

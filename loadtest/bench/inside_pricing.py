@@ -9,6 +9,9 @@ told, in selections a second of this process' CPU:
     engine       quotes of one source, and of three, as dicts into the engine, changed prices out:
                  margin off, blend, margin on, ladder, comparison
     goals        matches in play, one or ten at a time: final scores, every market, their prices
+    feed         steps of one feed in, the book's commands out (`gateway/feeds/priced.py`): what
+                 the market was, a quote, the engine, a numbered `ChangePrices` with its age; all
+                 markets in one batch, and the 7 markets of a match at a time
     fit          the expectancies of a match from its 1X2 and total (matches a second)
 """
 
@@ -23,12 +26,18 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 
+from actors.fixture import CreateFixture
+from actors.market import ChangePrices, OpenMarket
 from actors.pricing.blend import Blending, Source
 from actors.pricing.engine import Engine, Setup, price
 from actors.pricing.goals import GoalModel, Moment, derived, final_scores, fit
 from actors.pricing.ladder import to_ladder, whole_odds
 from actors.pricing.margin import Margin, Margins, Model, apply
 from actors.pricing.ragged import Floats, Markets
+from gateway.feeds.feed import FeedCommand, Step
+from gateway.feeds.priced import LEAD, Desk
+from gateway.feeds.priced import FeedSettings as HeardSettings
+from gateway.feeds.priced import Settings as FeedSettings
 
 SIZES = (3, 2, 2, 2, 3, 8, 26)
 """Selections of markets, over and over: a match's main markets, a race and a correct score."""
@@ -138,6 +147,41 @@ def matches_in_play(at_once: int, runs: int) -> float:
     return per_second(MATCHES * sum(len(market.selections) for market in markets), runs, story)
 
 
+def through_a_feed(at_once: int, count: int, runs: int) -> float:
+    """So many markets a step: what a feed says of them becomes what the book is told."""
+    desk = Desk(FeedSettings(HeardSettings("simulated")))
+    sizes = sizes_of(count)
+    markets = Markets(sizes)
+    setups = [
+        Setup(f"f:m{number}", "Football", "any", tuple(f"s{place}" for place in range(size)))
+        for number, size in enumerate(sizes)
+    ]
+    opened: list[FeedCommand] = [CreateFixture("f", "Football", "Cup", "A v B", 0)]
+    for setup in setups:
+        names = {of: of for of in setup.selections}
+        opened.append(OpenMarket("f", setup.market_id, "Any", "any", "GBP", names))
+    desk.hear([(LEAD, Step(0, tuple(opened)))], 0)
+    said = []
+    for seed in range(runs + 1):
+        changes = [
+            ChangePrices("f", market_id, odds, seed + 1)
+            for market_id, odds in _quoted(markets, setups, seed)
+        ]
+        said.append(
+            [
+                Step(seed, tuple(changes[start : start + at_once]))
+                for start in range(0, count, at_once)
+            ]
+        )
+
+    def story(run: int) -> None:
+        told = [desk.hear([(LEAD, step)], run) for step in said[run]]
+        if not any(told):
+            raise AssertionError("nothing was told")
+
+    return per_second(markets.selections, runs, story)
+
+
 def fits(runs: int) -> float:
     draw = random.Random(1)
     asked = []
@@ -164,6 +208,8 @@ def main() -> None:
     told["engine, three sources"] = through_the_engine(3, asked.markets, asked.runs)
     told["goals, a match at a time"] = matches_in_play(1, asked.runs)
     told["goals, ten at a time"] = matches_in_play(10, asked.runs)
+    told["feed, all in one batch"] = through_a_feed(asked.markets, asked.markets, asked.runs)
+    told["feed, a match at a time"] = through_a_feed(len(SIZES), asked.markets, asked.runs)
     for story, rate in told.items():
         print(f"{story:30} {rate:12,.0f} selections/s")
     print(f"{'fit':30} {fits(asked.runs):12,.0f} matches/s")

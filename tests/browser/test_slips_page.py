@@ -332,7 +332,7 @@ async def test_cashed_out_in_part_and_then_the_rest(visit: Visit, desks: list[De
     await bet.get_by_role("button", name="Take £7.12").click()
     await expect(page.locator(".bet")).to_have_count(0)
     await expect(visit.balance).to_have_text("£51.87")
-    await page.get_by_role("button", name="Settled").click()
+    await page.get_by_role("button", name="Cashed out", exact=True).click()
     await expect(visit.bet("Double")).to_contain_text("Cashed out")
     await expect(visit.bet("Double")).to_contain_text("Paid£11.87")
     assert visit.complaints == []

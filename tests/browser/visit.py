@@ -58,6 +58,16 @@ class Desk:
         await self.post("fixtures", fixture)
         await self.post(f"fixtures/{self.fixture_id}/markets", market)
 
+    async def market(self, key: str, kind: str, odds: dict[str, int], **terms: Any) -> str:
+        """Another market of the fixture."""
+        selections = [
+            {"selection_id": of, "name": of.title(), "odds": price or None}
+            for of, price in odds.items()
+        ]
+        body = {"market_key": key, "name": key.title(), "kind": kind, "selections": selections}
+        await self.post(f"fixtures/{self.fixture_id}/markets", body | {"terms": terms})
+        return f"{self.fixture_id}:{key}"
+
     async def price(self, selection_id: str, odds: int) -> None:
         await self.post(f"markets/{self.market_id}/prices", {"odds": {selection_id: odds}})
 

@@ -22,6 +22,8 @@ from actors.market import (
     MarketStatus,
     OpenMarket,
     PricesChanged,
+    Resume,
+    Suspend,
 )
 from actors.odds import MAX_ODDS, SHORTEST_STEP, down_to_ladder
 from actors.results import VOID
@@ -32,6 +34,7 @@ from gateway.feeds.pump import MAX_WAITING, Tally, pump, retire
 from tests.rehearsal import Rehearsal
 
 START_MS = 1_800_000_000_000
+OPEN = MarketStatus.OPEN
 
 
 class FakeClock:
@@ -73,6 +76,7 @@ class Told:
 
     name = "told"
     keys = "told/r"
+    live = False
 
     def __init__(self, *steps: Step) -> None:
         self.said = steps
@@ -154,7 +158,7 @@ async def test_ids_are_names_and_odds_are_on_the_ladder(any_feed, tmp_path):
                 assert all(map(name.fullmatch, command.selections))
                 assert all(command.selections.values())
             if isinstance(command, ChangePrices):
-                assert command.odds
+                assert command.age_ms >= 0
                 for odds in command.odds.values():
                     assert odds == 0 or SHORTEST_STEP <= odds <= MAX_ODDS
                     assert odds == 0 or odds == down_to_ladder(odds)
@@ -170,6 +174,7 @@ async def test_prices_are_numbered_and_really_change(any_feed, tmp_path):
                 assert command.sequence == before + 1
                 sequences[command.market_id] = command.sequence
                 board = shown.setdefault(command.market_id, {})
+                assert command.odds or any(board.values()), "nothing can't be said again"
                 assert all(board.get(of, 0) != odds for of, odds in command.odds.items())
                 board.update(command.odds)
 
@@ -388,3 +393,103 @@ async def test_keys_are_the_sources_own_and_prices_have_none():
     await pump(Told(*steps), Noting(), FakeClock(), speed=0)
     assert {(note.scope, note.to, note.by) for note in keys} == {("book", "a", "feed:told")}
     assert [note.key for note in keys] == ["told/r/1", "told/r/2", ""]
+
+
+async def test_prices_that_had_to_wait_say_how_old_they_are():
+    class Slow(Rehearsal):
+        waits = True
+
+        async def ask(self, scope, routing_id, message, **named):
+            if isinstance(message, ChangePrices) and self.waits:
+                self.waits = False
+                raise Unavailable("down")
+            return await super().ask(scope, routing_id, message, **named)
+
+    class Late(FakeClock):
+        async def sleep(self, seconds: float) -> None:
+            await super().sleep(3.0)
+
+    book = Slow()
+    first = msgspec.structs.replace(prices("a", 1, of1=20_000), age_ms=500)
+    steps = [Step(0, (create("a"), open_market("a"), first, prices("b", 1), prices("a", 2)))]
+    await pump(Told(*steps), book, Late(), speed=0)
+    changes = [event for event in book.events if isinstance(event, PricesChanged)]
+    # The first was sent at once, and its answer was late; what came after it had waited.
+    assert [change.age_ms for change in changes] == [0]
+    assert changes[0].source_sequence == 2
+
+
+# What a live feed finds on the board
+
+
+class Anew(Told):
+    """A live source: started again, it numbers from one and says only what is so now."""
+
+    name = "anew"
+    live = True
+
+    def __init__(self, start: int, *steps: Step) -> None:
+        super().__init__(*steps)
+        self.keys = f"anew/{start}"
+
+
+def status(fixture_id: str, now: MarketStatus) -> ChangeStatus:
+    return ChangeStatus(fixture_id, f"{fixture_id}:m", now, True, 1_000)
+
+
+async def test_what_a_killed_process_has_left_open_is_suspended_until_it_is_said_again():
+    book, clock = Rehearsal(), FakeClock()
+    said = [
+        (create(name), open_market(name), prices(name, 7, of1=20_000, of2=19_000)) for name in "abc"
+    ]
+    opened = [(*commands, status(commands[0].fixture_id, OPEN)) for commands in said]
+
+    class Killed(Anew):
+        async def steps(self):
+            async for step in super().steps():
+                yield step
+            raise RuntimeError("killed")
+
+    with pytest.raises(ExceptionGroup):
+        await pump(Killed(1, *(Step(0, all_of) for all_of in opened)), book, clock, speed=0)
+    assert {market.status for market in book.markets.values()} == {OPEN}
+    book.do(Suspend("b", "b:m", "trader"))
+    book.do(DeclareResult("c", "c:m", {}, cancelled=True))
+    before: list[MarketStatus] = []
+
+    class Started(Anew):
+        async def steps(self):
+            # Nothing is said yet, and nothing can be bet on any more.
+            before.extend(market.status_behind for market in book.markets.values())
+            assert all(
+                one.odds == 0 for of in "ab" for one in book.markets[f"{of}:m"].selections.values()
+            )
+            async for step in super().steps():
+                yield step
+
+    again = (create("a"), open_market("a"), prices("a", 1, of1=25_000), status("a", OPEN))
+    tally = await pump(Started(2, Step(9, again)), book, clock, speed=0, left=["a", "b", "c", "x"])
+    assert before == [MarketStatus.SUSPENDED, MarketStatus.SUSPENDED, MarketStatus.CANCELLED]
+    a, b = book.markets["a:m"], book.markets["b:m"]
+    assert tally.taken_over == 2
+    assert not tally.refused
+    # What the feed has said again is open; and what it has no price for now is not to be had.
+    assert (a.status, a.selections["1"].odds, a.selections["2"].odds) == (OPEN, 25_000, 0)
+    assert a.source_sequence == 9
+    book.do(Resume("b", "b:m", "trader"))
+    assert b.status is MarketStatus.SUSPENDED
+
+
+async def test_a_market_that_nobody_knew_to_be_there_is_taken_over_when_it_is_named():
+    book, clock = Rehearsal(), FakeClock()
+    first = (create("a"), open_market("a"), prices("a", 5, of1=20_000, of2=19_000))
+    await pump(Anew(1, Step(0, (*first, status("a", OPEN)))), book, clock, speed=0)
+    again = (create("a"), open_market("a"), prices("a", 1, of1=25_000))
+    tally = await pump(Anew(2, Step(0, again)), book, clock, speed=0)
+    market = book.markets["a:m"]
+    assert tally.taken_over == 1
+    assert market.status is MarketStatus.SUSPENDED
+    assert [one.odds for one in market.selections.values()] == [25_000, 0]
+    # A recording that is said again is not: it finds what it has said itself.
+    tally = await pump(Told(Step(0, again)), book, clock, speed=0)
+    assert tally.taken_over == 0

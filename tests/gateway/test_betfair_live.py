@@ -95,13 +95,14 @@ class Stage:
 
     def _said(self) -> bool:
         """Whether the book has the prices of the board, and those are the exchange's."""
-        return all(
-            market.market_id in self.book.markets
-            and self.book.markets[market.market_id].source_sequence == market.sequence
-            and self.book.markets[market.market_id].status
-            in (market.status, MarketStatus.CANCELLED)
-            for market in self.source.board.markets.values()
-        )
+        for market in self.source.board.markets.values():
+            ours = self.book.markets.get(market.market_id)
+            if ours is None or ours.status not in (market.status, MarketStatus.CANCELLED):
+                return False
+            odds = {of: max(0, odds) for of, odds in market.odds.items()}
+            if {of: ours.selections[of].odds for of in odds} != odds:
+                return False
+        return True
 
     def statuses(self) -> set[MarketStatus]:
         return {market.status for market in self.book.markets.values()}

@@ -52,6 +52,7 @@ async def test_a_route_lets_in_those_of_its_role_and_above(desk: Desk, has: str)
             ("entry_id", "book-00.1.0"),
             ("referral_id", "nothing-asked"),
             ("player_id", "nobody-there"),
+            ("bonus_id", "nothing-given"),
         ):
             path = path.replace(f"{{{name}}}", value)
         assert "{" not in path, "a part of the path has no value here yet"

@@ -8,6 +8,7 @@ from __future__ import annotations
 import datetime as dt
 import random
 from collections import defaultdict
+from collections.abc import Iterable
 from typing import Any
 
 from actors.base import Command, Event, Refused
@@ -26,8 +27,19 @@ from actors.market import (
     SelectionWithdrawn,
     WithdrawSelection,
 )
+from actors.outcomes import (
+    AddSelection,
+    PlacedVoided,
+    ResultRolledBack,
+    RollBackResult,
+    RollBackVoid,
+    SelectionsDecided,
+    SettleSelections,
+    VoidPlaced,
+    VoidRolledBack,
+)
 from actors.player import ClaimEmail, Credential, Player, RecordLogin, RegisterPlayer
-from actors.results import LOST, VOID, WON, Outcome, Result
+from actors.results import LOST, WON, Outcome, Result, Window
 from actors.runtime.addresses import BOOK, fixture_of, partition_of, partitions_of
 from actors.wallet import (
     CompleteDeposit,
@@ -173,23 +185,40 @@ class History:
         assert isinstance(declared, ResultDeclared)
         self.settle_bets(market_id, declared.results, declared.version)
 
+    def undo(self, command: Any) -> None:
+        """Or do by halves, as `actors.outcomes` has it; and settle every bet by that."""
+        changed = self.book(command)
+        selections: Iterable[str] = self.actor(f"market/{command.market_id}").selections
+        if isinstance(changed, SelectionsDecided):
+            selections = changed.results
+        elif isinstance(changed, ResultRolledBack):
+            selections = changed.undecided
+        else:
+            assert isinstance(changed, PlacedVoided | VoidRolledBack)
+        self.settle_bets(command.market_id, selections, changed.version)
+
     def withdraw_selection(self, market_id: str, selection_id: str) -> None:
         """Remove a runner, and give the stakes back."""
         withdrawn = self.book(WithdrawSelection(fixture_of(market_id), market_id, selection_id))
         assert isinstance(withdrawn, SelectionWithdrawn)
-        self.settle_bets(market_id, {selection_id: VOID}, withdrawn.version)
+        self.settle_bets(market_id, [selection_id], withdrawn.version)
 
-    def settle_bets(self, market_id: str, results: dict[str, Result], version: int) -> None:
+    def settle_bets(self, market_id: str, selections: Iterable[str], version: int) -> None:
+        market = self.actor(f"market/{market_id}")
+        by = {selection_id: market.settling(selection_id, version) for selection_id in selections}
         for placed in self.bets.values():
             selection_id = placed.legs[0].selection_id
-            if placed.legs[0].market_id == market_id and selection_id in results:
+            if placed.legs[0].market_id == market_id and selection_id in by:
+                on = by[selection_id]
                 settle = SettleBet(
                     placed.player_id,
                     placed.bet_id,
                     market_id,
                     selection_id,
-                    results[selection_id],
+                    on.result,
                     version,
+                    on.off,
+                    on.windows,
                 )
                 self.tell("gb", placed.player_id, settle, by="settlement")
         self.book(CompleteSettlement(fixture_of(market_id), market_id, version))
@@ -255,3 +284,50 @@ def busy_day(history: History, players: int = 12, rounds: int = 6) -> None:
     last = history.fixture()
     for _ in range(players):
         history.bet(chance.choice(history.players), f"{last}:m0", "s0", 20)
+    undo_some(history)
+
+
+def undo_some(history: History) -> None:
+    """Of a race: a runner that joins late, one that does not run, and then everything is undone,
+    at least once; and a part of it done again."""
+    chance = history.random
+    fixture_id = history.fixture("racing", 1)
+    market_id = f"{fixture_id}:m0"
+    on = (fixture_id, market_id)
+    names = {"s0": "A", "s1": "B", "s2": "C"}
+    other = f"{fixture_id}:race"
+    history.book(OpenMarket(fixture_id, other, "Race", "win", "GBP", names))
+    history.price(other)
+    for place in (market_id, other):
+        for _ in range(20):
+            player_id = history.register()
+            history.deposit(player_id, 1_000)
+            history.bet(player_id, place, chance.choice(["s0", "s1", "s2"]), 700)
+            if chance.random() < 0.3:
+                history.price(place)
+    history.book(AddSelection(*on, "late", "Late"))
+    history.price(market_id)
+    began_ms = history.now_ms
+    for number in range(10):
+        history.bet(history.players[-1 - number], market_id, chance.choice(["late", "s0"]), 100)
+    history.undo(SettleSelections(*on, {"s0": WON}))
+    for player_id in history.players[-50:]:
+        # Whoever has won takes it away, and owes it when the result is taken back.
+        cash = history.actor(f"wallet/{player_id}").cash_minor
+        if cash and chance.random() < 0.5:
+            history.withdraw(player_id, cash)
+    history.undo(VoidPlaced(*on, Window(began_ms, None)))
+    history.undo(RollBackResult(*on))
+    history.withdraw_selection(market_id, "s2")
+    history.undo(SettleSelections(*on, {"s0": LOST}))
+    history.undo(SettleSelections(*on, {"s0": Result(Outcome.HALF_WON), "s1": LOST}))
+    history.undo(VoidPlaced(*on, Window(None, began_ms - 500)))
+    history.undo(RollBackVoid(*on, Window(began_ms, None)))
+    history.settle(market_id, {"s0": WON, "s1": LOST, "late": LOST})
+    history.withdraw_selection(other, "s2")
+    for _ in range(2):
+        history.settle(other, {"s0": WON, "s1": LOST})
+        history.undo(RollBackResult(fixture_id, other))
+    history.undo(VoidPlaced(fixture_id, other, Window(began_ms - 900, began_ms)))
+    history.settle(other, {}, cancelled=True)
+    history.undo(RollBackResult(fixture_id, other))

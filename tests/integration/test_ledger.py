@@ -29,6 +29,8 @@ TABLES = (
     *("player", "price_change", "projected", "selection", "transfer"),
     *("alert", "customer", "hedge", "referral"),
 )
+OF_THE_DESK = ("alert", "customer", "hedge", "referral")
+"""Tables that nothing of the day is in."""
 
 
 @asynccontextmanager
@@ -315,7 +317,7 @@ TAMPERING = {
     ),
     "a bet put in": (
         "insert into bet select 'forged', player_id, currency, stake_minor, placed_at_ms, 'won', "
-        "1000000, 1, 1, null, 0, 0, 0 from bet limit 1",
+        "1000000, 1, 1, null, 0, 0, 0, 0 from bet limit 1",
         {"bets"},
     ),
     "a bet deleted": ("delete from bet where bet_id = (select min(bet_id) from bet)", {"bets"}),
@@ -425,7 +427,7 @@ async def test_a_rebuild_is_identical(pool, scope):
     before = await dump(pool)
     report = await rebuild(pool, scope)
     assert report.ok, [(check.name, check.detail) for check in report.checks if not check.ok]
-    assert {check.name for check in report.checks} == set(TABLES)
+    assert {check.name for check in report.checks} == {*TABLES, *OF_THE_DESK}
     assert report.check("audit").counted > 50
     assert await dump(pool) == before
     assert not await pool.fetchval("select to_regnamespace('ledger_rebuild') is not null")

@@ -13,7 +13,8 @@ import pytest
 from actors.bet import BetState, Settling
 from actors.book import Line
 from actors.market import CompleteSettlement, DeclareResult, WithdrawSelection
-from actors.results import LOST, VOID, WON
+from actors.outcomes import RollBackResult, RollBackVoid, SettleSelections, VoidPlaced
+from actors.results import LOST, VOID, WON, Window
 from actors.runtime.addresses import BOOK, partitions_of
 from ledger.database import open_pool, prepare
 from ledger.postgres_journal import PostgresJournal
@@ -120,7 +121,7 @@ async def test_a_bet_is_its_players_alone(played):
 
 
 async def test_a_state_that_is_none_is_refused(played):
-    with pytest.raises(ValueError, match="open or settled, not 'won'"):
+    with pytest.raises(ValueError, match="open, settled or cashed out, not 'won'"):
         await played[2].bets("p", "won", None, 10)
 
 
@@ -307,6 +308,36 @@ async def test_unsettled_are_the_results_whose_bets_wait(ledgers):
     ]
     history.book(CompleteSettlement(fixture_id, market_id, 3))
     assert await unsettled() == []
+    # The times in which bets are void concern all of them; what is taken back, those it had.
+    window = Window(None, history.now_ms)
+    history.book(VoidPlaced(fixture_id, market_id, window))
+    history.book(RollBackResult(fixture_id, market_id))
+    void, some = Settling("s2", VOID, 4, True, windows=(window,)), (window,)
+    assert await unsettled() == [
+        Declared(
+            fixture_id,
+            market_id,
+            5,
+            {
+                "s0": Settling("s0", None, 5, windows=some),
+                "s1": Settling("s1", None, 5, windows=some),
+                "s2": void,
+            },
+        )
+    ]
+    history.book(CompleteSettlement(fixture_id, market_id, 4))
+    history.book(SettleSelections(fixture_id, market_id, {"s1": WON}))
+    assert (await unsettled())[0].results == {
+        "s0": Settling("s0", None, 5, windows=some),
+        "s1": Settling("s1", WON, 6, windows=some),
+    }
+    history.book(CompleteSettlement(fixture_id, market_id, 6))
+    history.book(RollBackVoid(fixture_id, market_id, window))
+    assert (await unsettled())[0].results == {
+        "s0": Settling("s0", None, 7),
+        "s1": Settling("s1", WON, 7),
+        "s2": Settling("s2", VOID, 7, True),
+    }
     assert (await verify(book.pool, BOOK)).ok
 
 

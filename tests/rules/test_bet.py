@@ -25,6 +25,7 @@ from actors.bet import (
     SettlementReversed,
 )
 from actors.results import LOST, VOID, WON, Outcome, Result, payout_minor
+from actors.slips.settling import Known
 from actors.wallet import Wallet
 from ledger.accounts import Transfer
 from ledger.money import MAX_MINOR, Money
@@ -133,7 +134,11 @@ def test_a_settlement_that_does_not_fit_is_refused(
 def test_an_open_bet_is_settled_at_once(result: Result, state: BetState, cash: int) -> None:
     cast = placed()
     (event,) = settle(cast, result, 1)
-    assert event == BetSettled(NOW, "p", "b", gbp(1_000), "f:m", "a", result, 1, cash, 0, cash, 0)
+    # What was shared is kept with the bet: its player is shown it.
+    known = Known(result) if result.tied > 1 else None
+    assert event == BetSettled(
+        NOW, "p", "b", gbp(1_000), "f:m", "a", result, 1, cash, 0, cash, 0, known
+    )
     assert (cast[0].cash_minor, cast[0].held_minor, cast[0].debt_minor) == (cash, 0, 0)
     assert (cast[1].state, cast[1].payout_minor, cast[1].result_version) == (state, cash, 1)
 

@@ -339,7 +339,7 @@ def test_what_may_have_been_open_before_is_suspended_first_and_priced_anew():
     assert kinds == ["CreateFixture", "OpenMarket", "ChangeStatus", "ChangePrices", "ChangeStatus"]
     prices = next(command for command in desk.said if isinstance(command, ChangePrices))
     assert prices.odds == {"1": 19_500, "2": 19_500}
-    assert prices.sequence == NOW
+    assert prices.sequence == 1
     assert [c.status for c in desk.said if isinstance(c, ChangeStatus)] == [
         MarketStatus.SUSPENDED,
         MarketStatus.OPEN,
@@ -426,18 +426,31 @@ def test_a_size_that_is_no_number_is_out_of_step():
         desk.take(market(rc=[{"id": 1, "atb": [[2, "NaN"]]}]))
 
 
-def test_a_runner_that_joins_an_open_market_is_left_out():
+def test_a_runner_that_joins_an_open_market_is_added():
     desk = Desk()
     desk.take(opening(), image=True)
     three = [{"id": n, "status": "ACTIVE"} for n in (1, 2, 3)]
     desk.take(
         market(marketDefinition=definition(runners=three), rc=[{"id": 3, "batb": [[0, 5, 1]]}])
     )
-    assert "runner 3 joined" in desk.summary.warnings[0]
+    late = desk.book.markets["bf-7-t:1.1"].selections["3"]
+    assert late.odds > 40_000
     ended = [{"id": n, "status": s} for n, s in ((1, "LOSER"), (2, "LOSER"), (3, "WINNER"))]
     desk.take(market(marketDefinition=definition(runners=ended, status="CLOSED")))
     results = desk.book.markets["bf-7-t:1.1"].results
-    assert {of: str(result.outcome) for of, result in results.items()} == {"1": "lost", "2": "lost"}
+    won = {of: str(result.outcome) for of, result in results.items()}
+    assert won == {"1": "lost", "2": "lost", "3": "won"}
+    assert not desk.book.refused
+    assert not desk.summary.warnings
+
+
+def test_a_runner_that_joins_with_an_id_that_can_be_none_is_left_out():
+    desk = Desk()
+    desk.take(opening(), image=True)
+    three = [{"id": n, "status": "ACTIVE"} for n in (1, 2, "3/4")]
+    desk.take(market(marketDefinition=definition(runners=three)))
+    assert "'3/4' can't be an id" in desk.summary.warnings[0]
+    assert desk.book.markets["bf-7-t:1.1"].selections.keys() == {"1", "2"}
 
 
 def test_names_come_from_the_catalogue_as_far_as_it_goes(tmp_path):

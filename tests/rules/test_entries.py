@@ -16,7 +16,19 @@ from typing import Any
 import msgspec
 import pytest
 
-from actors import bet, cashout, fixture, market, multiple, outcomes, player, staff, stop, wallet
+from actors import (
+    bet,
+    bonus,
+    cashout,
+    fixture,
+    market,
+    multiple,
+    outcomes,
+    player,
+    staff,
+    stop,
+    wallet,
+)
 from actors.base import Command, Event, Message, Question, Reason, Refused, Several
 from actors.bet import Leg
 from actors.entries import AnyEvent, Entry, Opened, answer_of, decode_entries, encode_entries
@@ -41,6 +53,7 @@ from actors.runtime.wire import (
     encode_replies,
 )
 from actors.slips import slip as slips
+from actors.slips.bonus import Bonus, BonusKind
 from actors.slips.kinds import Kind
 from actors.slips.settling import Known
 from actors.slips.slip import Slip
@@ -105,6 +118,9 @@ SAMPLES: dict[str, Event] = {
         cashout.CashedOut(
             AT, "p", "b", TEN, 1_000, 900, 100, 900, 0, 6_250, SLIP, (EXPOSED,), 9_800, 0
         ),
+        bonus.BonusGiven(AT, "p", Bonus("x", BonusKind.BOOST, 1_000, AT + 1, 2_500)),
+        bonus.BonusUsed(AT, "p", "x", "b"),
+        bonus.BonusWithdrawn(AT, "p", "x"),
         fixture.FixtureCreated(AT, "f", 1, "soccer", "cup", "A - B", AT),
         fixture.PhaseChanged(AT, "f", 2, Phase.IN_PLAY, "1-0"),
         fixture.ModelSet(AT, "f", 2, fixture.MatchModel(15_000, 12_000, -500, 1, 0, 2, 60, 0, 1)),

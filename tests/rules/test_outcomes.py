@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
+from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
 from actors.base import Command, Event, Reason, Refused
 from actors.bet import (
@@ -560,9 +560,20 @@ class Evening(RuleBasedStateMachine):
     def time_passes(self, ms: int) -> None:
         self.house.now += ms
 
-    @rule(data=st.data(), lines=st.booleans())
-    def somebody_bets(self, data: st.DataObject, lines: bool) -> None:
-        name, now = data.draw(st.sampled_from(self.names)), self.house.now
+    @initialize()
+    def there_are_bets(self) -> None:
+        for _ in range(2):
+            self.everybody_bets()
+            self.house.now += 3_000
+
+    @rule()
+    def everybody_bets(self) -> None:
+        for name in self.names:
+            for lines in (False, True):
+                self._bet(name, lines)
+
+    def _bet(self, name: str, lines: bool) -> None:
+        now = self.house.now
         if self.house.market.refuse_price(name, 25_000, ANY, now, True):
             return
         bet_id = f"b{len(self.on)}"
@@ -571,9 +582,9 @@ class Evening(RuleBasedStateMachine):
         if lines and self.other:
             self.player.tell(bet_id, Settling("x", WON, 1), "g:m")
 
-    @rule(opened=st.booleans())
-    def the_market_is_opened_or_not(self, opened: bool) -> None:
-        self.house.status(OPEN if opened else SUSPENDED)
+    @rule()
+    def the_market_is_opened(self) -> None:
+        self.house.status(OPEN)
 
     @rule(data=st.data())
     def some_are_decided(self, data: st.DataObject) -> None:
@@ -603,6 +614,8 @@ class Evening(RuleBasedStateMachine):
     def the_result_is_taken_back(self) -> None:
         if not isinstance(self.house.roll_back(), Refused):
             self._becomes(dict.fromkeys(self.withdrawn, VOID))
+            self.house.status(OPEN)
+            self.everybody_bets()
 
     def _becomes(self, results: dict[str, Result]) -> None:
         changed = [name for name in self.names if results.get(name) != self.results.get(name)]
@@ -667,6 +680,9 @@ class Evening(RuleBasedStateMachine):
         for on, bets in self.last.values():
             for bet_id in sorted(bets):
                 self.player.tell(bet_id, on)
+        for on, bets in self.said[-8:]:  # late, when everybody knows better
+            for bet_id in sorted(bets):
+                assert isinstance(self.player.tell(bet_id, on)[0], Refused)
         if self.house.market.result_version > self.house.market.settled_version:
             self.house.complete()
         for bet_id, (name, placed_at_ms) in self.on.items():
@@ -721,7 +737,7 @@ def _outcome(result: Result | None) -> tuple[Fraction | None, BetState]:
 
 
 TestEvening = Evening.TestCase
-TestEvening.settings = settings(max_examples=150, stateful_step_count=40, deadline=None)
+TestEvening.settings = settings(max_examples=100, stateful_step_count=25, deadline=None)
 
 
 @given(

@@ -38,6 +38,19 @@ def heard(result: Blend) -> list[Heard]:
 # Who is heard
 
 
+def test_what_one_of_them_holds_for_impossible_nobody_has_a_price_for() -> None:
+    alone = blended({"a": [0.55, NAN, 0.5]}).probabilities.tolist()
+    assert alone == pytest.approx([0.5238, 0.0, 0.4762], abs=2e-3)
+    result = blended({"a": [0.55, NAN, 0.5], "b": [0.55, 0.02, NAN]})
+    assert result.probabilities[1] < 1e-6
+    both = blended({"a": [0.55, NAN, 0.5], "b": [0.53, 0.001, 0.51], "c": [NAN, NAN, NAN]})
+    # b is complete: what a leaves out is as b has it.
+    assert both.probabilities[1] > 5e-4
+    split = blended({"a": [0.6, 0.4, 0.05, NAN], "b": [0.6, 0.4, NAN, 0.05]})
+    assert split.probabilities[2] < 1e-6 > split.probabilities[3]
+    assert split.priced.all()
+
+
 @pytest.mark.parametrize(
     ("said", "ages", "expected"),
     [
@@ -56,6 +69,11 @@ def heard(result: Blend) -> list[Heard]:
         ({"a": [0.5, NAN, 0.3]}, {}, [Heard.PARTIAL]),
         ({"a": [0.5, NAN, 0.3], "b": [0.5, 0.25, 0.3]}, {}, [Heard.USED, Heard.USED]),
         ({"a": [0.5, NAN, NAN], "b": [0.5, 0.25, 0.3]}, {}, [Heard.PARTIAL, Heard.USED]),
+        # but not where what it prices is a whole book by itself: the rest is impossible
+        ({"a": [0.55, NAN, 0.5]}, {}, [Heard.USED]),
+        ({"a": [0.55, NAN, 0.5]}, {"a": 10_001}, [Heard.STALE]),
+        ({"a": [1.0 - 1e-9, NAN, NAN]}, {}, [Heard.PARTIAL]),
+        ({"a": [0.55, NAN, 0.5], "b": [0.53, NAN, 0.45]}, {}, [Heard.USED, Heard.USED]),
         # two that contradict each other: nobody knows which is wrong
         ({"a": [0.7, 0.35], "b": [0.35, 0.7]}, {}, [Heard.CONTRADICTED] * 2),
         # by more than 0.08 from each other, that is, not from the middle

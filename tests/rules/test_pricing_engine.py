@@ -68,7 +68,7 @@ def test_only_what_changed_is_published() -> None:
     say(engine, 0.5, 0.3, 0.2, at_ms=2)
     assert engine.reprice(2) == []
     say(engine, 0.5, 0.25, 0.25, at_ms=3)
-    assert engine.reprice(3) == [Repriced("f1:1x2", {"draw": 38_000, "away": 38_000})]
+    assert engine.reprice(3) == [Repriced("f1:1x2", {"draw": 38_000, "away": 38_000}, 3)]
 
 
 def test_somebody_else_s_margin_is_taken_off_first() -> None:
@@ -84,7 +84,7 @@ def test_prices_that_grow_old_go_off_the_board_without_anything_said() -> None:
     engine.quote("f1:1x2", "feed", {"home": 19_000, "draw": 34_000, "away": 40_000}, 1_000)
     assert len(engine.reprice(1_000)) == 1
     assert engine.reprice(11_000) == []
-    assert engine.reprice(11_001) == [Repriced("f1:1x2", {"home": 0, "draw": 0, "away": 0})]
+    assert engine.reprice(11_001) == [Repriced("f1:1x2", {"home": 0, "draw": 0, "away": 0}, 11_001)]
     assert engine.heard("f1:1x2") == {"feed": Heard.STALE}
     assert engine.reprice(12_000) == []
     engine.quote("f1:1x2", "feed", {"home": 19_000, "draw": 34_000, "away": 40_000}, 12_000)
@@ -99,6 +99,73 @@ def test_one_source_grows_old_and_the_other_speaks_alone() -> None:
     alone = engine.reprice(10_001)[0].odds
     assert alone["home"] < both["home"]
     assert engine.heard("f1:1x2") == {"feed": Heard.STALE, "other": Heard.USED}
+
+
+def test_it_says_when_it_has_to_be_asked_again() -> None:
+    engine = engine_of()
+    assert engine.due_ms() is None
+    engine.quote("f1:1x2", "feed", {"home": 19_000, "draw": 34_000, "away": 40_000}, 0)
+    engine.quote("f1:1x2", "other", {}, 0)
+    engine.reprice(0)
+    assert engine.due_ms() == 10_001
+    engine.quote("f1:1x2", "feed", {"home": 19_000, "draw": 34_000, "away": 40_000}, 7_000)
+    engine.reprice(7_000)
+    assert engine.due_ms() == 17_001
+    assert engine.as_of_ms("f1:1x2") == 7_000
+    assert engine.reprice(17_000) == []
+    assert engine.reprice(17_001)[0].odds == {"home": 0, "draw": 0, "away": 0}
+    assert engine.due_ms() is None
+
+
+def test_moments_that_do_not_hold_any_more_are_forgotten() -> None:
+    engine = engine_of()
+    for at_ms in range(3_000):
+        say(engine, 0.5, 0.3, 0.2, at_ms=at_ms)
+        engine.reprice(at_ms)
+    assert len(engine._aging) <= 1_005
+    assert engine.due_ms() == 2_999 + 60_001
+
+
+def test_in_play_a_source_grows_old_sooner() -> None:
+    sources = {"feed": Source(max_age_ms=60_000, max_age_in_play_ms=5_000)}
+    engine = Engine(MARGINS, Blending(sources))
+    engine.open(MATCH)
+    engine.quote("f1:1x2", "feed", {"home": 19_000, "draw": 34_000, "away": 40_000}, 0)
+    engine.reprice(0)
+    assert engine.due_ms() == 60_001
+    engine.play("f1:1x2", True)
+    assert engine.reprice(5_000) == []
+    assert engine.due_ms() == 5_001
+    engine.play("f1:1x2", False)
+    assert engine.reprice(6_000) == []
+
+
+def test_a_selection_is_withdrawn_and_the_others_share_what_it_was_worth() -> None:
+    engine = engine_of()
+    engine.quote("f1:1x2", "feed", {"home": 18_000, "draw": 20_000, "away": 180_000}, 0)
+    before = engine.reprice(0)[0].odds
+    engine.withdraw("f1:1x2", "away")
+    # 1 / 1.8 and 1 / 2 are 0.5263 and 0.4737 of what is left: 1 / 0.5526 and 1 / 0.4974.
+    assert engine.reprice(1)[0].odds == {"home": 18_000, "draw": 20_000}
+    assert set(engine.published("f1:1x2")) == {"home", "draw"} < set(before)
+    with pytest.raises(ValueError, match=r"tuple\.index"):
+        engine.withdraw("f1:1x2", "away")
+    with pytest.raises(ValueError, match="at least two"):
+        engine.withdraw("f1:1x2", "draw")
+
+
+def test_margins_come_off_by_class_of_market() -> None:
+    odds = {"home": 13_000, "draw": 60_000, "away": 100_000}
+    told = {}
+    for name, removals in (("own", {}), ("sport", {"football": Model.SHIN})):
+        engine = Engine(MARGINS, Blending(SOURCES, removals=removals))
+        for number, sport in enumerate(("football", "tennis")):
+            engine.open(Setup(f"m{number}", sport, "any", SELECTIONS))
+            engine.quote(f"m{number}", "feed", odds, 0)
+        told[name] = [repriced.odds for repriced in engine.reprice(0)]
+    assert told["own"][0] == told["own"][1] == told["sport"][1]
+    # By Shin the favourite had less of the margin than its share.
+    assert told["sport"][0]["home"] < told["own"][0]["home"]
 
 
 def test_what_was_overtaken_is_not_heard() -> None:
@@ -324,8 +391,14 @@ class Engines(RuleBasedStateMachine):
     @rule(passes_ms=st.integers(1, 7_000))
     def reprice(self, passes_ms: int) -> None:
         self.now_ms += passes_ms
-        for market_id, odds in self.engine.reprice(self.now_ms):
+        due_ms = self.engine.due_ms()
+        if due_ms is not None and due_ms > self.now_ms and not self.engine._news:
+            assert self.engine.reprice(self.now_ms) == []
+        for market_id, odds, as_of_ms in self.engine.reprice(self.now_ms):
             assert odds
+            assert as_of_ms <= self.now_ms
+            if any(odds.values()):
+                assert as_of_ms == self.said[market_id][0]
             for selection, now in odds.items():
                 assert self.told[market_id][selection] != now  # only what changed
             self.told[market_id] |= odds

@@ -385,6 +385,17 @@ def test_limits_by_class() -> None:
     assert table.of("match_result") == Limits(1, 2, 3)
 
 
+def test_what_only_says_how_long_prices_live_gets_the_limits_of_its_class() -> None:
+    table = LimitTable(Limits(1, 2, 3, max_age_ms=7), {"correct_score": Limits(4, 5, 6)})
+    lives = Limits(max_age_ms=8, max_age_in_play_ms=9)
+    assert table.beside(lives, "correct_score") == Limits(
+        4, 5, 6, max_age_ms=8, max_age_in_play_ms=9
+    )
+    assert table.beside(Limits(), "totals") == Limits(1, 2, 3, max_age_ms=7)
+    own = Limits(1, 1, 1, max_age_ms=8)
+    assert table.beside(own, "totals") == own
+
+
 # However they race
 
 

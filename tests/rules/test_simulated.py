@@ -1,7 +1,8 @@
 """The simulated board: always the same by its seed, never below its margin, true to its scores."""
 
 from collections import Counter
-from itertools import takewhile
+from fractions import Fraction
+from itertools import product, takewhile
 from random import Random
 
 import pytest
@@ -12,16 +13,20 @@ from actors.base import Command
 from actors.fixture import ChangePhase, CreateFixture, Phase
 from actors.market import ChangePrices, ChangeStatus, DeclareResult, MarketStatus
 from actors.odds import MAX_ODDS, ONE
-from actors.results import LOST, WON, Outcome, Result
+from actors.pricing.goals import GoalModel, Moment, final_scores
+from actors.results import LOST, WON, Outcome, Result, payout_minor
 from gateway.feeds.matches import (
     SPORTS,
     AmericanFootball,
     Basketball,
     Football,
     HorseRace,
+    Look,
     Match,
     Tennis,
     finish,
+    spread,
+    total,
 )
 from gateway.feeds.simulated import OVERROUND, Board, Settings, odds_of
 from tests.rehearsal import Rehearsal
@@ -105,7 +110,7 @@ def test_the_book_refuses_nothing_and_everything_that_starts_ends_with_its_resul
     for market in book.markets.values():
         assert market.status is MarketStatus.CLOSED
         assert market.results.keys() == market.selections.keys()
-        if market.kind != "place":
+        if market.kind != "place" and market.terms.line_quarters is None:
             winners = [r for r in market.results.values() if r.outcome is Outcome.WON]
             assert sum(r.places / r.tied for r in winners) == pytest.approx(1)
 
@@ -139,7 +144,11 @@ def test_a_goal_suspends_before_it_is_shown_and_the_market_opens_again(sport, se
         paused += look.pause_ms > 0
         status = "last" if look.last else "open"
     assert not match.offers
-    assert paused or sport is HorseRace or not any(int(n) for n in look.score if n.isdigit())
+    assert (
+        paused
+        or sport is HorseRace
+        or not any(int(n) for n in look.score.split()[0] if n.isdigit())
+    )
 
 
 def test_a_suspension_leads_the_step_that_shows_a_goal(half_hour):
@@ -152,36 +161,155 @@ def test_a_suspension_leads_the_step_that_shows_a_goal(half_hour):
     assert shown
 
 
+def pays(line: Fraction, margin: int) -> Fraction:
+    """What one unit at evens on "the margin is above the line" pays, by the rule as it is told: on
+    a quarter line, half of the stake is on each of the two lines beside it."""
+    if line.denominator == 4:
+        quarter = Fraction(1, 4)
+        return (pays(line - quarter, margin) + pays(line + quarter, margin)) / 2
+    return Fraction(2 if margin > line else 1 if margin == line else 0)
+
+
+def paid(result: Result) -> Fraction:
+    return Fraction(payout_minor(1_000, 20_000, result), 1_000)
+
+
+def assert_lines(results: dict, offers: list, home: int, away: int) -> set[Outcome]:
+    """Every total and handicap paid what it should; the kinds of outcome there were."""
+    seen = set()
+    for offer in offers:
+        if offer.line_quarters is None:
+            continue
+        line, by = Fraction(offer.line_quarters, 4), results[offer.key]
+        if "over" in by:
+            assert paid(by["over"]) == pays(line, home + away), offer.key
+            assert paid(by["under"]) == pays(-line, -home - away), offer.key
+        else:
+            assert paid(by["home"]) == pays(-line, home - away), offer.key
+            assert paid(by["away"]) == pays(line, away - home), offer.key
+        seen |= {result.outcome for result in by.values()}
+    return seen
+
+
+def played(match: Match) -> tuple[dict[str, dict[str, Result]], list, Look]:
+    """All results, all offers there ever were, and the last look."""
+    offers = {offer.key: offer for offer in match.offers}
+    results: dict[str, dict[str, Result]] = {}
+    for look in match.play():
+        results |= look.results
+        offers |= {offer.key: offer for offer in match.offers}
+    return results, list(offers.values()), look
+
+
 @pytest.mark.parametrize("seed", range(20))
 def test_football_results_follow_from_the_score(seed):
     match = Football(Random(seed))
-    results = {}
-    for look in match.play():
-        results |= look.results
+    results, offers, look = played(match)
     home, away = match.goals
     winner = "home" if home > away else "away" if home < away else "draw"
     assert results["result"][winner] == WON
     assert (results["total-2.5"]["over"] == WON) == (home + away > 2)
     assert (results["both"]["yes"] == WON) == bool(home and away)
+    exact = f"{home}-{away}" if max(home, away) <= 4 else "other"
+    assert [of for of, result in results["score"].items() if result == WON] == [exact]
     goals = [results[f"goal-{n}"] for n in range(1, home + away + 1)]
     assert sum(goal["home"] == WON for goal in goals) == home
     last = results.get(f"goal-{home + away + 1}")
     assert last is None or last["none"] == WON
     assert look.score == f"{home}-{away} 90'"
+    assert_lines(results, offers, home, away)
+    assert sum(len(offer.selections) for offer in Football(Random(seed)).offers) < 60
 
 
 @pytest.mark.parametrize("sport", [Basketball, AmericanFootball])
 @pytest.mark.parametrize("seed", range(20))
 def test_points_games_are_never_level_and_follow_their_lines(sport, seed):
     match = sport(Random(seed))
-    results = {}
-    for look in match.play():
-        results |= look.results
+    results, offers, _ = played(match)
     home, away = match.points
     assert home != away
     assert (results["winner"]["home"] == WON) == (home > away)
-    assert (results[match.total_key]["over"] == WON) == (home + away > match.line)
-    assert (results[match.spread_key]["home"] == WON) == (home + match.handicap > away)
+    assert_lines(results, offers, home, away)
+
+
+def test_lines_come_out_in_every_way_there_is():
+    seen: set[Outcome] = set()
+    for seed in range(60):
+        match = Football(Random(f"lines/{seed}"))
+        results, offers, _ = played(match)
+        seen |= assert_lines(results, offers, *match.goals)
+    assert seen == set(Outcome)
+
+
+@pytest.mark.parametrize("line", range(-20, 21))
+def test_a_line_of_any_quarter_pays_as_the_naive_rule_does(line):
+    for home, away in product(range(7), repeat=2):
+        match = Football(Random(1))
+        for offer in (total(abs(line), "goals"), spread(line, "A", "B")):
+            match.offers = [offer]
+            assert_lines(match.decide_line(offer, home, away), [offer], home, away)
+            assert not match.offers
+
+
+def test_a_match_is_priced_by_the_model_that_it_is_known_by():
+    """What the fixture is told is what its prices come from: a joint price of one leg is fair."""
+    match = Football(Random(3))
+    for look in match.play():
+        if look.pause_ms or look.last or not match.offers:
+            continue
+        chances, model = match.chances(), match.model()
+        assert model.possible
+        goals = GoalModel(model.home / ONE, model.away / ONE, model.rho / ONE)
+        moment = Moment(model.home_goals, model.away_goals, model.half, float(model.minute))
+        scores = final_scores(goals, moment)
+        assert scores.match_result() == pytest.approx(tuple(chances["result"].values()), abs=1e-4)
+        if "total-2.5" in chances:
+            fair = tuple(chances["total-2.5"].values())
+            assert scores.over_under(10) == pytest.approx(fair, abs=1e-4)
+
+
+def test_goals_come_when_the_model_expects_them():
+    """By half-time, of many matches, as many as the tempo says."""
+    first = count = 0
+    for seed in range(400):
+        match = Football(Random(f"tempo/{seed}"))
+        scorers = match._scorers()
+        count += len(scorers)
+        first += sum(minute <= match.HALVES[0] for minute, _ in scorers)
+        assert all(1 <= minute <= sum(match.HALVES) for minute, _ in scorers)
+    assert first / count == pytest.approx(match.TEMPO.first_half, abs=0.05)
+
+
+def test_a_quiet_market_is_said_again_before_it_is_too_old(half_hour):
+    """No market that is open to bets is ever older than its limit."""
+    book = Rehearsal()
+    confirmed = 0
+    for step in half_hour:
+        book.now_ms = step.at_ms
+        for market in book.markets.values():
+            priced = any(selection.odds for selection in market.selections.values())
+            if market.status is MarketStatus.OPEN and priced:
+                assert not market.stale(step.at_ms), (market.market_id, market.kind)
+        for command in step.commands:
+            book.do(command)
+            confirmed += isinstance(command, ChangePrices) and not command.odds
+    assert confirmed
+
+
+def test_a_same_game_price_is_there_whenever_the_match_can_be_bet_on(half_hour):
+    book = Rehearsal()
+    looked = 0
+    for step in half_hour:
+        book.now_ms = step.at_ms
+        for command in step.commands:
+            book.do(command)
+        for fixture_id in {command.fixture_id for command in step.commands}:
+            fixture = book.fixtures[fixture_id]
+            result = book.markets.get(f"{fixture_id}:result")
+            if fixture.sport == "Football" and result.status is MarketStatus.OPEN:
+                assert fixture.model_now(step.at_ms) is not None
+                looked += 1
+    assert looked > 100
 
 
 @pytest.mark.parametrize("seed", range(20))

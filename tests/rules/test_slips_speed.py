@@ -1,4 +1,5 @@
-"""That the widest bets of the trade are priced and settled within a millisecond, on one core.
+"""That the widest bets of the trade are priced and settled within a millisecond, on one core: each
+sum by itself, and the whole decisions that take a slip and settle a leg of it.
 
     python tests/rules/test_slips_speed.py
 
@@ -13,12 +14,16 @@ from collections.abc import Callable
 
 import pytest
 
+from actors.bet import Bet, Fact, Settling
+from actors.bet import Leg as BetLeg
+from actors.multiple import LegSettled, PlaceSlip, SettleLeg, SlipPlaced
 from actors.results import LOST, VOID, WON
 from actors.slips.cashout import CashOutRules, offer
 from actors.slips.exposure import liabilities
 from actors.slips.kinds import Kind
 from actors.slips.settling import Known, potential_minor, settle
-from actors.slips.slip import EachWay, Leg, Slip, lines_in, refuse
+from actors.slips.slip import EachWay, Leg, Selection, Slip, lines_in, refuse
+from actors.wallet import Wallet
 
 LIMIT_S = 0.001
 WIDEST_S = 0.005
@@ -60,7 +65,10 @@ def steps(slip: Slip) -> dict[str, Callable[[], object]]:
         for n, leg in enumerate(slip.legs)
     }
     prices = [leg.odds for leg in slip.legs]
+    place, settle_last = decisions(slip, every)
     return {
+        "place": place,
+        "settle a leg": settle_last,
         "refuse": lambda: refuse(slip),
         "price": lambda: potential_minor(slip),
         "settle some legs": lambda: settle(slip, some),
@@ -68,6 +76,24 @@ def steps(slip: Slip) -> dict[str, Callable[[], object]]:
         "liabilities": lambda: liabilities(slip),
         "cash-out offer": lambda: offer(slip, {}, prices, slip.stake_minor, CashOutRules(), 0),
     }
+
+
+def decisions(slip: Slip, every: dict[Selection, Known]) -> tuple[Callable[[], object], ...]:
+    """All that a wallet's shard does to take the slip, and for the leg that is known last."""
+    legs = tuple(
+        BetLeg(leg.fixture_id, *leg.selections[0], leg.odds, 1, "A v B", "Winner", "A")
+        for leg in slip.legs
+    )
+    wallet = Wallet("p", "GBP", slip.stake_minor, version=1)
+    place = PlaceSlip("p", "b", "GBP", slip, legs, 1)
+    assert isinstance(place.decide(0, wallet), SlipPlaced)
+    facts = tuple(Fact(every[leg.selection], 1) for leg in legs)
+    bet = Bet("b", "p", "GBP", slip.stake_minor, legs, slip=slip, facts=(*facts[:-1], Fact()))
+    last = legs[-1]
+    on = Settling(last.selection_id, WON, 1, place=WON)
+    settle_last = SettleLeg("p", "b", last.market_id, on)
+    assert isinstance(settle_last.decide(0, wallet, bet), LegSettled)
+    return lambda: place.decide(0, wallet), lambda: settle_last.decide(0, wallet, bet)
 
 
 def seconds(step: Callable[[], object], times: int = 20, rounds: int = 5) -> float:

@@ -195,7 +195,7 @@ def test_a_single_is_settled_as_a_slip_of_one_leg(
     )
     assert isinstance(plain, BetSettled)
     assert event.payout_minor <= plain.payout_minor
-    assert plain.known is None
+    assert plain.known == (Known(result) if result.tied != result.places else None)
 
 
 def test_at_the_starting_price_nothing_is_taken() -> None:

@@ -591,13 +591,15 @@ class History:
         exposed: list[Any],
         cash_after: int,
         held_after: int,
+        corrects: bool,
     ) -> None:
         multi = self.multis[bet]
         (number,) = [at for at, leg in enumerate(multi.legs) if leg[:2] == (market, selection)]
         claim(version > multi.told.get(number, 0), f"{bet}: {market} by {version} again")
         was_open, paid, before = multi.state == "open", multi.paid, multi.risks()
+        was = multi.known.pop(number, None)
+        claim(corrects == (was is not None and was[0] != known[0]), f"{bet}: a correction or not")
         multi.told[number] = version
-        multi.known.pop(number, None)
         if known[0] is not None:
             multi.known[number] = known[0], version
         multi.paid, multi.state = payout, state

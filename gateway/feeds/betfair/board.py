@@ -33,14 +33,17 @@ from actors.market import (
     ChangePrices,
     ChangeStatus,
     DeclareResult,
+    Limits,
     MarketStatus,
     OpenMarket,
     WithdrawSelection,
 )
 from actors.odds import ONE, down_to_ladder
+from actors.outcomes import AddSelection
 from actors.results import LOST, VOID, WON, Outcome, Result
+from actors.terms import MarketTerms
 from gateway.feeds.betfair.cache import MarketBook
-from gateway.feeds.betfair.messages import Definition, MarketChange, Runner, selection_id
+from gateway.feeds.betfair.messages import Definition, MarketChange, Runner, is_id, selection_id
 from gateway.feeds.feed import FeedCommand
 
 log = structlog.get_logger()
@@ -84,6 +87,7 @@ KINDS = {
     "WIN": "win",
 }
 """The trade's word for a market type; all other types keep their own, in lower case."""
+_GOALS = re.compile(r"OVER_UNDER_(\d+)([05])")
 GONE = ("REMOVED", "REMOVED_VACANT", "HIDDEN")
 DECIDED = ("WINNER", "LOSER", "PLACED")
 
@@ -151,6 +155,12 @@ class Card(msgspec.Struct):
     @property
     def kind(self) -> str:
         return KINDS.get(self.market_type, self.market_type.lower() or "market")
+
+    @property
+    def line_quarters(self) -> int | None:
+        """The line of a total of goals, in quarters: 10 of OVER_UNDER_25."""
+        goals = _GOALS.fullmatch(self.market_type)
+        return 4 * int(goals[1]) + 4 * int(goals[2]) // 10 if goals else None
 
     def describe(self, definition: Definition) -> None:
         """The market as it is said to be now, which may leave out what was said before."""
@@ -314,8 +324,13 @@ class Board:
             card.kind,
             self.currency,
             {of: _runner_name(card, of, runner) for of, runner in card.runners.items()},
-            status=MarketStatus.SUSPENDED,
+            self._limits,
+            MarketStatus.SUSPENDED,
+            terms=MarketTerms(line_quarters=card.line_quarters),
         )
+
+    _limits = Limits()
+    """A recording has no age: what it says was true once, and is said at any speed."""
 
     def _withdraw(self, market: Market) -> Iterator[FeedCommand]:
         definition = market.book.definition
@@ -323,12 +338,13 @@ class Board:
         exchange_id = market.card.market_id
         for runner in definition.runners:
             of = selection_id(runner.id, runner.hc)
-            if of not in market.card.runners:
-                self.summary.warn(
-                    f"market {exchange_id}: runner {of} joined when the market was open already;"
-                    " it is left out"
-                )
+            if of not in market.card.runners and not is_id(of):
+                self.summary.warn(f"market {exchange_id}: runner {of!r} can't be an id")
                 continue
+            if of not in market.card.runners:
+                market.card.runners[of] = runner
+                name = _runner_name(market.card, of, runner)
+                yield AddSelection(market.fixture_id, market.market_id, of, name)
             if runner.status in GONE and of not in market.withdrawn:
                 market.withdrawn.add(of)
                 market.odds.pop(of, None)
@@ -372,15 +388,12 @@ class Board:
                 changed[of] = odds
         if changed:
             market.odds.update(changed)
-            market.sequence = self._next_sequence(market, at_ms)
+            market.sequence += 1
             self.summary.price_changes += len(changed)
             yield ChangePrices(market.fixture_id, market.market_id, changed, market.sequence)
 
     _never_said = 0
     """The odds of a selection before anything was said of it."""
-
-    def _next_sequence(self, market: Market, at_ms: int) -> int:
-        return market.sequence + 1
 
     def _declare(self, market: Market) -> Iterator[FeedCommand]:
         results = _results(market, self.summary)
@@ -510,7 +523,7 @@ def _runner_name(card: Card, of: str, runner: Runner) -> str:
 
 
 def _generic_name(card: Card, runner: Runner) -> str:
-    goals = re.fullmatch(r"OVER_UNDER_(\d+)(\d)", card.market_type)
+    goals = _GOALS.fullmatch(card.market_type)
     if goals and runner.sort_priority in (1, 2):
         side = ("Under", "Over")[runner.sort_priority - 1]
         return f"{side} {goals[1]}.{goals[2]}"

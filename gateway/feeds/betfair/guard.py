@@ -9,11 +9,13 @@ prices, while one of these is so:
 4. what we know is older than the limit for its phase: early, soon to start, or in play;
 5. it is in play, and its own prices have not moved for longer than its limit.
 
-When none is so any more, it gets its new prices, all in one change, and then opens.
+When none is so any more, it gets its new prices, all in one change, and then opens. The book
+has the same limits of age, for when this process is gone; so prices that have not changed are
+said again before they are too old there, as long as the exchange vouches for them.
 
 The markets may be on the board already, from before the feed was started again, and with prices
-of that time. So each is suspended first, and every selection is priced anew. Prices are numbered
-by time, so that they are above all that were said before.
+of that time. So each is suspended first, and every selection is priced anew; the pump numbers its
+prices on from those of that time.
 
 Time is an argument, in milliseconds since the Unix epoch.
 """
@@ -22,9 +24,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+import msgspec
 import structlog
 
-from actors.market import MarketStatus
+from actors.market import ChangePrices, Limits, MarketStatus
 from gateway.feeds.betfair.board import Board, Card, Market, Summary
 from gateway.feeds.betfair.cache import MarketBook
 from gateway.feeds.betfair.catalogue import Catalogue
@@ -68,6 +71,8 @@ class _Watch:
         self.crossed_ms: int | None = None
         """Since when."""
         self.moved_ms = now_ms
+        self.vouched_ms = 0
+        """As of when the prices are that the book has."""
         self.kept_ms = now_ms
         """When it was last heard of without a result, or got its result."""
 
@@ -82,6 +87,11 @@ class GuardedBoard(Board):
         self._ages = live.ages
         self._max_markets = live.max_markets
         self._catalogue = Catalogue(live.catalogue)
+        self._limits = Limits(
+            max_age_ms=live.ages.early_ms, max_age_in_play_ms=live.ages.in_play_ms
+        )
+        self._as_of_ms = 0
+        """When the exchange last said anything."""
         self._has_ladders = not set(LADDERS).isdisjoint(live.fields)
         self._watches: dict[str, _Watch] = {}
         self._left_out: set[str] = set()
@@ -94,6 +104,7 @@ class GuardedBoard(Board):
         Raises `OutOfStep`, before anything is said, where they contradict what is known.
         """
         self._check_versions(batch)
+        self._as_of_ms = standing.as_of_ms
         for change in batch.changes:
             if change.id not in self.markets and change.market_definition is not None:
                 self._begin(change, now_ms)
@@ -124,6 +135,7 @@ class GuardedBoard(Board):
 
     def review(self, standing: Standing, now_ms: int) -> Iterator[FeedCommand]:
         """Hold what has become too old meanwhile, and release what may be open again."""
+        self._as_of_ms = standing.as_of_ms
         for market in self.markets.values():
             why = self._why_held(market, standing, now_ms)
             if why:
@@ -131,6 +143,8 @@ class GuardedBoard(Board):
             elif market.held:
                 market.held = ""
                 yield from self._refresh(market, now_ms)
+            elif market.status is MarketStatus.OPEN:
+                yield from self._confirm(market, now_ms)
         if now_ms - self._tidied_ms >= KEPT_MS // 60:
             self._tidied_ms = now_ms
             yield from self._tidy(now_ms)
@@ -221,6 +235,27 @@ class GuardedBoard(Board):
         # It may have been open before we came, and with prices of that time.
         yield from self._status(market, MarketStatus.SUSPENDED)
 
+    def _prices(
+        self, market: Market, touched: set[str] | None, at_ms: int
+    ) -> Iterator[FeedCommand]:
+        for command in super()._prices(market, touched, at_ms):
+            assert isinstance(command, ChangePrices)
+            yield self._as_of(market, command, at_ms)
+
+    def _as_of(self, market: Market, prices: ChangePrices, at_ms: int) -> ChangePrices:
+        self._watches[market.card.market_id].vouched_ms = self._as_of_ms
+        return msgspec.structs.replace(prices, age_ms=max(0, at_ms - self._as_of_ms))
+
+    def _confirm(self, market: Market, now_ms: int) -> Iterator[FeedCommand]:
+        """Say that prices still hold, when those that the book has are half as old as may be."""
+        limits = self._limits
+        limit_ms = limits.max_age_in_play_ms if market.in_play else limits.max_age_ms
+        newer_ms = self._as_of_ms - self._watches[market.card.market_id].vouched_ms
+        if newer_ms >= limit_ms // 2 and any(odds > 0 for odds in market.odds.values()):
+            market.sequence += 1
+            still = ChangePrices(market.fixture_id, market.market_id, {}, market.sequence)
+            yield self._as_of(market, still, now_ms)
+
     def _hold(self, market: Market, why: str) -> Iterator[FeedCommand]:
         if market.held != why and why in (MISSING, CROSSED, UNMOVED):
             log.info("betfair_market_held", market_id=market.card.market_id, why=why)
@@ -243,9 +278,6 @@ class GuardedBoard(Board):
     def _may_trade(market: Market) -> bool:
         closed = market.status is MarketStatus.CLOSED
         return market.open and market.results is None and not closed
-
-    def _next_sequence(self, market: Market, at_ms: int) -> int:
-        return max(market.sequence + 1, at_ms)
 
     def _decided(self, market: Market) -> Iterator[FeedCommand]:
         return iter(())  # its fixture ends later: see `_tidy`

@@ -99,6 +99,7 @@ class Live:
     """
 
     name = "betfair"
+    live = True
 
     def __init__(
         self, settings: Settings, run: str, start_ms: int, clock: Clock | None = None

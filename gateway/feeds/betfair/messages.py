@@ -212,4 +212,9 @@ def bad_id(change: MarketChange) -> str | None:
     if definition is not None:
         ids += [selection_id(runner.id, runner.hc) for runner in definition.runners]
         ids += [definition.event_id] if definition.event_id else []
-    return next((value for value in ids if not _ID.fullmatch(value)), None)
+    return next((value for value in ids if not is_id(value)), None)
+
+
+def is_id(value: str) -> bool:
+    """Whether it can be part of an id of ours."""
+    return _ID.fullmatch(value) is not None

@@ -38,6 +38,7 @@ class Recording:
     """
 
     name = "betfair"
+    live = False
 
     def __init__(self, settings: Settings, run: str) -> None:
         check_run(run)

@@ -7,7 +7,7 @@
 | `descriptions.py` | names and events, from the API's documents |
 | `producers.py` | who can be believed |
 | `session.py` | messages in, commands out: the rules are here |
-| `actions.py` | results, and what the book has no command for |
+| `results.py` | what results mean |
 | `live.py` | AMQP and HTTP |
 | `replay.py` | recordings |
 | `publisher.py`, `local.py` | our sport as UOF messages, over a line with faults |
@@ -63,10 +63,8 @@ class UofFeed(Feed):
             local = Local(board.play(), session, start_ms, settings.faults)
             return LocalSource(local, self.name, f"{self.name}/{run}/simulated")
         if settings.live is not None:
-            # Above everything an earlier start has said or asked.
-            session = Session(
-                options, shipped(), run, first_sequence=start_ms, first_request=start_ms // 1_000
-            )
+            # Above everything an earlier start has asked.
+            session = Session(options, shipped(), run, first_request=start_ms // 1_000)
             return Live(
                 session,
                 AmqpLine(settings.live),

@@ -13,14 +13,17 @@ from __future__ import annotations
 
 import hashlib
 import re
+from fractions import Fraction
 from functools import lru_cache
 
 import msgspec
 
 MAX_SPECIFIERS = 32
 MAX_ID = 64
+DOUBLE_CHANCE = 10
 _PLAIN = re.compile(r"[A-Za-z0-9-][A-Za-z0-9.-]*")
 _MARKS = {"|": "__", "=": "_.", ":": "_-", "_": "_u"}
+_NUMBER = re.compile(r"[+-]?\d{1,4}(\.\d{1,4})?")
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 
 
@@ -45,6 +48,27 @@ def specifiers(text: str) -> dict[str, str]:
     if len(found) > MAX_SPECIFIERS:
         raise ValueError(f"at most {MAX_SPECIFIERS} of them")
     return found
+
+
+def line_of(text: str) -> int | None:
+    """The line that specifiers tell in whole quarters: 10 for "total=2.5", -1 for "hcp=-0.25".
+
+    None without one, or with one that is none, as the score "0:1" of a handicap of three ways.
+    """
+    found = specifiers(text)
+    value = found.get("total") or found.get("hcp") or ""
+    if not _NUMBER.fullmatch(value):
+        return None
+    quarters = Fraction(value) * 4
+    return int(quarters) if quarters.denominator == 1 else None
+
+
+def winners_of(number: int, text: str) -> int:
+    """How many outcomes of a market win: two of a double chance, or as many as have a place."""
+    places = specifiers(text).get("places", "")
+    if places.isdecimal() and 1 <= len(places) <= 2:
+        return max(1, int(places))
+    return 2 if number == DOUBLE_CHANCE else 1
 
 
 @lru_cache(maxsize=65_536)

@@ -193,6 +193,8 @@ class Live:
     """The live feed as a source. It ends when it is cancelled, and with everything suspended
     while it has no line."""
 
+    live = True
+
     def __init__(
         self,
         session: Session,

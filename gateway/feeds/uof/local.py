@@ -223,6 +223,8 @@ def _product(sent: Sent) -> int:
 class LocalSource:
     """A `Local` as a source of commands."""
 
+    live = False
+
     def __init__(self, local: Local, name: str, keys: str) -> None:
         self.local = local
         self.name = name

@@ -30,7 +30,14 @@ from actors.market import (
     WithdrawSelection,
 )
 from actors.odds import text as odds_text
-from actors.results import VOID, Outcome, Result
+from actors.outcomes import (
+    AddSelection,
+    RollBackResult,
+    RollBackVoid,
+    SettleSelections,
+    VoidPlaced,
+)
+from actors.results import VOID, Outcome, Result, Window
 from gateway.feeds.feed import FeedCommand, Step
 from gateway.feeds.uof.identity import RoutingKey
 from gateway.feeds.uof.messages import MarketStatus as Status
@@ -72,7 +79,13 @@ class _Outgoing:
         self.withdrawn: set[str] = set()
         self.status = Status.SUSPENDED
         self.results: dict[str, Result] | None = None
+        self.partly: dict[str, Result] = {}
+        """Of some selections, while others are undecided."""
         self.cancelled = False
+        self.undone: list[tuple[str, int]] = []
+        """What was taken back, result or cancellation, and when: it is said again to who asks."""
+        self.windows: dict[Window, bool] = {}
+        """Times of cancellations, and whether they stand."""
         self.certainty = 1
         self.product = PREMATCH
 
@@ -120,6 +133,7 @@ class Publisher:
         settled: dict[str, _Outgoing] = {}
         stopped = False
         withdrawn: list[tuple[_Outgoing, str]] = []
+        stateful: list[tuple[_Outgoing, FeedCommand]] = []
         for command in commands:
             match command:
                 case OpenMarket():
@@ -135,9 +149,26 @@ class Publisher:
                     market = changed[command.market_id] = fixture.markets[command.market_id]
                     market.withdrawn.add(command.selection_id)
                     withdrawn.append((market, command.selection_id))
+                case SettleSelections():
+                    market = changed[command.market_id] = fixture.markets[command.market_id]
+                    market.partly |= command.results
+                    market.status = Status.SUSPENDED
+                    stateful.append((market, command))
+                case RollBackResult():
+                    market = changed[command.market_id] = fixture.markets[command.market_id]
+                    market.status = Status.SUSPENDED
+                    stateful.append((market, command))
+                case VoidPlaced() | RollBackVoid():
+                    market = fixture.markets[command.market_id]
+                    market.windows[command.window] = isinstance(command, VoidPlaced)
+                    stateful.append((market, command))
+                case AddSelection():
+                    market = changed[command.market_id] = fixture.markets[command.market_id]
+                    market.outcomes = market.outcomes | {command.selection_id: command.selection_id}
                 case DeclareResult():
                     market = settled[command.market_id] = fixture.markets[command.market_id]
                     market.results = dict.fromkeys(market.withdrawn, VOID) | command.results
+                    market.partly = {}
                     market.cancelled = command.cancelled
                     market.status = Status.CANCELLED if command.cancelled else Status.SETTLED
                 case ChangePhase():
@@ -149,6 +180,8 @@ class Publisher:
             yield self._stop(fixture, at_ms)
         for market, selection in withdrawn:
             yield self._send(fixture, self._withdrawal(fixture, market, selection, at_ms), at_ms)
+        for market, told in stateful:
+            yield self._send(fixture, self._stateful(fixture, market, told, at_ms), at_ms)
         void = {of: market for of, market in settled.items() if market.cancelled}
         if settled.keys() - void.keys():
             named = {of: market for of, market in settled.items() if of not in void}
@@ -244,8 +277,40 @@ class Publisher:
         outcomes = etree.SubElement(root, "outcomes")
         for market in markets.values():
             element = _market(outcomes, market)
-            for selection, result in (market.results or {}).items():
+            results: dict[str, Result | None] = dict(market.results or {})
+            if market.results is None:
+                results = {of: market.partly.get(of) for of in market.outcomes}
+            for selection, result in results.items():
                 _outcome(element, market.outcomes[selection], result)
+        return root
+
+    def _stateful(
+        self, fixture: _Fixture, market: _Outgoing, command: FeedCommand, at_ms: int
+    ) -> etree._Element:
+        """A result in part, or something taken back, or bets of a time that are void or not."""
+        match command:
+            case RollBackResult():
+                tag = "rollback_bet_cancel" if market.cancelled else "rollback_bet_settlement"
+                root = self._root(tag, fixture, at_ms)
+                _market(root, market)
+                market.undone.append((tag, fixture.stamp))
+                market.results, market.partly, market.cancelled = None, {}, False
+                market.certainty = 1
+                return root
+            case VoidPlaced() | RollBackVoid():
+                return self._window(fixture, market, command.window, at_ms)
+        return self._settlement(fixture, {"": market}, at_ms)
+
+    def _window(
+        self, fixture: _Fixture, market: _Outgoing, window: Window, at_ms: int
+    ) -> etree._Element:
+        tag = "bet_cancel" if market.windows[window] else "rollback_bet_cancel"
+        root = self._root(tag, fixture, at_ms)
+        if window.from_ms is not None:
+            _set(root, start_time=window.from_ms)
+        if window.until_ms is not None:
+            _set(root, end_time=window.until_ms)
+        _market(root, market)
         return root
 
     def _withdrawal(
@@ -331,6 +396,20 @@ class Publisher:
         mine = {of: m for of, m in fixture.markets.items() if m.product == product}
         settled = {of: m for of, m in mine.items() if m.results and not m.cancelled}
         void = {of: m for of, m in mine.items() if m.cancelled}
+        for market in mine.values():
+            for tag, stamp in market.undone:
+                root = self._root(tag, fixture, at_ms, product)
+                # As of then: results that were said since stand.
+                _set(root, timestamp=stamp, request_id=request_id)
+                _market(root, market)
+                yield self._send(fixture, root, at_ms)
+            for window in market.windows:
+                root = self._window(fixture, market, window, at_ms)
+                _set(root, product=product, request_id=request_id)
+                yield self._send(fixture, root, at_ms)
+            if market.partly:
+                root = self._settlement(fixture, {"": market}, at_ms, request_id, product)
+                yield self._send(fixture, root, at_ms)
         for certainty in (1, 2):
             some = {of: m for of, m in settled.items() if m.certainty == certainty}
             if some:
@@ -380,9 +459,11 @@ _STATUSES = {
 _TWO = {"home": "4", "away": "5"}
 _HANDICAP = {"home": "1714", "away": "1715"}
 _TOTAL = {"over": "12", "under": "13"}
+_SCORES = {f"{n % 5}-{n // 5}": str(274 + 2 * n) for n in range(25)} | {"other": "324"}
 _KINDS: dict[str, tuple[int, dict[str, str]]] = {
     "match_result": (1, {"home": "1", "draw": "2", "away": "3"}),
     "next_goal": (8, {"home": "6", "none": "7", "away": "8"}),
+    "correct_score": (45, _SCORES),
     "total_goals": (18, _TOTAL),
     "both_to_score": (29, {"yes": "74", "no": "76"}),
     "set_winner": (202, _TWO),
@@ -391,7 +472,17 @@ _KINDS: dict[str, tuple[int, dict[str, str]]] = {
     "win": (WIN, {}),
     "place": (PLACE, {}),
 }
-_SPECIFIERS = {8: "goalnr", 18: "total", 202: "setnr", 223: "hcp", 225: "total", PLACE: "places"}
+_ASIAN = 16
+"""The number of a handicap in football; other sports count overtime."""
+_SPECIFIERS = {
+    8: "goalnr",
+    _ASIAN: "hcp",
+    18: "total",
+    202: "setnr",
+    223: "hcp",
+    225: "total",
+    PLACE: "places",
+}
 
 
 def _numbers(key: str, command: OpenMarket, sport: str) -> tuple[int, str, dict[str, str]]:
@@ -399,12 +490,14 @@ def _numbers(key: str, command: OpenMarket, sport: str) -> tuple[int, str, dict[
     if command.kind == "winner":
         return (186 if sport == "Tennis" else 219), "", _TWO
     number, outcomes = _KINDS[command.kind]
+    if command.kind == "handicap" and sport == "Football":
+        number = _ASIAN
     name = _SPECIFIERS.get(number)
     if name is None:
         return number, "", outcomes
     text = command.name if number == PLACE else key.replace("-plus-", "+")
     value = re.findall(r"[+-]?\d+(?:\.\d+)?", text)[-1]
-    return number, f"{name}={value.lstrip('+' if number == 223 else '+-')}", outcomes
+    return number, f"{name}={value.lstrip('+' if name == 'hcp' else '+-')}", outcomes
 
 
 # XML

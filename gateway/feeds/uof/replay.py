@@ -134,6 +134,8 @@ def _file(path: Path) -> Iterator[Delivery]:
 class Replay:
     """One or more recordings merged into one, read from the first message to the last."""
 
+    live = False
+
     def __init__(self, paths: Iterable[Path], session: Session, name: str, run: str) -> None:
         """Reads all of it once: best done in a thread. Raises `RecordingError`."""
         check_run(run)

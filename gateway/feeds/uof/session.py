@@ -48,6 +48,7 @@ from actors.market import (
     ChangePrices,
     ChangeStatus,
     DeclareResult,
+    Limits,
     MarketStatus,
     OpenMarket,
     WithdrawSelection,
@@ -61,10 +62,18 @@ from actors.outcomes import (
     VoidPlaced,
 )
 from actors.results import VOID, Result, Window
+from actors.terms import MarketTerms
 from gateway.feeds.feed import FeedCommand
 from gateway.feeds.uof import messages as said
 from gateway.feeds.uof.descriptions import Answer, Card, Descriptions
-from gateway.feeds.uof.identity import RoutingKey, fixture_id, market_key, safe
+from gateway.feeds.uof.identity import (
+    RoutingKey,
+    fixture_id,
+    line_of,
+    market_key,
+    safe,
+    winners_of,
+)
 from gateway.feeds.uof.messages import EventStatus
 from gateway.feeds.uof.producers import (
     PRODUCERS,
@@ -80,6 +89,8 @@ from gateway.feeds.uof.results import Incoherent, result_of
 SECOND_MS = 1_000
 ASK_AGAIN_MS = 30 * SECOND_MS
 """Between two requests for one event, at least."""
+CONFIRM_SHARE = 4
+"""By what part of their age limit prices have to be newer than those the book knows of."""
 ASK_SELDOM_MS = 3_600 * SECOND_MS
 """And between those of an event that does not answer, at most."""
 
@@ -121,6 +132,8 @@ class Options(msgspec.Struct, frozen=True):
     certainty: int = 1
     """Results are declared when they are at least so certain: 1 live-scouted, 2 confirmed."""
     ages: Ages = Ages()
+    on_ladder: bool = True
+    """Prices come down to our ladder; those for the odds engine do not have to."""
     rules: Rules = Rules()
     producers: tuple[ProducerInfo, ...] = PRODUCERS
 
@@ -181,6 +194,8 @@ class _Market:
         self.priced: set[str] = set()
         """Selections that ever had a price."""
         self.shown: dict[str, int] = {}
+        self.vouched_ms = 0
+        """As of when the prices are that the book has."""
         self.sequence = 0
         self.told: tuple[MarketStatus, bool, int] = (MarketStatus.SUSPENDED, False, 0)
         self.declared: tuple[bool, dict[str, Result]] | None = None
@@ -266,16 +281,14 @@ class Session:
         descriptions: Descriptions,
         run: str,
         *,
-        first_sequence: int = 0,
         first_request: int = 1,
     ) -> None:
-        """`first_sequence` is what a market's prices are numbered above, `first_request` where
-        request ids begin: a live session has to be above its own last ones."""
+        """`first_request` is where request ids begin: a live session has to be above its own last
+        ones."""
         check(options)
         self.options = options
         self.descriptions = descriptions
         self.run = run
-        self.first_sequence = first_sequence
         self.next_request = first_request
         self.events: dict[str, _Event] = {}
         self.producers = {info.product: Producer(info, options.rules) for info in options.producers}
@@ -443,7 +456,6 @@ class Session:
         if market is None:
             groups = self.descriptions.groups(number, specifiers)
             market = event.markets[number, specifiers] = _Market(number, specifiers, groups)
-            market.sequence = self.first_sequence
         return market
 
     def _event_message(
@@ -644,12 +656,12 @@ class Session:
             self._tell_status(event, market, fixture, market_id, status)
         elif status is MarketStatus.SUSPENDED:
             self._tell_status(event, market, fixture, market_id, status)
-            self._tell_prices(market, fixture, market_id)
+            self._tell_prices(event, market, fixture, market_id, now_ms)
         else:
             # New prices first, so that nobody gets the old ones in between.
             if market.told[0] is MarketStatus.CLOSED:
                 self._tell_status(event, market, fixture, market_id, MarketStatus.SUSPENDED)
-            self._tell_prices(market, fixture, market_id)
+            self._tell_prices(event, market, fixture, market_id, now_ms)
             self._tell_status(event, market, fixture, market_id, status)
 
     def _ids(self, event: _Event, market: _Market) -> tuple[str, str]:
@@ -683,7 +695,13 @@ class Session:
                     )
                     for of in outcomes
                 },
-                status=MarketStatus.SUSPENDED,
+                Limits(
+                    max_age_ms=self.options.ages.prematch_ms,
+                    max_age_in_play_ms=self.options.ages.in_play_ms,
+                ),
+                MarketStatus.SUSPENDED,
+                min(winners_of(number, specifiers), len(outcomes)),
+                MarketTerms(line_quarters=line_of(specifiers)),
             )
         )
         return True
@@ -766,7 +784,9 @@ class Session:
             market.told = told
             self._said.append(ChangeStatus(fixture, market_id, *told))
 
-    def _tell_prices(self, market: _Market, fixture: str, market_id: str) -> None:
+    def _tell_prices(
+        self, event: _Event, market: _Market, fixture: str, market_id: str, now_ms: int
+    ) -> None:
         changed: dict[str, int] = {}
         for of, selection_id in market.opened.items():
             if selection_id in market.withdrawn:
@@ -774,14 +794,20 @@ class Session:
             selection = market.selections.get(of)
             odds = 0
             if selection is not None and selection.active and selection.odds:
-                odds = down_to_ladder(selection.odds)
+                odds = selection.odds
+                odds = down_to_ladder(odds) if self.options.on_ladder else odds
             if odds != market.shown.get(selection_id, 0):
                 changed[selection_id] = odds
-        if changed:
+        # Prices that were only confirmed have to be said again before the book finds them too old.
+        newer_ms = market.aged_from_ms - market.vouched_ms
+        confirmed = newer_ms >= self._limit_ms(event, market) // CONFIRM_SHARE
+        if changed or (confirmed and any(market.shown.values())):
             market.shown |= changed
             market.priced |= {of for of, odds in changed.items() if odds}
             market.sequence += 1
-            self._said.append(ChangePrices(fixture, market_id, changed, market.sequence))
+            market.vouched_ms = market.aged_from_ms
+            age_ms = max(0, now_ms - market.aged_from_ms)
+            self._said.append(ChangePrices(fixture, market_id, changed, market.sequence, age_ms))
 
     def _missing(self, market: _Market, results: dict[str, Result]) -> bool:
         """Whether a selection somebody may have bet on has no result."""

@@ -9,7 +9,17 @@ import { oddsFormat, session, wallet } from "./store.js";
 
 const PAGE = 20;
 const LATE_MS = 2_000;
-const TABS = { open: "Open", settled: "Settled" };
+const TABS = { open: "Open", settled: "Settled", cashed_out: "Cashed out" };
+const NOTHING = {
+  open: "No open bets. Choose a price on the board to begin.",
+  settled: "No settled bets yet.",
+  cashed_out: "No bets that were cashed out in full yet.",
+};
+
+function tabOf(bet) {
+  return bet.state in TABS ? bet.state : "settled";
+}
+
 
 export class Bets {
   #root;
@@ -113,8 +123,7 @@ export class Bets {
   /** A bet was placed, settled, or settled anew. */
   update(bet, { aloud = true } = {}) {
     if (aloud && wallet.value) announce(bet, this.#bets.get(bet.bet_id));
-    const belongs = (bet.state === "open") === (this.#tab === "open");
-    if (belongs) {
+    if (tabOf(bet) === this.#tab) {
       // Newest first: a bet that comes in goes to the top, one that is there stays in place.
       this.#bets = this.#bets.has(bet.bet_id)
         ? this.#bets.set(bet.bet_id, bet)
@@ -132,9 +141,7 @@ export class Bets {
       tab.setAttribute("aria-pressed", String(tab.dataset.state === this.#tab));
     }
     this.nothing.hidden = this.#bets.size > 0;
-    setText(this.nothing, this.#tab === "open"
-      ? "No open bets. Choose a price on the board to begin."
-      : "No settled bets yet.");
+    setText(this.nothing, NOTHING[this.#tab]);
     this.more.hidden = !this.#cursor;
     if (!wallet.value) return;
     const kept = new Map();
@@ -196,7 +203,8 @@ function announce(bet, before) {
     half_lost: `Bet half lost: ${what} ${paid} is back.`,
   };
   const good = ["won", "half_won", "partly_won"].includes(bet.state);
-  const text = texts[bet.state];
+  const corrected = (bet.corrections ?? 0) > (before?.corrections ?? 0);
+  const text = texts[bet.state] && `${corrected ? "Result corrected. " : ""}${texts[bet.state]}`;
   const cashed = bet.cashed_out_minor !== before?.cashed_out_minor;
   if (text) toast(text, good ? "good" : "plain");
   // Lines of a bet that goes on.

@@ -4,6 +4,8 @@
 import { explain, newKey, Problem } from "./api.js";
 import { arrange, h, icon, setText, toast } from "./dom.js";
 import { money, roundMoney } from "./format.js";
+import { Bonuses } from "./bonuses.js";
+import { Joint } from "./joint.js";
 import { kindsFor } from "./kinds.js";
 import { Line } from "./line.js";
 import { Multiple, multipleId, newMultiple } from "./multiple.js";
@@ -52,12 +54,26 @@ function refusalText(problem, purse, name) {
   }
 }
 
+function withBonus(request, bonus) {
+  if (!bonus) return request;
+  return { ...request, body: { ...request.body, bonus_id: bonus.bonus_id } };
+}
+
+/** What all of them can pay together, as far as it is known. */
+function returnsOf(sums, purse) {
+  if (sums.some((it) => it.bySp)) return "by the starting price";
+  if (sums.some((it) => it.payout === null)) return "…";
+  return money(sums.reduce((sum, it) => sum + it.payout, 0), purse);
+}
+
 export class Betslip {
   #root;
   #book;
   #stream;
   #lines = new Map();
   #multiples = new Map();
+  /** Of each match with several selections: these as one leg. */
+  #joints = new Map();
   #openLogin;
   #placed;
   /** How the bets of the last press of the button came out. */
@@ -73,8 +89,12 @@ export class Betslip {
     this.#build();
     for (const item of slip.value) this.#add(item);
     for (const item of multiples.value) this.#multiples.set(multipleId(item), this.#multiple(item));
+    this.#join();
     this.fitted = this.#legNames();
     book.follow((changes) => {
+      for (const [fixtureId, joint] of this.#joints) {
+        if (changes.has(fixtureId)) joint.quote.refresh();
+      }
       if (this.legLines.some((line) => changes.has(line.item.fixture_id))) this.sync();
     });
     for (const signal of [wallet, policy, oddsFormat, session, connection, receipts]) {
@@ -90,17 +110,35 @@ export class Betslip {
     return this.legLines.map((line) => line.item.fixture_id);
   }
 
-  /** Every selection on the slip: together they are the legs of what has several lines. */
+  /** Every selection on the slip. */
   get legLines() {
     return [...this.#lines.values()];
   }
 
+  /** The legs of what has several lines: selections, and those of one match as one. */
+  get legs() {
+    const joints = new Set();
+    const legs = [];
+    for (const line of this.#lines.values()) {
+      const joint = this.#joints.get(line.item.fixture_id);
+      if (!joint) legs.push(line);
+      else if (!joints.has(joint)) legs.push(joint);
+      joints.add(joint);
+    }
+    return legs;
+  }
+
   get takesBankers() {
-    return this.#lines.size >= BANKERS_FROM;
+    return this.legs.length >= BANKERS_FROM;
   }
 
   get allEachWay() {
-    return this.#lines.size > 0 && this.legLines.every((line) => line.terms);
+    return this.#lines.size > 0 && this.legs.every((leg) => leg.terms);
+  }
+
+  /** Whether it is one of several of its match, under one price with them. */
+  isJoined(line) {
+    return this.#joints.has(line.item.fixture_id);
   }
 
   /** All bets that the slip can be: singles, then what has several lines. */
@@ -118,10 +156,9 @@ export class Betslip {
     return this.#bets.some((bet) => bet.item.attempt?.legs.includes(line.id));
   }
 
-  /** Whether another selection is of the same match, so that no line can have both. */
+  /** Whether another selection is of the same match and no line can have both. */
   clashes(line) {
-    const { fixture_id: fixtureId } = line.item;
-    return this.legLines.some((it) => it !== line && it.item.fixture_id === fixtureId);
+    return Boolean(this.#joints.get(line.item.fixture_id)?.isImpossible);
   }
 
   /** Put a selection on the slip, or take it off again. */
@@ -144,6 +181,8 @@ export class Betslip {
       market_name: market.name,
       selection_name: selection.name,
       agreed: selection.odds,
+      /** Where there is no price yet, at the one that is known at the off. */
+      sp: !selection.odds,
       stake: "",
       each_way: false,
       banker: false,
@@ -179,15 +218,15 @@ export class Betslip {
    * are other bets: a stake that was typed for one of them is forgotten.
    */
   #fit() {
-    const bankers = this.takesBankers
-      ? this.legLines.filter((line) => line.item.banker).length
-      : 0;
-    const free = this.#lines.size - bankers;
+    this.#join();
+    const { legs } = this;
+    const bankers = this.takesBankers ? legs.filter((leg) => leg.item?.banker).length : 0;
+    const free = legs.length - bankers;
     const names = this.#legNames();
     const same = names === this.fitted;
     this.fitted = names;
     const kept = new Map();
-    for (const kind of this.#clash() ? [] : kindsFor(free, bankers)) {
+    for (const kind of this.#unpriced() ? [] : this.#kinds(free, bankers)) {
       const item = newMultiple(kind, free, bankers);
       const id = multipleId(item);
       const known = this.#multiples.get(id);
@@ -204,12 +243,46 @@ export class Betslip {
     return this.legLines.map((line) => `${line.id}${line.item.banker ? "*" : ""}`).sort().join("|");
   }
 
-  /** Selections of one match, which can't be in one line: the first such group, or null. */
-  #clash() {
-    const first = this.legLines.find((line) => this.clashes(line));
-    if (!first) return null;
-    const { fixture_id: fixtureId } = first.item;
-    return this.legLines.filter((line) => line.item.fixture_id === fixtureId);
+  #kinds(free, bankers) {
+    const alone = this.legs.length === 1 && this.#joints.size === 1;
+    return alone ? ["single"] : kindsFor(free, bankers);
+  }
+
+  /** Selections of one match are one leg. */
+  #join() {
+    const groups = new Map();
+    for (const line of this.#lines.values()) {
+      const { fixture_id: fixtureId } = line.item;
+      groups.set(fixtureId, [...(groups.get(fixtureId) ?? []), line]);
+    }
+    for (const [fixtureId, joint] of this.#joints) {
+      if (!(groups.get(fixtureId)?.length > 1)) {
+        joint.stop();
+        this.#joints.delete(fixtureId);
+      }
+    }
+    for (const [fixtureId, lines] of groups) {
+      if (lines.length < 2) continue;
+      if (!this.#joints.has(fixtureId)) this.#joints.set(fixtureId, this.#joint(fixtureId));
+      this.#joints.get(fixtureId).take(lines);
+    }
+  }
+
+  #joint(fixtureId) {
+    const joint = new Joint(fixtureId, () => {
+      this.#fit();
+      this.sync();
+    });
+    joint.onAccept(() => {
+      this.sync();
+      if (!joint.mustAccept) this.button.focus();
+    });
+    return joint;
+  }
+
+  /** The first of them that has never had a price, or undefined. */
+  #unpriced() {
+    return [...this.#joints.values()].find((joint) => !joint.agreed);
   }
 
   #changed() {
@@ -234,12 +307,13 @@ export class Betslip {
     this.done = h("div", { class: "done", role: "status", tabindex: "-1" },
       this.outcome, this.receipts, this.seeBets);
     this.list = h("ol", { class: "slip-lines", role: "list" });
+    this.joints = h("ol", { class: "joints", role: "list" });
     this.clashText = h("p", { class: "clash", role: "status" });
     this.multiples = h("ol", { class: "multis", role: "list" });
     this.together = h("section", { class: "together", "aria-labelledby": "together-title" },
       h("h3", { id: "together-title" }, "Multiples ",
         h("span", { class: "soft" }, "stake on each line")),
-      this.clashText, this.multiples);
+      this.joints, this.clashText, this.multiples);
     this.policies = h("fieldset", { class: "segments" },
       h("legend", {}, "If the price moves"),
       h("div", {}, ...Object.entries(POLICIES).map(([value, label]) => {
@@ -260,8 +334,9 @@ export class Betslip {
       onclick: () => (session.value ? this.#placeAll() : this.#openLogin()) });
     this.clear = h("button", { type: "button", class: "link", onclick: () => this.#clear() },
       "Clear");
+    this.bonuses = new Bonuses(() => this.sync());
     this.foot = h("div", { class: "slip-foot" },
-      this.policies, this.totals, this.why, this.acceptAll, this.button);
+      this.policies, this.bonuses.node, this.totals, this.why, this.acceptAll, this.button);
     const close = h("button", { type: "button", class: "bare slip-close",
       "aria-label": "Close betslip",
       onclick: () => this.#root.dispatchEvent(new CustomEvent("slip-close")) }, icon("close"));
@@ -283,6 +358,7 @@ export class Betslip {
 
   /** Bring every node up to date with the book, the wallet and the lines. */
   sync() {
+    for (const joint of this.#joints.values()) joint.sync();
     for (const bet of this.#bets) bet.sync();
     arrange(this.list, this.legLines.map((line) => line.node));
     arrange(this.multiples, [...this.#multiples.values()].map((it) => it.node));
@@ -299,16 +375,16 @@ export class Betslip {
     const sums = staked.map((bet) => bet.amounts()).filter(Boolean);
     const total = sums.reduce((sum, it) => sum + it.stake, 0);
     this.totals.hidden = !purse || !sums.length;
+    this.#syncBonus(staked);
     if (purse) {
-      setText(this.total, money(total, purse));
-      setText(this.returns, sums.some((it) => it.payout === null)
-        ? "…" : money(sums.reduce((sum, it) => sum + it.payout, 0), purse));
+      setText(this.total, `${money(total, purse)}${this.#isFree ? ", free" : ""}`);
+      setText(this.returns, returnsOf(this.#withBonus(sums), purse));
     }
 
     const why = this.#whyNot(staked, total);
     setText(this.why, why);
     this.why.hidden = !why;
-    this.acceptAll.hidden = this.legLines.filter((line) => line.mustAccept).length < 2;
+    this.acceptAll.hidden = this.#toAccept().length < 2;
     this.button.disabled = Boolean(session.value) && (Boolean(why) || !staked.length);
     setText(this.button, this.#buttonText(staked, why ? 0 : total, under));
     this.#badge(this.#lines.size);
@@ -318,18 +394,44 @@ export class Betslip {
     return this.#bets.filter((bet) => bet.item.stake.trim() && !bet.item.attempt);
   }
 
+  get #isFree() {
+    return this.bonuses.chosen?.kind === "free_stake";
+  }
+
+  /** Ask what the one bet with a stake pays with the bonus on it. */
+  #syncBonus(staked) {
+    this.bonuses.sync();
+    const { chosen, quote } = this.bonuses;
+    const [bet] = staked;
+    const good = chosen && staked.length === 1 && !bet.blocked && bet.amounts();
+    quote.want(good ? { ...bet.request({ asSlip: true }).body, bonus_id: chosen.bonus_id } : null);
+  }
+
+  /** What the bet pays is what was quoted with the bonus. */
+  #withBonus(sums) {
+    const { chosen, quote } = this.bonuses;
+    if (!chosen || sums.length !== 1) return sums;
+    return [{ ...sums[0], payout: quote.value?.potential_payout_minor ?? null }];
+  }
+
   #syncTogether() {
-    const clash = this.#clash();
+    const joints = [...this.#joints.values()];
     this.together.hidden = this.#lines.size < 2;
+    arrange(this.joints, joints.map((joint) => joint.node));
+    const clash = joints.find((joint) => joint.isImpossible);
     let text = "";
     if (clash) {
-      const names = clash.map((line) => line.item.selection_name).join(" and ");
-      text = `${names} are of one match, ${clash[0].item.fixture_name}: no line can have both. `
-        + "Remove one to combine the rest.";
+      const names = clash.lines.map((line) => line.item.selection_name).join(" and ");
+      text = `${names} are of one match, ${clash.lines[0].item.fixture_name}: no line can have `
+        + "both. Remove one to combine the rest.";
+    } else if (this.#unpriced()) {
+      text = wallet.value ? "Asking for a price of these together…"
+        : "Log in for the price of selections of one match together.";
     } else if (!this.#multiples.size) {
       text = "All selections are bankers. One has to be free.";
     }
     setText(this.clashText, text);
+    this.clashText.classList.toggle("is-plain", !clash);
     this.clashText.hidden = !text;
   }
 
@@ -367,7 +469,10 @@ export class Betslip {
     if (staked.some((bet) => bet.mustAccept)) return "Accept the new price first.";
     if (staked.some((bet) => bet.quote?.problem)) return "One of these bets can't be had.";
     if (staked.some((bet) => !bet.amounts())) return "Correct the stake first.";
-    if (total > wallet.value.cash_minor) {
+    const { chosen, quote } = this.bonuses;
+    if (chosen && staked.length > 1) return "A bonus is for one bet: stake on one, or take none.";
+    if (chosen && quote.problem) return refusalText(quote.problem, wallet.value, "");
+    if (total > wallet.value.cash_minor && !this.#isFree) {
       const cash = money(wallet.value.cash_minor, wallet.value);
       return `Your balance is ${cash}. Stake less or deposit.`;
     }
@@ -382,8 +487,13 @@ export class Betslip {
 
   // Placing
 
+  /** Prices that moved, of single selections and of several together. */
+  #toAccept() {
+    return [...this.legLines, ...this.#joints.values()].filter((it) => it.mustAccept);
+  }
+
   #acceptAll() {
-    for (const line of this.legLines) if (line.mustAccept) line.accept();
+    for (const it of this.#toAccept()) it.accept();
     for (const it of this.#multiples.values()) it.item.refusal = null;
     this.save();
     this.sync();
@@ -394,12 +504,13 @@ export class Betslip {
     const staked = this.#staked();
     this.#round = { bets: staked.length, placed: 0, refused: 0 };
     receipts.set([]);
+    const { chosen } = this.bonuses;
     for (const line of this.legLines) line.item.placed = false;
     for (const bet of staked) {
       bet.item.refusal = null;
       // One key for each bet, from here to its answer.
       bet.item.attempt = {
-        ...bet.request(),
+        ...withBonus(bet.request({ asSlip: bet.asSlip || Boolean(chosen) }), chosen),
         key: newKey(),
         player_id: session.value.player_id,
         odds: bet.effective,
@@ -458,6 +569,7 @@ export class Betslip {
       this.#round.placed += 1;
       receipts.set([placed, ...receipts.value]);
       this.#placed(placed);
+      if (attempt.body.bonus_id) this.bonuses.load();
     } catch (error) {
       this.#notPlaced(item, error);
     }
@@ -495,9 +607,11 @@ export class Betslip {
       attempt.phase = "login";
     } else {
       const facts = error.document;
-      const line = this.#lines.get(attempt.legs[facts.leg ?? 0]);
-      const name = attempt.legs.length > 1 && facts.leg !== undefined && line
-        ? line.item.selection_name
+      const ids = attempt.of?.[facts.leg ?? 0] ?? attempt.legs;
+      const lines = ids.map((id) => this.#lines.get(id)).filter(Boolean);
+      const [line] = lines;
+      const name = attempt.legs.length > 1 && facts.leg !== undefined
+        ? lines.map((it) => it.name).join(" + ")
         : "";
       item.attempt = null;
       this.#round.refused += 1;
@@ -507,7 +621,9 @@ export class Betslip {
         min_stake_minor: facts.min_stake_minor,
         deposit: error.code === "insufficient_funds",
       };
-      if (error.code === "price_changed" && line) {
+      if (error.code === "price_changed" && ids.length > 1) {
+        this.#joints.get(line?.item.fixture_id)?.hear(facts.odds);
+      } else if (error.code === "price_changed" && line) {
         const { market_id: marketId, selection_id: selectionId } = line.item;
         this.#book.hear(marketId, selectionId, facts.odds, facts.odds_version);
       }

@@ -2,7 +2,7 @@
 // once, and moved or dropped when the fixture is.
 
 import { explain, get } from "./api.js";
-import { blocked } from "./book.js";
+import { blockedOnBoard } from "./book.js";
 import { Card, Flashes } from "./card.js";
 import { arrange, h, setText } from "./dom.js";
 import { ODDS_FORMATS, words } from "./format.js";
@@ -246,7 +246,7 @@ export class Board {
     const market = this.#book.market(marketId);
     const selection = this.#book.selection(marketId, selectionId);
     const fixture = this.#book.fixture(marketId.slice(0, marketId.lastIndexOf(":")));
-    if (!blocked(market, selection) || this.#isPicked(marketId, selectionId)) {
+    if (!blockedOnBoard(market, selection) || this.#isPicked(marketId, selectionId)) {
       this.#onPick(fixture, market, selection);
     }
   }

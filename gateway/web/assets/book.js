@@ -126,11 +126,24 @@ function asMarket(market) {
   };
 }
 
-/** Why nothing can be bet on a selection now: "suspended", "closed", "unavailable" or "". */
-export function blocked(market, selection) {
+/** Whether bets can be had at the price that is known at the off. */
+export function offersSp(market) {
+  return Boolean(market?.terms?.starting_price && !market.in_play);
+}
+
+/**
+ * Why nothing can be bet on a selection now: "suspended", "closed", "unavailable" or "". `priced`
+ * says whether it has a price, where that is not the one on the board.
+ */
+export function blocked(market, selection, priced = Boolean(selection?.odds)) {
   if (!market || !selection) return "unavailable";
   if (market.status === "suspended") return "suspended";
   if (market.status !== "open" || (selection.result && !selection.withdrawn)) return "closed";
-  if (selection.withdrawn || !selection.odds) return "unavailable";
+  if (selection.withdrawn || !priced) return "unavailable";
   return "";
+}
+
+/** The same of what can be chosen on the board: without a price maybe at the starting price. */
+export function blockedOnBoard(market, selection) {
+  return blocked(market, selection, Boolean(selection?.odds) || offersSp(market));
 }

@@ -1,7 +1,7 @@
 // A fixture as it stands on the board. A tick of a price touches the one button that shows it:
 // nodes are made once and then kept.
 
-import { blocked } from "./book.js";
+import { blockedOnBoard } from "./book.js";
 import { arrange, h, icon, setText } from "./dom.js";
 import { oddsText, startText, words } from "./format.js";
 import { oddsFormat } from "./store.js";
@@ -178,7 +178,7 @@ class MarketView {
   }
 
   #syncButton(button, selection) {
-    const why = blocked(this.market, selection);
+    const why = blockedOnBoard(this.market, selection);
     const picked = this.#isPicked(this.market.market_id, selection.selection_id);
     const result = selection.result?.outcome ?? "";
     const view = `${selection.odds} ${why} ${picked} ${result} ${oddsFormat.value}`;
@@ -190,7 +190,7 @@ class MarketView {
     node.dataset.state = result ? "result" : why;
     node.dataset.outcome = result;
     price.replaceChildren(...priceNodes(selection, why, result));
-    if (!why && button.odds && selection.odds !== button.odds) {
+    if (!why && button.odds && selection.odds && selection.odds !== button.odds) {
       this.#flashes.start(node, selection.odds > button.odds ? "up" : "down");
     }
     button.odds = selection.odds;
@@ -205,6 +205,7 @@ function priceNodes(selection, why, result) {
   if (result) return [words(result)];
   if (why === "suspended" || why === "closed") return [icon("lock"), hush(why)];
   if (why) return ["–", hush("no price")];
+  if (!selection.odds) return [oddsText(0), hush("starting price")];
   return [icon("up"), icon("down"), oddsText(selection.odds, oddsFormat.value)];
 }
 

@@ -137,9 +137,12 @@ export const ODDS_FORMATS = {
   american: "American +150",
 };
 
-/** A price in one of ODDS_FORMATS. The payout is always reckoned from the exact price. */
+/**
+ * A price in one of ODDS_FORMATS, or "SP" for the starting price, which is 0. The payout is always
+ * reckoned from the exact price.
+ */
 export function oddsText(odds, format) {
-  return notations[format](odds);
+  return odds ? notations[format](odds) : "SP";
 }
 
 // Times

@@ -12,6 +12,7 @@ const FULL_COVER_NAMES = {
   super_heinz: "Super Heinz", goliath: "Goliath",
 };
 const FOLD_NAMES = ["", "Single", "Double", "Treble"];
+export const SAME_GAME = "Same-game multiple";
 
 function choose(n, k) {
   let ways = 1;
@@ -68,14 +69,26 @@ export function termsText({ places, divisor }) {
   return `Each-way: ${places} ${places === 1 ? "place" : "places"} at 1/${divisor} of the odds`;
 }
 
+/** The legs of a bet, each a list of its selections: several where they are under one price. */
+export function legsOf(bet) {
+  const legs = new Map();
+  bet.legs.forEach((it, at) => {
+    const key = it.leg === undefined ? `own ${at}` : it.leg;
+    legs.set(key, [...(legs.get(key) ?? []), it]);
+  });
+  return [...legs.values()];
+}
+
 /** What a bet is called: "System 2, 3 of 4 with 1 banker", "Trixie each-way"; a plain single "". */
 export function betName(bet) {
   if (!bet.lines) return "";
   const { kind, folds, lines, each_way: eachWay } = bet.lines;
+  const legs = legsOf(bet);
+  if (legs.length === 1 && legs[0].length > 1) return SAME_GAME;
   const bankers = bet.legs.filter((leg) => leg.banker).length;
   const beside = bankers ? ` with ${bankers} ${bankers === 1 ? "banker" : "bankers"}` : "";
   const name = kind === "system"
-    ? `System ${folds.join(", ")} of ${bet.legs.length - bankers}${beside}`
+    ? `System ${folds.join(", ")} of ${legs.length - bankers}${beside}`
     // Each-way, half of the lines are on the places.
     : kindName(kind, Math.max(...folds) + bankers, eachWay ? lines / 2 : lines);
   return eachWay ? `${name} each-way` : name;

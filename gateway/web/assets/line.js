@@ -1,7 +1,7 @@
 // One selection on the betslip: what the player agreed to, what the price is now, the stake of its
 // single, and how far that has come.
 
-import { blocked } from "./book.js";
+import { blocked, offersSp } from "./book.js";
 import { h, icon, setText } from "./dom.js";
 import {
   eachWayPayout, major, money, oddsText, parseAmount, payout, roundMoney,
@@ -17,6 +17,7 @@ const BLOCKED = {
   suspended: "Suspended: wait a moment or remove it.",
   closed: "Closed: no more bets on this market.",
   unavailable: "Not offered at the moment.",
+  sp: "Not to be had at the starting price any more.",
 };
 
 export class Line {
@@ -32,12 +33,35 @@ export class Line {
     return this.slip.selection(this.item)?.odds || this.item.agreed;
   }
 
+  /** Whether it is wanted at the starting price, in place of the one on the board. */
+  get atSp() {
+    return Boolean(this.item.sp);
+  }
+
+  get offersSp() {
+    return offersSp(this.slip.market(this.item));
+  }
+
   get blocked() {
-    return blocked(this.slip.market(this.item), this.slip.selection(this.item));
+    return this.blockedAt(this.atSp ? this.offersSp : undefined);
+  }
+
+  /** The same, where it is known whether there is a price for it. */
+  blockedAt(priced) {
+    return blocked(this.slip.market(this.item), this.slip.selection(this.item), priced);
+  }
+
+  get lineIds() {
+    return [this.id];
+  }
+
+  get name() {
+    return this.item.selection_name;
   }
 
   /** Whether the policy takes the present price without asking. */
   get taken() {
+    if (this.atSp) return true;
     const moved = this.current - this.item.agreed;
     return policy.value === "any" || (policy.value === "better" && moved >= 0) || moved === 0;
   }
@@ -70,38 +94,48 @@ export class Line {
   /** What a slip has of it. */
   get leg() {
     const { market_id, selection_id, banker } = this.item;
-    return { market_id, selection_id, odds: this.effective, ...(banker && { banker }) };
+    const price = this.atSp ? { sp: true } : { odds: this.effective };
+    return { market_id, selection_id, ...price, ...(banker && { banker }) };
   }
 
-  /** {stake, payout, placed} in minor units, or null while the stake can't be used. */
+  /**
+   * {stake, payout, placed} in minor units, or null while the stake can't be used. At the starting
+   * price {stake, bySp}: what it pays is known at the off.
+   */
   amounts() {
     if (!wallet.value) return null;
     const { minor, error } = parseAmount(this.item.stake, wallet.value.minor_digits);
     const stake = this.eachWay ? 2 * minor : minor;
     if (error || this.#beyond(stake)) return null;
+    if (this.atSp) return { stake, bySp: true };
     if (!this.eachWay) return { stake, payout: payout(stake, this.effective) };
     const { won, placed } = eachWayPayout(minor, this.effective, this.terms.divisor);
     return { stake, payout: won, placed };
   }
 
-  /** What to send for the single, and where. */
-  request() {
+  get asSlip() {
+    return this.eachWay || this.atSp;
+  }
+
+  /** What to send for the single, and where: as a slip where only that can be said. */
+  request({ asSlip = this.asSlip } = {}) {
     const stake_minor = this.amounts().stake;
     const { currency } = wallet.value;
     const accept = policy.value;
     const { market_id, selection_id } = this.item;
     const odds = this.effective;
-    if (!this.eachWay) {
+    if (!asSlip) {
       return {
         path: SINGLES,
         body: { market_id, selection_id, stake_minor, currency, odds, accept },
         legs: [this.id],
       };
     }
-    const legs = [{ market_id, selection_id, odds }];
+    const legs = [{ ...this.leg, banker: false }];
+    const each_way = this.eachWay;
     return {
       path: SLIPS,
-      body: { kind: "single", legs, stake_minor, currency, accept, each_way: true },
+      body: { kind: "single", legs, stake_minor, currency, accept, each_way },
       legs: [this.id],
     };
   }
@@ -161,6 +195,16 @@ export class Line {
       item.each_way = this.eachWayBox.checked;
       this.#stake(item.stake);
     });
+    this.spBox = h("input", { type: "checkbox" });
+    this.spBox.checked = this.atSp;
+    this.spBox.addEventListener("change", () => {
+      item.sp = this.spBox.checked;
+      // Who takes the price on the board instead takes the one that is there now.
+      if (!item.sp) item.agreed = this.current;
+      this.#stake(item.stake);
+    });
+    this.spRow = h("label", { class: "check" }, this.spBox, h("span", {}, "At the starting price",
+      h("span", { class: "hush" }, `, ${item.selection_name}`)));
     this.eachWayText = h("span", {});
     this.eachWayRow = h("label", { class: "check" }, this.eachWayBox, this.eachWayText);
     this.bankerButton = h("button", { type: "button", class: "banker",
@@ -179,6 +223,7 @@ export class Line {
         this.removeButton,
         h("p", { class: "soft" }, `${item.market_name} · ${item.fixture_name}`),
         this.bankerButton),
+      this.spRow,
       this.form,
       h("div", { class: "line-say", role: "status" },
         this.note, this.fix, this.deposit, this.acceptButton),
@@ -211,7 +256,9 @@ export class Line {
     this.node.classList.toggle("is-blocked", idle && Boolean(this.blocked));
     this.node.classList.toggle("is-clashing", this.slip.clashes(this));
     this.removeButton.hidden = still;
-    this.bankerButton.hidden = !this.slip.takesBankers;
+    this.bankerButton.hidden = !this.slip.takesBankers || this.slip.isJoined(this);
+    this.spRow.hidden = !idle || !(this.offersSp || this.atSp) || this.slip.isJoined(this);
+    this.spBox.disabled = still;
     this.bankerButton.disabled = still;
     this.bankerButton.setAttribute("aria-pressed", String(Boolean(item.banker)));
     this.form.hidden = !idle;
@@ -223,8 +270,8 @@ export class Line {
 
   #syncPrice(idle) {
     const { item } = this;
-    const now = item.attempt?.odds ?? this.current;
-    const moved = idle && now !== item.agreed;
+    const now = item.attempt?.odds ?? (this.atSp ? 0 : this.current);
+    const moved = idle && !this.atSp && now !== item.agreed;
     const up = now > item.agreed;
     this.was.hidden = this.move.hidden = !moved;
     setText(this.price, oddsText(now, oddsFormat.value));
@@ -283,7 +330,10 @@ export class Line {
   /** The one thing to say about a line at rest: {text, tone, stake (a correction), stakeWrong}. */
   #say() {
     const { item } = this;
-    if (this.blocked && this.slip.market(item)) return { text: BLOCKED[this.blocked], tone: "bad" };
+    if (this.blocked && this.slip.market(item)) {
+      const gone = this.atSp && this.blocked === "unavailable";
+      return { text: gone ? BLOCKED.sp : BLOCKED[this.blocked], tone: "bad" };
+    }
     if (item.refusal) {
       const { text, max_stake_minor: most, min_stake_minor: least } = item.refusal;
       const stake = this.#toType(most ?? least, most === undefined);
@@ -299,7 +349,7 @@ export class Line {
       }
     }
     const moved = this.current - item.agreed;
-    if (!moved) return {};
+    if (!moved || this.atSp) return {};
     const way = moved > 0 ? "risen" : "fallen";
     return this.taken
       ? { text: `The price has ${way}; your setting accepts it.`, tone: moved > 0 ? "good" : "" }
@@ -308,6 +358,7 @@ export class Line {
 }
 
 function returnsText(sums, purse) {
+  if (sums.bySp) return `${money(sums.stake, purse)} in all. Pays by the starting price`;
   const pays = `Pays ${money(sums.payout, purse)} if it wins`;
   if (sums.placed === undefined) return pays;
   return `${money(sums.stake, purse)} in all. ${pays}, ${money(sums.placed, purse)} if placed`;

@@ -3,7 +3,7 @@
 
 import { h, setText } from "./dom.js";
 import { money, parseAmount } from "./format.js";
-import { foldsOf, kindName, linesOf, linesText } from "./kinds.js";
+import { foldsOf, kindName, linesOf, linesText, SAME_GAME } from "./kinds.js";
 import { SLIPS } from "./placing.js";
 import { Progress } from "./progress.js";
 import { Quote } from "./quote.js";
@@ -43,25 +43,29 @@ export class Multiple {
   }
 
   get blocked() {
-    return this.slip.legLines.some((line) => line.blocked);
+    return this.slip.legs.some((leg) => leg.blocked);
   }
 
   get mustAccept() {
-    return this.slip.legLines.some((line) => line.mustAccept);
+    return this.slip.legs.some((leg) => leg.mustAccept);
   }
 
   get delayMs() {
-    return Math.max(0, ...this.slip.legLines.map((line) => line.delayMs));
+    return Math.max(0, ...this.slip.legs.map((leg) => leg.delayMs));
   }
 
-  /** {stake, payout} in minor units, payout null while it is not known; or null. */
+  /**
+   * {stake, payout, bySp} in minor units, payout null while it is not known; or null. `bySp`: what
+   * it pays is known at the off only.
+   */
   amounts() {
     const line = this.#lineStake();
     if (line.minor === undefined || this.quote.problem) return null;
     const stake = line.minor * this.lines;
     const quote = this.quote.value;
     // For a moment it may be of the prices before, but not of another stake.
-    return { stake, payout: quote?.stake_minor === stake ? quote.potential_payout_minor : null };
+    const payout = quote?.stake_minor === stake ? quote.potential_payout_minor : null;
+    return { stake, payout, bySp: this.slip.legs.some((leg) => leg.atSp) };
   }
 
   /** The stake of one line: {minor} or {error}, or neither while nothing is typed. */
@@ -77,7 +81,7 @@ export class Multiple {
   #slipBody(minor) {
     return {
       kind: this.item.kind,
-      legs: this.slip.legLines.map((line) => line.leg),
+      legs: this.slip.legs.map((leg) => leg.leg),
       stake_minor: minor * this.lines,
       currency: wallet.value.currency,
       ...(this.item.kind === "system" && { folds: this.item.folds }),
@@ -88,14 +92,17 @@ export class Multiple {
   /** What to send for it, and where. */
   request() {
     const body = { ...this.#slipBody(this.#lineStake().minor), accept: policy.value };
-    return { path: SLIPS, body, legs: this.slip.legLines.map((line) => line.id) };
+    const legs = this.slip.legs.map((leg) => leg.lineIds);
+    return { path: SLIPS, body, legs: legs.flat(), of: legs };
   }
 
   #build() {
     const { item } = this;
     const inputId = `stake-${this.id.replaceAll(" ", "-")}`;
     const winLines = linesOf(this.folds, item.free);
-    this.name = kindName(item.kind, item.free + item.bankers, winLines);
+    // One leg is a bet of several only where it has several selections.
+    this.name = item.kind === "single" ? SAME_GAME
+      : kindName(item.kind, item.free + item.bankers, winLines);
     this.count = h("span", { class: "soft" });
     this.input = h("input", { id: inputId, class: "stake", type: "text", inputmode: "decimal",
       autocomplete: "off", placeholder: "0.00", enterkeyhint: "done",
@@ -176,7 +183,8 @@ export class Multiple {
       ? money(sums.stake, purse)
       : `${linesText(this.lines)} of ${money(line.minor, purse)}: ${money(sums.stake, purse)}`;
     const pays = sums.payout === null ? "…" : money(sums.payout, purse);
-    setText(this.sums, `${stake} · pays at most ${pays}`);
+    setText(this.sums, sums.bySp ? `${stake} · pays by the starting price`
+      : `${stake} · pays at most ${pays}`);
   }
 
   #syncSay(line) {

@@ -5,6 +5,8 @@ import { attempt, Lost, Problem } from "./api.js";
 
 const APART_MS = 300;
 const AGAIN_MS = 3_000;
+/** Between two times that the same is asked. */
+const REFRESH_MS = 1_000;
 
 export class Quote {
   #answered;
@@ -33,6 +35,13 @@ export class Quote {
       return;
     }
     this.#soon(Math.max(0, this.#askedAt + APART_MS - performance.now()));
+  }
+
+  /** Ask again what is wanted: the answer may have changed. What was answered stays until then. */
+  refresh() {
+    if (!this.#wanted || this.#wanted !== this.#known) return;
+    this.#known = "";
+    this.#soon(Math.max(0, this.#askedAt + REFRESH_MS - performance.now()));
   }
 
   #soon(ms) {

@@ -410,7 +410,8 @@ class HoldStake(Question, frozen=True, array_like=True, tag=True):
             # it. But maybe that answer was not lost, and its bet is on its way to the wallet.
             market.book.put_back(had)
         elif had:
-            market.book.holds[self.bet_id].result_version = had.result_version
+            again = market.book.holds[self.bet_id]
+            again.result_version, again.broken = had.result_version, had.broken
         return answer
 
     def _answer(self, now_ms: int, market: Market, fixture: Fixture) -> Held | Refused:
@@ -555,7 +556,8 @@ class HoldStake(Question, frozen=True, array_like=True, tag=True):
 
 
 class LookAgain(Question, frozen=True, array_like=True, tag=True):
-    """The bet delay has passed: is the price still to be had? A refusal gives the room back."""
+    """The bet delay has passed: is the price still to be had? A refusal gives the room back, but
+    that of what was promised: its request may have come twice, and the first be at the wallet."""
 
     fixture_id: str
     market_id: str
@@ -570,6 +572,12 @@ class LookAgain(Question, frozen=True, array_like=True, tag=True):
         hold = market.book.holds.get(self.bet_id)
         if hold is None:
             return Refused(Reason.HOLD_EXPIRED)
+        answer = self._answer(now_ms, market, fixture, hold)
+        if hold.promised and isinstance(answer, Refused):
+            market.book.put_back(hold)
+        return answer
+
+    def _answer(self, now_ms: int, market: Market, fixture: Fixture, hold: Hold) -> Held | Refused:
         refused = market.refuse_price(
             hold.selection_id, self.odds, self.policy, now_ms, hold.promised
         )

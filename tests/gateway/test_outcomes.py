@@ -8,7 +8,8 @@ from typing import Any
 from ledger.verify import verify
 from tests.gateway.backend import Backend, until
 from tests.gateway.desk import Answer, Desk, slip
-from tests.gateway.test_slips import pays
+from tests.gateway.test_coordinator import view
+from tests.gateway.test_slips import asked, pays
 from tests.gateway.test_terms import PRICES, race, single
 from tests.gateway.trading import member
 
@@ -43,6 +44,16 @@ async def liability(desk: Desk, market: str, **expected: int) -> None:
         return bool(book["known"]) and {of: n for of, n in lines.items() if n} == expected
 
     await until(there, f"{market} can lose {expected}")
+
+
+async def settled(backend: Backend, market: str) -> None:
+    """Every bet is told of every version."""
+
+    async def done() -> bool:
+        found = await view(backend, market)
+        return found.settled_version == found.result_version
+
+    await until(done, f"{market} is settled")
 
 
 async def test_some_selections_are_decided_and_then_none(desk: Desk) -> None:
@@ -147,6 +158,27 @@ async def test_bets_of_a_time_are_void_and_others_are_not(desk: Desk) -> None:
     # Who was right all the time sees nothing of it.
     assert (statement.count("payout"), statement.count("reversal")) == (3, 1)
     assert await player.cash() == 10_000 + 2 * 750
+
+
+async def test_a_slip_that_a_version_leaves_open_can_still_be_bought_back(
+    desk: Desk, backend: Backend
+) -> None:
+    markets = [await desk.market(), await desk.market()]
+    player = await desk.player()
+    placed = (await player.post("/v1/slips", asked("double", markets, 400)))["bet_id"]
+    path = f"/v1/bets/{placed}/cash-out"
+    offered = (await player.get(path))["amount_minor"]
+    assert (
+        await change(desk, markets[0], "voids", {"until": "2020-01-01T00:00:00Z"})
+    ).status == 200
+    await settled(backend, markets[0])
+    assert (await player.get(path))["amount_minor"] == offered
+    assert (await desk.result(markets[1], home="won", draw="lost", away="lost")).status == 200
+    await settled(backend, markets[1])
+    assert (await change(desk, markets[1], "result/rollback")).status == 200
+    await settled(backend, markets[1])
+    assert (await desk.status(markets[1], "open")).status == 200
+    assert (await player.get(path))["amount_minor"] == offered
 
 
 async def test_bets_that_would_be_void_are_not_taken(desk: Desk) -> None:

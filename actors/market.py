@@ -1310,6 +1310,9 @@ class OrderHedge(MarketCommand, frozen=True, array_like=True, tag=True):
     stake_minor: int
     odds: int
     exchange: str
+    beside: int = -1
+    """How many hedges of the market it was decided beside; with others it has to be decided again.
+    -1: with any."""
 
     def decide(self, now_ms: int, market: Market, fixture: Fixture) -> Event:
         if not market.market_id:
@@ -1320,6 +1323,8 @@ class OrderHedge(MarketCommand, frozen=True, array_like=True, tag=True):
             return Refused(Reason.ALREADY_EXISTS)
         if market.hedge_orders or market.status not in TRADABLE:
             return Refused(Reason.WRONG_STATUS, "a hedge is under way, or the market is over")
+        if self.beside not in (-1, len(market.hedges)):
+            return Refused(Reason.SUPERSEDED, facts={"hedges": len(market.hedges)})
         if not 0 < self.stake_minor <= MAX_MINOR:
             return Refused(Reason.OUT_OF_BOUNDS, facts={"max_stake_minor": MAX_MINOR})
         if not MIN_ODDS <= self.odds <= MAX_ODDS:

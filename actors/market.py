@@ -798,6 +798,8 @@ class PriceView(msgspec.Struct, frozen=True, array_like=True, tag=True):
     """What withdrawals take off prices of its market, as of now."""
     kind: str
     terms: MarketTerms
+    settling: bool = False
+    """Bets on its market are not all told of its result yet, nor of when they are void."""
 
 
 class GetPrice(Question, frozen=True, array_like=True, tag=True):
@@ -824,6 +826,7 @@ class GetPrice(Question, frozen=True, array_like=True, tag=True):
             taken_off(market.terms, market.gone.values()),
             market.kind,
             market.terms,
+            market.settled_version < market.result_version,
         )
 
 

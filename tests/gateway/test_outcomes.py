@@ -5,6 +5,9 @@ from __future__ import annotations
 import datetime as dt
 from typing import Any
 
+from actors.bet import PriceChange
+from actors.market import Held, HoldStake, ReleaseHold
+from ledger.money import Money
 from ledger.verify import verify
 from tests.gateway.backend import Backend, until
 from tests.gateway.desk import Answer, Desk, slip
@@ -179,6 +182,27 @@ async def test_a_slip_that_a_version_leaves_open_can_still_be_bought_back(
     await settled(backend, markets[1])
     assert (await desk.status(markets[1], "open")).status == 200
     assert (await player.get(path))["amount_minor"] == offered
+
+
+async def test_what_is_void_is_not_bought_back_before_it_knows(
+    desk: Desk, backend: Backend
+) -> None:
+    """A bet at a wrong price is worth the more: its player must not be quicker than we are."""
+    market, player = await desk.market(), await desk.player()
+    fixture_id, router = market.rpartition(":")[0], backend.cluster.router
+    placed = await bet(player, market)
+    path = f"/v1/bets/{placed}/cash-out"
+    assert (await player.get(path)).status == 200
+    # A bet that is on its way holds up the settlement.
+    money = Money(100, "GBP")
+    hold = HoldStake(fixture_id, market, "home", "b", "gb", "p", money, 25_000, PriceChange.NONE)
+    assert isinstance((await router.ask("book", fixture_id, hold)).reply, Held)
+    body = {"until": (await player.get(f"/v1/bets/{placed}"))["placed_at"]}
+    assert (await change(desk, market, "voids", body)).status == 200
+    assert (await shown(desk, market))["status"] == "open"
+    (await player.get(path)).problem(409, "cash_out_suspended")
+    router.tell("book", fixture_id, ReleaseHold(market, "b"))
+    await pays(player, placed, "void", 500)
 
 
 async def test_bets_that_would_be_void_are_not_taken(desk: Desk) -> None:

@@ -15,7 +15,7 @@ run: ## install what is missing, then start everything on this machine
 
 test: check ## every check and every test, as CI does
 	@tools/from_debian.sh
-	@echo "==> pytest" && .venv/bin/pytest
+	@tools/tests.sh
 
 check: ## lint, format, types and the direction of imports
 	@tools/environment.sh dev

@@ -273,6 +273,12 @@ class Book:
             self.confirmed[bet_id] = bet
             self._place(bet)
 
+    def found(self, hold: Hold) -> None:
+        """Its bet is in the ledger's totals: what has room for it has it no more."""
+        held = self.release(hold.bet_id)
+        if held is not None and held.customer_factor < WHOLE:
+            self._take(held.player_id, held.cost_minor)
+
     def _place(self, bet: Confirmed) -> None:
         self.line(bet.selection_id).add(bet.stake_minor, bet.odds, bet.liability_minor)
         if not bet.liability_minor:

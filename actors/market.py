@@ -410,7 +410,8 @@ class HoldStake(Question, frozen=True, array_like=True, tag=True):
             # it. But maybe that answer was not lost, and its bet is on its way to the wallet.
             market.book.put_back(had)
         elif had:
-            market.book.holds[self.bet_id].result_version = had.result_version
+            again = market.book.holds[self.bet_id]
+            again.result_version, again.broken = had.result_version, had.broken
         return answer
 
     def _answer(self, now_ms: int, market: Market, fixture: Fixture) -> Held | Refused:
@@ -555,7 +556,8 @@ class HoldStake(Question, frozen=True, array_like=True, tag=True):
 
 
 class LookAgain(Question, frozen=True, array_like=True, tag=True):
-    """The bet delay has passed: is the price still to be had? A refusal gives the room back."""
+    """The bet delay has passed: is the price still to be had? A refusal gives the room back, but
+    that of what was promised: its request may have come twice, and the first be at the wallet."""
 
     fixture_id: str
     market_id: str
@@ -570,6 +572,12 @@ class LookAgain(Question, frozen=True, array_like=True, tag=True):
         hold = market.book.holds.get(self.bet_id)
         if hold is None:
             return Refused(Reason.HOLD_EXPIRED)
+        answer = self._answer(now_ms, market, fixture, hold)
+        if hold.promised and isinstance(answer, Refused):
+            market.book.put_back(hold)
+        return answer
+
+    def _answer(self, now_ms: int, market: Market, fixture: Fixture, hold: Hold) -> Held | Refused:
         refused = market.refuse_price(
             hold.selection_id, self.odds, self.policy, now_ms, hold.promised
         )
@@ -790,6 +798,8 @@ class PriceView(msgspec.Struct, frozen=True, array_like=True, tag=True):
     """What withdrawals take off prices of its market, as of now."""
     kind: str
     terms: MarketTerms
+    settling: bool = False
+    """Bets on its market are not all told of its result yet, nor of when they are void."""
 
 
 class GetPrice(Question, frozen=True, array_like=True, tag=True):
@@ -816,6 +826,7 @@ class GetPrice(Question, frozen=True, array_like=True, tag=True):
             taken_off(market.terms, market.gone.values()),
             market.kind,
             market.terms,
+            market.settled_version < market.result_version,
         )
 
 
@@ -1302,6 +1313,9 @@ class OrderHedge(MarketCommand, frozen=True, array_like=True, tag=True):
     stake_minor: int
     odds: int
     exchange: str
+    beside: int = -1
+    """How many hedges of the market it was decided beside; with others it has to be decided again.
+    -1: with any."""
 
     def decide(self, now_ms: int, market: Market, fixture: Fixture) -> Event:
         if not market.market_id:
@@ -1312,6 +1326,8 @@ class OrderHedge(MarketCommand, frozen=True, array_like=True, tag=True):
             return Refused(Reason.ALREADY_EXISTS)
         if market.hedge_orders or market.status not in TRADABLE:
             return Refused(Reason.WRONG_STATUS, "a hedge is under way, or the market is over")
+        if self.beside not in (-1, len(market.hedges)):
+            return Refused(Reason.SUPERSEDED, facts={"hedges": len(market.hedges)})
         if not 0 < self.stake_minor <= MAX_MINOR:
             return Refused(Reason.OUT_OF_BOUNDS, facts={"max_stake_minor": MAX_MINOR})
         if not MIN_ODDS <= self.odds <= MAX_ODDS:

@@ -54,10 +54,11 @@ def house_account(stake: Money, partition: str) -> str:
 
 
 def known_of(legs: Sequence[Leg], facts: Sequence[Fact]) -> dict[Selection, Known]:
+    """Of those selections that have a result: a version may have left others open."""
     return {
         (leg.market_id, leg.selection_id): fact.known
         for leg, fact in zip(legs, facts, strict=True)
-        if fact.version
+        if fact.known.result is not None
     }
 
 

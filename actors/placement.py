@@ -79,6 +79,10 @@ class BetRequest(msgspec.Struct, frozen=True):
     referral_id: str = ""
     factors: Factors = ORDINARY
 
+    @property
+    def promised(self) -> bool:
+        return bool(self.offer_id or self.referral_id)
+
 
 class LiabilityNotKnown(Exception):
     """The market has just come back and still reads its liability. Nothing was done."""
@@ -125,12 +129,12 @@ async def place(
     try:
         answer = await router.ask(licence, player_id, command, key=key, fingerprint=fingerprint)
     except NothingDone:
-        router.tell(BOOK, request.fixture_id, ReleaseHold(request.market_id, bet_id))
+        _give_back(router, request, bet_id)
         raise
     # When there was no answer at all the hold stays: it is not known whether the bet was placed.
     placed: BetPlaced | Refused = answer.reply
-    if isinstance(held, Held):
-        if isinstance(placed, BetPlaced) and placed.bet_id == bet_id:
+    if isinstance(placed, BetPlaced) and placed.bet_id == bet_id:
+        if isinstance(held, Held):
             bet = Confirmed(
                 answer.partition,
                 answer.block_seq,
@@ -138,10 +142,10 @@ async def place(
                 request.stake.minor,
                 held.odds,
             )
-            done: Question = ConfirmHold(request.market_id, bet_id, bet)
-        else:
-            done = ReleaseHold(request.market_id, bet_id)
-        router.tell(BOOK, request.fixture_id, done)
+            router.tell(BOOK, request.fixture_id, ConfirmHold(request.market_id, bet_id, bet))
+    elif isinstance(held, Held) or request.promised:
+        # The wallet's no is one to every sending of the request.
+        router.tell(BOOK, request.fixture_id, ReleaseHold(request.market_id, bet_id))
     return placed
 
 
@@ -176,13 +180,13 @@ async def _hold(
     # what a trader has agreed to.
     wallet = (await router.ask(licence, player_id, GetWallet(player_id))).reply
     if isinstance(wallet, WalletView) and wallet.cash_minor < request.stake.minor:
-        router.tell(BOOK, request.fixture_id, ReleaseHold(request.market_id, bet_id))
+        _give_back(router, request, bet_id)
         return Refused(Reason.INSUFFICIENT_FUNDS, facts={"cash_minor": wallet.cash_minor})
     if agreed_until_ms:
         take = TakeReferral(player_id, request.referral_id, bet_id)
         taken = (await router.ask(licence, player_id, take)).reply
         if not isinstance(taken, ReferralTaken):
-            router.tell(BOOK, request.fixture_id, ReleaseHold(request.market_id, bet_id))
+            _give_back(router, request, bet_id)
             return cast(Refused, taken)
     if not held.bet_delay_ms:
         return held
@@ -190,6 +194,13 @@ async def _hold(
     again = LookAgain(request.fixture_id, request.market_id, bet_id, request.odds, request.policy)
     answer = await router.ask(BOOK, request.fixture_id, again)
     return cast(Held | Refused, answer.reply)
+
+
+def _give_back(router: Router, request: BetRequest, bet_id: str) -> None:
+    """Not of what was promised: the same request may be under way a second time, and its bet at the
+    wallet. That hold goes with the wallet's word, or runs out."""
+    if not request.promised:
+        router.tell(BOOK, request.fixture_id, ReleaseHold(request.market_id, bet_id))
 
 
 async def _agreed(

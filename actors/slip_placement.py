@@ -449,7 +449,10 @@ class Now(msgspec.Struct, frozen=True):
 
 
 async def prices_now(router: Router, bet: BetView | None) -> Now:
-    """Of a bet that there is not, nothing. Only what is not decided yet is asked for."""
+    """Of a bet that there is not, nothing. Only what is not decided yet is asked for.
+
+    While a market settles there is nothing to be had: the bet may be void, and not know it yet.
+    """
     if bet is None:
         return Now((), (), 0)
     slip, known = slip_of(bet), known_about(bet)
@@ -466,7 +469,10 @@ async def prices_now(router: Router, bet: BetView | None) -> Now:
     odds = []
     for leg in slip.legs:
         of = [selection for selection in leg.selections if selection in views]
-        each = [view.odds if view else 0 for view in (views[selection] for selection in of)]
+        each = [
+            view.odds if view and not view.settling else 0
+            for view in (views[selection] for selection in of)
+        ]
         if len(of) > 1 and all(each):
             together = [views[selection] for selection in of]
             odds.append(await _joint_price(router, leg.fixture_id, of, together))

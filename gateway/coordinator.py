@@ -465,12 +465,13 @@ class Coordinator:
             largest.stake_minor,
             largest.odds,
             settings.exchange,
+            sum(line.bets for line in exposure.hedged.values()),
         )
         ordered = (await self._router.ask(BOOK, market.fixture_id, command, by=BY)).reply
         if isinstance(ordered, Refused):
-            # Somebody else has ordered one, or the record is full.
+            # Somebody else has ordered one, or has made one since, or the record is full.
             log.info("hedge_not_ordered", market=market.market_id, why=ordered.reason)
-            return ordered.reason is Reason.WRONG_STATUS
+            return ordered.reason in (Reason.WRONG_STATUS, Reason.SUPERSEDED)
         await self._carry_out(market, command.hedge_id, ordered.order)
         return True
 

@@ -84,8 +84,11 @@ async def upcoming(machine: Api) -> list[dict[str, Any]]:
         open_ = [
             it for it in page["items"] if it["markets"] and it["markets"][0]["status"] == "open"
         ]
+        football = [it for it in open_ if it["sport"] == "Football"]
         # The soonest may begin while its picture is taken.
-        found: list[dict[str, Any]] = sorted(open_, key=lambda it: it["sport"] == "Football")[-3:]
+        found: list[dict[str, Any]] = [
+            it for it in football if it["competition"] == football[-1]["competition"]
+        ][-3:]
         if len(found) == 3:
             return found
         await asyncio.sleep(1)
@@ -153,11 +156,13 @@ async def log_in(page: Page, base_url: str) -> None:
 
 
 async def board(page: Page, base_url: str, match: dict[str, Any]) -> None:
-    await expect(page.locator(".event").nth(2)).to_be_visible()
-    await page.get_by_label("Phase").select_option("scheduled")
-    handle = page.locator(f'.event[data-fixture="{match["fixture_id"]}"]')
-    await expect(handle.locator('[data-label="Handle"]').first).not_to_have_text("£0")
-    await handle.evaluate("node => node.parentNode.prepend(node)")
+    """The events of its competition."""
+    await page.locator("#search").fill(match["competition"])
+    others = page.locator(".event", has_not_text=match["competition"])
+    await expect(others).to_have_count(0)
+    row = page.locator(f'.event[data-fixture="{match["fixture_id"]}"] .market-row').first
+    await expect(row.locator('[data-label="Handle"]')).not_to_have_text("£0")
+    await expect(page.locator('.badge-status[data-status="suspended"]').first).to_be_visible()
     await at_rest(page)
 
 
@@ -175,7 +180,7 @@ async def settle(page: Page, base_url: str, match: dict[str, Any]) -> None:
     await dialog.get_by_role("button", name="Show what it pays").click()
     await expect(dialog.locator(".slips tbody tr")).not_to_have_count(0)
     await dialog.get_by_label("Reason").fill("Result confirmed")
-    await dialog.locator(".pays").scroll_into_view_if_needed()
+    await dialog.locator(".pays").evaluate("node => node.scrollIntoView({ block: 'end' })")
     await page.evaluate("document.activeElement.blur()")
 
 

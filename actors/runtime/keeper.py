@@ -111,8 +111,8 @@ class Keeper:
         for start in range(0, len(wanted), MAX_MARKETS_READ):
             await self._read(partition, wanted[start : start + MAX_MARKETS_READ])
         # Their bets are in the totals now.
-        for market, bet_id in placed:
-            market.book.release(bet_id)
+        for market, hold in placed:
+            market.book.found(hold)
 
     async def _introduce(self, partition: Partition) -> None:
         """Wake the markets whose liability a limit of their fixture needs: nobody else may ask for
@@ -129,7 +129,7 @@ class Keeper:
             for item in items:
                 partition.decide(item, now_ms)
 
-    async def _fates(self, markets: list[Market]) -> list[tuple[Market, str]]:
+    async def _fates(self, markets: list[Market]) -> list[tuple[Market, Hold]]:
         """Release the holds whose bets were never placed; return those that were."""
         now_ms = self.clock.now_ms()
         expired = [
@@ -144,8 +144,9 @@ class Keeper:
             if fate is None:
                 continue
             if fate.placed:
-                placed.append((market, hold.bet_id))
-            else:
+                placed.append((market, hold))
+            elif market.book.holds.get(hold.bet_id) is hold:
+                # Not of one that was given meanwhile to the same bet: that is still to be placed.
                 market.book.release(hold.bet_id)
         return placed
 

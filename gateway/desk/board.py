@@ -144,7 +144,8 @@ def market_row(
     book = exposure or _NO_BETS
     ids = list(market.selections)
     if not whole:
-        ids = ids[:BOARD_SELECTIONS]
+        # Of a long market those that can be bet on, such as the scores that can still come.
+        ids = sorted(ids, key=lambda one: not market.selections[one].odds)[:BOARD_SELECTIONS]
     return desk_api.DeskMarket(
         market.market_id,
         market.name,

@@ -125,14 +125,14 @@ class Match(abc.ABC):
 def total(line_quarters: int, what: str) -> Offer:
     line = f"{line_quarters / QUARTERS:g}"
     names = {"over": f"Over {line}", "under": f"Under {line}"}
-    return Offer(f"total-{line}", f"Total {what}", f"total_{what}", names, line_quarters)
+    return Offer(f"total-{line}", f"Total {what} {line}", f"total_{what}", names, line_quarters)
 
 
 def spread(line_quarters: int, home: str, away: str) -> Offer:
     line = line_quarters / QUARTERS
     names = {"home": f"{home} {_signed(line)}", "away": f"{away} {_signed(-line)}"}
     key = f"handicap{line:+g}".replace("+", "-plus-")
-    return Offer(key, "Handicap", "handicap", names, line_quarters)
+    return Offer(key, f"Handicap {_signed(line)}", "handicap", names, line_quarters)
 
 
 def _signed(line: float) -> str:

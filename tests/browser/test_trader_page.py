@@ -232,7 +232,7 @@ async def test_prices_by_hand_and_limits(trader: TraderVisit, desk: Desk) -> Non
     await trader.say_why("Move prices", "Team news")
     await trader.done()
     await expect(panel.locator('tr[data-selection="rovers"]')).to_contain_text("2.30")
-    await expect(panel).to_contain_text(f"by staff/{trader.login}")
+    await expect(panel).to_contain_text(f"Priced by staff/{trader.login}")
 
     await button(panel, "Limits").click()
     await dialog.get_by_label("Largest stake").fill("25")
@@ -283,7 +283,7 @@ async def test_settled_with_a_preview_and_again(trader: TraderVisit, desks: list
     await expect(pays.locator(".slips tbody tr")).to_contain_text(
         "Stays open: 1 of 2 legs, at most £25.00"
     )
-    await expect(pays.locator(".sum")).to_contain_text("1 bet of several lines stay open")
+    await expect(pays.locator(".sum")).to_contain_text("1 of several lines stays open")
     # Another result needs another look.
     await dialog.get_by_label("Result of Draw").select_option("void")
     await expect(settle).to_be_disabled()

@@ -244,6 +244,41 @@ async def test_a_hedge_is_made_and_recorded_once_though_its_answer_was_lost(
     assert not (await exposure(backend, market_id)).ordered
 
 
+class Slow(Remembering):
+    """Says what can be had when it is told to."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.asked_for_quotes, self.may_quote = asyncio.Event(), asyncio.Event()
+
+    async def quotes(self, market_id: str, currency: str, odds: Mapping[str, int]) -> Any:
+        found = await super().quotes(market_id, currency, odds)
+        self.asked_for_quotes.set()
+        await self.may_quote.wait()
+        return found
+
+
+async def test_two_coordinators_do_not_lay_off_the_same_liability_twice(
+    desk: Desk, backend: Backend
+) -> None:
+    slow, quick = Slow(), Remembering()
+    market_id = await exposed_market(desk)
+    async with at_work(backend, settings(HEDGES), slow) as late:
+        async with asyncio.timeout(10):
+            await slow.asked_for_quotes.wait()
+        async with at_work(backend, settings(HEDGES), quick):
+
+            async def recorded() -> bool:
+                return await hedged(backend, market_id) == 1
+
+            await until(recorded, "the other one has laid it off")
+        slow.may_quote.set()
+        await until(lambda: late.done["proposals"] > 0, "it proposes by what it saw before")
+        await asyncio.sleep(0.2)
+    assert not slow.made(market_id)
+    assert await hedged(backend, market_id) == 1
+
+
 async def test_what_an_exchange_will_not_have_lapses(desk: Desk, backend: Backend) -> None:
     exchange = Remembering()
     exchange.unwilling = True

@@ -270,7 +270,8 @@ async def test_a_bad_line_changes_nothing_about_the_money(backend: Backend) -> N
     well, badly = await calm.settled(), await bad.settled()
     both = well.keys() & badly.keys()
     assert len(well) > 20
-    assert len(both) > len(well) / 2
+    # The match that begins at once has most markets, and over a bad line it is in play by then.
+    assert len(both) > len(well) / 3
     assert any(name.startswith("double") for name in both)
     same_price = 0
     for day in (calm, bad):

@@ -5,10 +5,14 @@ from __future__ import annotations
 import datetime as dt
 from typing import Any
 
+from actors.bet import PriceChange
+from actors.market import Held, HoldStake, ReleaseHold
+from ledger.money import Money
 from ledger.verify import verify
 from tests.gateway.backend import Backend, until
 from tests.gateway.desk import Answer, Desk, slip
-from tests.gateway.test_slips import pays
+from tests.gateway.test_coordinator import view
+from tests.gateway.test_slips import asked, pays
 from tests.gateway.test_terms import PRICES, race, single
 from tests.gateway.trading import member
 
@@ -43,6 +47,16 @@ async def liability(desk: Desk, market: str, **expected: int) -> None:
         return bool(book["known"]) and {of: n for of, n in lines.items() if n} == expected
 
     await until(there, f"{market} can lose {expected}")
+
+
+async def settled(backend: Backend, market: str) -> None:
+    """Every bet is told of every version."""
+
+    async def done() -> bool:
+        found = await view(backend, market)
+        return found.settled_version == found.result_version
+
+    await until(done, f"{market} is settled")
 
 
 async def test_some_selections_are_decided_and_then_none(desk: Desk) -> None:
@@ -147,6 +161,48 @@ async def test_bets_of_a_time_are_void_and_others_are_not(desk: Desk) -> None:
     # Who was right all the time sees nothing of it.
     assert (statement.count("payout"), statement.count("reversal")) == (3, 1)
     assert await player.cash() == 10_000 + 2 * 750
+
+
+async def test_a_slip_that_a_version_leaves_open_can_still_be_bought_back(
+    desk: Desk, backend: Backend
+) -> None:
+    markets = [await desk.market(), await desk.market()]
+    player = await desk.player()
+    placed = (await player.post("/v1/slips", asked("double", markets, 400)))["bet_id"]
+    path = f"/v1/bets/{placed}/cash-out"
+    offered = (await player.get(path))["amount_minor"]
+    assert (
+        await change(desk, markets[0], "voids", {"until": "2020-01-01T00:00:00Z"})
+    ).status == 200
+    await settled(backend, markets[0])
+    assert (await player.get(path))["amount_minor"] == offered
+    assert (await desk.result(markets[1], home="won", draw="lost", away="lost")).status == 200
+    await settled(backend, markets[1])
+    assert (await change(desk, markets[1], "result/rollback")).status == 200
+    await settled(backend, markets[1])
+    assert (await desk.status(markets[1], "open")).status == 200
+    assert (await player.get(path))["amount_minor"] == offered
+
+
+async def test_what_is_void_is_not_bought_back_before_it_knows(
+    desk: Desk, backend: Backend
+) -> None:
+    """A bet at a wrong price is worth the more: its player must not be quicker than we are."""
+    market, player = await desk.market(), await desk.player()
+    fixture_id, router = market.rpartition(":")[0], backend.cluster.router
+    placed = await bet(player, market)
+    path = f"/v1/bets/{placed}/cash-out"
+    assert (await player.get(path)).status == 200
+    # A bet that is on its way holds up the settlement.
+    money = Money(100, "GBP")
+    hold = HoldStake(fixture_id, market, "home", "b", "gb", "p", money, 25_000, PriceChange.NONE)
+    assert isinstance((await router.ask("book", fixture_id, hold)).reply, Held)
+    body = {"until": (await player.get(f"/v1/bets/{placed}"))["placed_at"]}
+    assert (await change(desk, market, "voids", body)).status == 200
+    assert (await shown(desk, market))["status"] == "open"
+    (await player.get(path)).problem(409, "cash_out_suspended")
+    router.tell("book", fixture_id, ReleaseHold(market, "b"))
+    await pays(player, placed, "void", 500)
 
 
 async def test_bets_that_would_be_void_are_not_taken(desk: Desk) -> None:

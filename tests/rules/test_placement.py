@@ -62,11 +62,11 @@ class Script:
     async def sleep(self, seconds: float) -> None:
         self.waited_s += seconds
 
-    async def place(self) -> Any:
+    async def place(self, request: BetRequest = REQUEST) -> Any:
         return await place(
             self,
             self,
-            REQUEST,
+            request,
             bet_id="b",
             licence="gb",
             player_id="p",
@@ -152,3 +152,44 @@ async def test_the_hold_stays_when_it_is_not_known_what_was_done() -> None:
     with pytest.raises(Unavailable):
         await script.place()
     assert script.told == []
+
+
+# What was promised is one bet, however often its request is sent: each has the same hold
+
+
+OFFERED = msgspec.structs.replace(REQUEST, offer_id="o")
+SUSPENDED = Refused(Reason.MARKET_SUSPENDED)
+
+
+@pytest.mark.parametrize(
+    "answers",
+    [
+        {HoldStake: IN_PLAY, GetWallet: wallet(499), PlaceBet: placed("b")},
+        {
+            HoldStake: IN_PLAY,
+            GetWallet: wallet(500),
+            LookAgain: SUSPENDED,
+            PlaceBet: placed("b"),
+        },
+        {HoldStake: SUSPENDED, PlaceBet: placed("b")},
+    ],
+)
+async def test_a_second_sending_leaves_the_hold_of_the_first_to_its_confirmation(
+    answers: dict[type, Any],
+) -> None:
+    script = Script(answers)
+    assert await script.place(OFFERED) == placed("b")
+    assert script.told == []
+
+
+async def test_what_another_sending_may_have_done_is_not_given_back() -> None:
+    script = Script({HoldStake: HELD, PlaceBet: Overloaded("full")})
+    with pytest.raises(Overloaded):
+        await script.place(OFFERED)
+    assert script.told == []
+
+
+async def test_the_wallets_no_gives_back_what_was_promised() -> None:
+    script = Script({HoldStake: SUSPENDED, PlaceBet: SUSPENDED})
+    assert await script.place(OFFERED) == SUSPENDED
+    assert script.told == [ReleaseHold("f:m", "b")]

@@ -3,21 +3,29 @@
 from __future__ import annotations
 
 import asyncio
+from types import SimpleNamespace
 from typing import Any
 
+import msgspec
+
 from actors.base import Reason, Refused
-from actors.bet import PriceChange
+from actors.bet import HoldResolved, PriceChange
+from actors.book import Hold
 from actors.fixture import ChangeEventLimits, CreateFixture, EventLimit
 from actors.market import (
     ChangePrices,
     Held,
     HoldStake,
+    Market,
     OpenMarket,
     RecordHedge,
+    Selection,
     SwitchedMarkets,
     SwitchMarkets,
 )
 from actors.runtime.addresses import BOOK
+from actors.runtime.clock import WallClock
+from actors.runtime.keeper import Keeper
 from actors.runtime.local import LocalCluster
 from ledger.memory_journal import MemoryJournal
 from ledger.money import Money
@@ -73,3 +81,54 @@ async def test_many_markets_are_suspended_by_one_message_and_the_hold_is_refused
         back = SwitchMarkets("f", ["f:m", "f:n"], "producer/3", True)
         assert await told(cluster, back) == SwitchedMarkets(2)
         assert isinstance(await told(cluster, hold("f:n")), Held)
+
+
+class Wallets:
+    """Says what became of each hold; `meanwhile` happens before it does."""
+
+    def __init__(self, placed: bool, meanwhile: Any = None) -> None:
+        self.placed = placed
+        self.meanwhile = meanwhile
+
+    async def ask(self, *_: Any, **__: Any) -> Any:
+        if self.meanwhile:
+            self.meanwhile()
+        return SimpleNamespace(reply=HoldResolved(0, "bet", self.placed))
+
+
+async def look_after(markets: list[Market], wallets: Wallets) -> None:
+    """One step of a keeper whose markets these are, beside a ledger without bets."""
+    shard: Any = None
+    partition: Any = SimpleNamespace(
+        actors=lambda kind: markets if kind == "market" else [], opened_at_ms=0, failed=None
+    )
+    router: Any = wallets
+    await Keeper(shard, router, {}, WallClock()).step(partition)
+
+
+def market_with(held: Hold) -> Market:
+    of = Market("f:m", "f", selections={"a": Selection("A", 25_000)})
+    of.book.known = of.book.whole = True
+    of.book.hold(held)
+    return of
+
+
+async def test_a_hold_given_again_while_its_fate_is_asked_for_stays() -> None:
+    first = Hold("bet", "p", "gb", "a", 100, 25_000, 1)
+    of = market_with(first)
+    again = msgspec.structs.replace(first, expires_at_ms=10**15)
+    await look_after([of], Wallets(False, lambda: of.book.hold(again)))
+    assert of.book.holds == {"bet": again}
+    await look_after([of], Wallets(False))
+    assert of.book.holds == {"bet": again}
+    assert of.book.lines["a"].liability_minor == 150
+
+
+async def test_what_a_customer_with_less_room_has_taken_is_not_forgotten_with_the_hold() -> None:
+    of = market_with(Hold("bet", "p", "gb", "a", 100, 25_000, 1, customer_factor=5_000))
+    assert of.book.taken == {"p": 150}
+    await look_after([of], Wallets(True))
+    assert (of.book.holds, of.book.taken) == ({}, {"p": 150})
+    of = market_with(Hold("bet", "p", "gb", "a", 100, 25_000, 1, customer_factor=5_000))
+    await look_after([of], Wallets(False))
+    assert (of.book.holds, of.book.taken) == ({}, {})

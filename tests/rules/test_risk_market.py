@@ -496,3 +496,26 @@ def test_what_a_trader_agreed_to_is_within_the_limits_of_liability() -> None:
     assert ask(agreed, of) == Refused(Reason.LIABILITY_LIMIT, facts={"max_stake_minor": 1_000})
     fits = msgspec.structs.replace(agreed, stake=Money(1_000, "GBP"))
     assert isinstance(ask(fits, of), Held)
+
+
+@pytest.mark.parametrize(("more", "left"), [({"agreed_until_ms": NOW + 10}, 150), ({}, 0)])
+def test_a_look_that_fails_leaves_the_room_of_what_was_promised(
+    more: dict[str, Any], left: int
+) -> None:
+    """Sent twice, it has one hold: the first may be at the wallet when the second looks again."""
+    of = market(in_play=True, bet_delay_ms=2_000)
+    assert isinstance(ask(hold(**more), of), Held)
+    do(suspend("feed"), of)
+    look = LookAgain("f", "f:m", "bet", 25_000, NONE)
+    assert ask(look, of) == Refused(Reason.MARKET_SUSPENDED)
+    assert of.book.lines["a"].liability_minor == left
+
+
+def test_asking_again_does_not_mend_a_hold_that_a_suspension_broke() -> None:
+    of = market(in_play=True, bet_delay_ms=2_000)
+    assert isinstance(ask(hold(), of), Held)
+    do(suspend("feed"), of)
+    do(resume("feed"), of)
+    assert isinstance(ask(hold(), of), Held)
+    look = LookAgain("f", "f:m", "bet", 25_000, NONE)
+    assert ask(look, of) == Refused(Reason.MARKET_SUSPENDED)

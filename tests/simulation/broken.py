@@ -13,7 +13,7 @@ import msgspec
 
 from actors import settlement
 from actors.base import Command, Question, Reason, Refused
-from actors.bet import HoldResolved, PlaceBet, ResolveHold, SettleBet
+from actors.bet import HoldResolved, PlaceBet, ResolveHold, SettleBet, VersionNoted
 from actors.book import Book, Confirmed
 from actors.market import Market
 from actors.runtime import keeper
@@ -161,6 +161,14 @@ def settlements_have_no_version(replace: Replace) -> None:
             bet.result_version = before
 
     replace(SettleBet, "decide", careless)
+
+
+def versions_that_change_nothing_are_not_noted(replace: Replace) -> None:
+    replace(VersionNoted, "apply", lambda *_: None)
+
+
+def bets_are_taken_while_they_would_be_void(replace: Replace) -> None:
+    replace(Market, "_voids_now", lambda *_: False)
 
 
 def the_settlement_does_not_wait_for_holds(replace: Replace) -> None:

@@ -17,7 +17,7 @@ from actors.runtime.addresses import BOOK, partition_of
 from actors.wallet import WalletView
 from gateway import api
 from tests.simulation.evening import LICENCE, Evening, Op, Wrong
-from tests.simulation.history import History, claim, naive_payout
+from tests.simulation.history import Carrier, History, claim, naive_payout
 
 __all__ = ["Wrong", "check"]
 
@@ -331,12 +331,21 @@ def _limits_were_kept(evening: Evening, history: History) -> None:
             elif hold in said_yes[moment.book]:
                 known += other.changes[0][1]
             if hold in everybody:
-                total += other.risk
+                # A slip may have become dearer elsewhere, which its book may hear of later.
+                of_lines = hold.partition("/")[0] in history.multis
+                total += other.risk if of_lines else _weight(other, moment.at_s, durable_s)
         kind = "slips" if bet.of_slip else "singles"
         place = f"{bet.market} {bet.selection}, limit of {kind} {limit}"
         claim(known <= limit, f"{place}: {moment.bet_id} makes it {known}")
         if moment.whole and moment.book == newest[bet.market]:
             claim(total <= limit, f"{place}: {moment.bet_id} makes it {total}, by all there are")
+
+
+def _weight(bet: Carrier, at_s: float, durable_s: dict[tuple[str, int], float]) -> int:
+    """What a single weighs at that moment; before it is durable, as much as when it is."""
+    partition, _ = bet.place
+    durable = (risk for seq, risk in reversed(bet.changes) if durable_s[partition, seq] <= at_s)
+    return next(durable, bet.changes[0][1])
 
 
 def _when_durable(evening: Evening) -> dict[tuple[str, int], float]:

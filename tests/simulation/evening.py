@@ -609,16 +609,20 @@ class Evening:
         elif draw < 0.5:
             await self._void(market, attempts)
         else:
-            some = chance.sample(self.markets[market], chance.choice((1, 1, 2)))
-            results = {name: chance.choice((*RESULTS, DEAD_HEAT)) for name in some}
-            decided = SettleSelections(fixture, market, results)
-            await self.pursue(self.command(decided), attempts)
-            await asyncio.sleep(chance.uniform(0, 6))
-            if chance.random() < 0.7:
-                await self.pursue(self.command(RollBackResult(fixture, market)), attempts)
-                reopened = ChangeStatus(fixture, market, MarketStatus.OPEN, False, 0)
-                await self.pursue(self.command(reopened), attempts)
-                await self._crowd(4, attempts, market)
+            await self._take_back(market, attempts)
+
+    async def _take_back(self, market: str, attempts: int) -> None:
+        """Some selections are decided, and mostly not after all: everybody bets again."""
+        chance, fixture = self.chance, fixture_of(market)
+        some = chance.sample(self.markets[market], chance.choice((1, 1, 2)))
+        results = {name: chance.choice((*RESULTS, DEAD_HEAT)) for name in some}
+        await self.pursue(self.command(SettleSelections(fixture, market, results)), attempts)
+        await asyncio.sleep(chance.uniform(0, 6))
+        if chance.random() < 0.7:
+            await self.pursue(self.command(RollBackResult(fixture, market)), attempts)
+            reopened = ChangeStatus(fixture, market, MarketStatus.OPEN, False, 0)
+            await self.pursue(self.command(reopened), attempts)
+            await self._crowd(4, attempts, market)
 
     async def _void(self, market: str, attempts: int) -> None:
         """Bets of a time are void, and sometimes not after all. It may reach into now."""

@@ -263,8 +263,8 @@ class Panel {
     const { market } = this;
     const worst = market.known ? cash(market.worst_minor) : "being read";
     setText(this.facts, [
-      `Priced ${market.priced_at ? `${age(market.priced_at)} ago by ${market.source || "–"}`
-        : "never"}`,
+      market.priced_at ? `Priced by ${market.source || "–"}, age ${age(market.priced_at)}`
+        : "Never priced",
       `handle ${cash(market.handle_minor)}`, `worst case ${worst}`,
       market.holds ? `${market.holds} bets on their way` : "",
       market.in_play ? `in play, delay ${market.bet_delay_ms / 1000} s` : "",

@@ -190,14 +190,16 @@ class FinishRow extends Row {
   }
 }
 
-const cell = (text) => h("td", { class: "number" }, text);
+const SINGLES = ["Bets", "Stakes", "Paid so far", "Pays"];
+const SLIPS = ["Stake", "Paid so far", "Paid then", "After it"];
 const bets = (count) => `${count} ${count === 1 ? "bet" : "bets"}`;
 
 function payNodes(seen, market) {
   const rows = market.selections.map((it) => {
     const line = seen.selections[it.selection_id];
-    return h("tr", {}, h("th", { scope: "row" }, it.name), cell(String(line.bets)),
-      cell(cash(line.stakes_minor)), cell(cash(line.paid_minor)), cell(cash(line.payout_minor)));
+    return h("tr", {}, h("th", { scope: "row" }, it.name), ...cells(SINGLES,
+      [String(line.bets), cash(line.stakes_minor), cash(line.paid_minor),
+        cash(line.payout_minor)]));
   });
   const change = seen.change_minor;
   const notes = [];
@@ -205,11 +207,13 @@ function payNodes(seen, market) {
   if (seen.holds) notes.push(`${bets(seen.holds)} on their way are not counted.`);
   if (!seen.up_to_date) notes.push("The ledger is behind: look again.");
   return [
-    tableOf("Singles", ["Bets", "Stakes", "Paid so far", "Pays"], rows),
+    tableOf("Singles", SINGLES, rows),
     ...(seen.slips ? [slipsNode(seen)] : []),
     h("p", { class: "sum" }, `${bets(seen.bets + seen.slips)}: `,
       h("b", {}, change < 0 ? `takes back ${cash(-change)}` : `pays ${cash(change)}`),
-      seen.slips_open ? `; ${bets(seen.slips_open)} of several lines stay open` : ""),
+      seen.slips_open
+        ? `; ${seen.slips_open} of several lines ${seen.slips_open === 1 ? "stays" : "stay"} open`
+        : ""),
     ...notes.map((it) => h("p", { class: "notice bad" }, it)),
   ];
 }
@@ -223,15 +227,21 @@ function slipsNode(seen) {
       ? `Stays open: ${it.legs_open} of ${it.legs} legs, at most ${cash(it.most_minor)}`
       : words(it.state);
     return h("tr", { "data-state": it.state },
-      h("th", { scope: "row" }, name, h("span", { class: "soft of" }, ` ${it.player_id}`)),
-      cell(cash(it.stake_minor)), cell(cash(it.paid_minor)), cell(cash(it.payout_minor)),
-      h("td", {}, then));
+      h("th", { scope: "row" }, name, " ", h("span", { class: "soft of" }, it.player_id)),
+      ...cells(SLIPS,
+        [cash(it.stake_minor), cash(it.paid_minor), cash(it.payout_minor), then]));
   });
   const more = seen.slips - rows.length;
   return h("div", {},
     tableOf("Of several lines, each-way or at the starting price",
-      ["Stake", "Paid so far", "Paid then", "After it"], rows, "slips"),
+      SLIPS, rows, "slips"),
     more > 0 ? h("p", { class: "soft" }, `${more} more that it changes less`) : null);
+}
+
+/** Labelled, for where there is no room for a row of headings. */
+function cells(columns, texts) {
+  return texts.map((text, at) => h("td", { "data-label": columns[at],
+    class: columns[at] === "After it" ? "" : "number" }, text));
 }
 
 function tableOf(caption, columns, rows, name = "") {

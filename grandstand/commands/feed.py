@@ -19,6 +19,7 @@ from gateway.feeds import all_feeds
 from gateway.feeds import feed as feed_named
 from gateway.feeds.feed import Feed, Source
 from gateway.feeds.pump import Tally, pump, unfinished
+from grandstand import commands
 from grandstand.commands import console, fail, running
 from ledger.database import open_pool
 from ledger.reads import LedgerReads
@@ -72,10 +73,11 @@ def feed(
 async def _feed(source: Source, speed: float, kind: Feed, run: str, book_dsn: str) -> Tally:
     """Until the source ends; a line now and then says how it goes."""
     clock, tally = WallClock(), Tally()
+    limits = commands.settings().risk.limit_table
     router = NotingRouter(cluster.RayTransport(), clock)
     left = await _left(kind, run, book_dsn) if source.live else []
     speaking = asyncio.ensure_future(
-        pump(source, router, clock, speed=speed, tally=tally, left=left)
+        pump(source, router, clock, speed=speed, tally=tally, left=left, limits=limits)
     )
     try:
         while not speaking.done():

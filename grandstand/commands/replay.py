@@ -15,6 +15,7 @@ from actors.runtime.clock import WallClock, now_ms
 from gateway.feeds import feed
 from gateway.feeds.betfair import Recording, RecordingError, Settings
 from gateway.feeds.pump import MAX_GAP_S, Tally, pump
+from grandstand import commands
 from grandstand.commands import console, fail, running
 from grandstand.commands.feed import NotingRouter
 
@@ -84,7 +85,15 @@ async def _replay(source: Recording, speed: float, max_gap_s: float) -> bool:
     router = NotingRouter(cluster.RayTransport(), clock)
     with Live(console=console, auto_refresh=False) as live:
         replaying = asyncio.ensure_future(
-            pump(source, router, clock, speed=speed, max_gap_s=max_gap_s, tally=tally)
+            pump(
+                source,
+                router,
+                clock,
+                speed=speed,
+                max_gap_s=max_gap_s,
+                tally=tally,
+                limits=commands.settings().risk.limit_table,
+            )
         )
         try:
             while not replaying.done():

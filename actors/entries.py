@@ -15,13 +15,16 @@ from actors import (
     bet,
     bonus,
     cashout,
+    declaring,
     fixture,
+    hedging,
     market,
     multiple,
     outcomes,
     player,
     staff,
     stop,
+    trading,
     wallet,
 )
 from actors.base import Actor, Event, Refused
@@ -84,14 +87,14 @@ AnyEvent = (
     | fixture.PhaseChanged
     | fixture.EventLimitsChanged
     | fixture.ModelSet
-    | market.MarketOpened
-    | market.PricesChanged
-    | market.StatusChanged
-    | market.SelectionWithdrawn
-    | market.ResultDeclared
-    | market.SettlementCompleted
-    | market.LimitsChanged
-    | market.HedgeRecorded
+    | trading.MarketOpened
+    | trading.PricesChanged
+    | trading.StatusChanged
+    | declaring.SelectionWithdrawn
+    | declaring.ResultDeclared
+    | declaring.SettlementCompleted
+    | trading.LimitsChanged
+    | hedging.HedgeRecorded
     | outcomes.SelectionsDecided
     | outcomes.ResultRolledBack
     | outcomes.PlacedVoided
@@ -103,8 +106,8 @@ AnyEvent = (
     | referral.ReferralTaken
     | customer.FactorsSet
     | alerts.AlertRaised
-    | market.HedgeOrdered
-    | market.HedgeLapsed
+    | hedging.HedgeOrdered
+    | hedging.HedgeLapsed
     | staff.MemberAdded
     | staff.RoleChanged
     | staff.PasswordSet

@@ -17,6 +17,7 @@ from __future__ import annotations
 import msgspec
 
 from actors.base import Event, Reason, Refused
+from actors.declaring import refuse_starting_odds
 from actors.fixture import Fixture
 from actors.market import (
     MAX_SELECTIONS,
@@ -26,10 +27,9 @@ from actors.market import (
     MarketEvent,
     MarketStatus,
     Selection,
-    refuse_starting_odds,
-    status_changed,
 )
 from actors.results import Result, Window
+from actors.trading import status_changed
 
 MAX_WINDOWS = 100
 """Times at once in which a market's bets are void."""

@@ -16,7 +16,7 @@ from actors.base import Command, Question, Reason, Refused, Several
 from actors.bet import BetPlaced, HoldResolved, Leg, PlaceBet, PriceChange, ResolveHold
 from actors.book import Confirmed, Hold, bet_of
 from actors.errors import NothingDone
-from actors.market import ConfirmHold, Held, HoldStake, LookAgain, ReleaseHold
+from actors.holds import ConfirmHold, Held, HoldStake, LookAgain, ReleaseHold
 from actors.risk.customer import ORDINARY, Factors
 from actors.risk.referral import (
     GetReferral,

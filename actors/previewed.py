@@ -7,8 +7,9 @@ was of something else, and has to be made again.
 from __future__ import annotations
 
 from actors.base import Event, Reason, Refused
+from actors.declaring import DeclareResult
 from actors.fixture import Fixture
-from actors.market import DeclareResult, Market, MarketCommand
+from actors.market import Market, MarketCommand
 
 
 class DeclarePreviewed(MarketCommand, frozen=True, array_like=True, tag=True):

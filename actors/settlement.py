@@ -22,8 +22,9 @@ from typing import Protocol
 import msgspec
 
 from actors.bet import SettleBets, SettledBets, Settling
+from actors.declaring import CompleteSettlement
 from actors.errors import Overloaded
-from actors.market import CompleteSettlement, CountHolds, OpenHolds, ReadAgain
+from actors.holds import CountHolds, OpenHolds, ReadAgain
 from actors.multiple import SettleSlips
 from actors.placement import BOOK, Waiter
 from actors.placement import Router as PlacementRouter

@@ -21,16 +21,8 @@ from actors.book import Confirmed, hold_id
 from actors.cashout import CashedOut, CashOut, known_about, slip_of
 from actors.errors import NothingDone
 from actors.fixture import FixtureView, GetFixture
-from actors.market import (
-    ConfirmHold,
-    GetPrice,
-    Held,
-    HoldStake,
-    LookAgain,
-    PriceView,
-    ReadAgain,
-    ReleaseHold,
-)
+from actors.holds import ConfirmHold, Held, HoldStake, LookAgain, ReadAgain, ReleaseHold
+from actors.market import GetPrice, PriceView
 from actors.multiple import PlaceSlip, SlipPlaced, carried, stake_of
 from actors.odds import MAX_ODDS
 from actors.placement import BOOK, Answer, LiabilityNotKnown, Router, Waiter

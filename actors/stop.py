@@ -14,7 +14,7 @@ import enum
 import msgspec
 
 from actors.base import Actor, Command, Event, Question, Reason, Refused, ref
-from actors.market import MAX_CAUSE_LENGTH
+from actors.trading import MAX_CAUSE_LENGTH
 
 MAX_STOP_ID = MAX_CAUSE_LENGTH - len("stop/")
 

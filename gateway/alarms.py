@@ -19,11 +19,11 @@ import structlog
 from actors.bet import BetPlaced
 from actors.entries import AnyEvent
 from actors.errors import NoAnswer
-from actors.market import PricesChanged
 from actors.multiple import SlipPlaced
 from actors.placement import Router
 from actors.player import PlayerRegistered
 from actors.risk.alerts import Alert, Placed, Priced, RaiseAlert, Rules, Watch, alert_id
+from actors.trading import PricesChanged
 
 log = structlog.get_logger()
 

@@ -16,13 +16,14 @@ from msgspec import UNSET, Meta, UnsetType
 
 from actors.bet import BetState, PriceChange
 from actors.fixture import Phase
-from actors.market import MAX_BET_DELAY_MS, MAX_REOFFER_MS, MAX_SELECTIONS, MarketStatus
+from actors.market import MAX_BET_DELAY_MS, MAX_SELECTIONS, MarketStatus
 from actors.odds import MAX_ODDS, ONE, Odds
 from actors.results import Outcome
 from actors.risk.referral import ReferralState
 from actors.slips.bonus import BonusKind
 from actors.slips.kinds import Kind
 from actors.slips.slip import MAX_DIVISOR, MAX_JOINED, MAX_LEGS
+from actors.trading import MAX_REOFFER_MS
 from actors.wallet import Direction
 from ledger.money import MAX_MINOR
 

@@ -29,8 +29,10 @@ import structlog
 from actors.base import Command, Reason, Refused
 from actors.bet import BetPlaced, BetSettled, SettlementReversed
 from actors.cashout import CashedOut
+from actors.declaring import ResultDeclared
 from actors.entries import AnyEvent, Entry
 from actors.errors import NoAnswer
+from actors.hedging import LapseHedge, OrderHedge, RecordHedge
 from actors.market import (
     LIABILITY,
     STALE,
@@ -40,19 +42,9 @@ from actors.market import (
     GetExposure,
     GetMarket,
     HedgeOrder,
-    LapseHedge,
     Limits,
-    LimitsChanged,
     MarketEvent,
-    MarketOpened,
     MarketView,
-    MovePrices,
-    OrderHedge,
-    PricesChanged,
-    RecordHedge,
-    ResultDeclared,
-    StatusChanged,
-    Suspend,
 )
 from actors.outcomes import ResultRolledBack
 from actors.placement import BOOK, Router
@@ -61,6 +53,14 @@ from actors.risk.hedge import propose
 from actors.risk.settings import RiskSettings, hedge_target_minor
 from actors.runtime.addresses import fixture_of
 from actors.runtime.clock import Clock
+from actors.trading import (
+    LimitsChanged,
+    MarketOpened,
+    MovePrices,
+    PricesChanged,
+    StatusChanged,
+    Suspend,
+)
 from gateway import alarms
 from gateway.alarms import Alarms
 from gateway.exchanges.exchange import BackOrder, Exchange, Matched

@@ -23,18 +23,10 @@ import structlog
 from msgspec import UNSET
 
 from actors.base import Reason
+from actors.declaring import ResultDeclared, SelectionWithdrawn, SettlementCompleted
 from actors.errors import NoAnswer
 from actors.fixture import Fixture, FixtureCreated, FixtureEvent, PhaseChanged
-from actors.market import (
-    Market,
-    MarketEvent,
-    MarketOpened,
-    PricesChanged,
-    ResultDeclared,
-    SelectionWithdrawn,
-    SettlementCompleted,
-    StatusChanged,
-)
+from actors.market import Market, MarketEvent
 from actors.outcomes import (
     PlacedVoided,
     ResultRolledBack,
@@ -44,6 +36,7 @@ from actors.outcomes import (
 )
 from actors.runtime.announcer import LOBBY, fixture_channel
 from actors.runtime.wire import decode_notice
+from actors.trading import MarketOpened, PricesChanged, StatusChanged
 from gateway import frames
 from gateway.channels import Channel, Channels
 from gateway.fixtures import (

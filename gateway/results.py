@@ -6,7 +6,7 @@ from typing import Any
 
 from msgspec import UNSET
 
-from actors.market import DeclareResult, ResultDeclared
+from actors.declaring import DeclareResult, ResultDeclared
 from actors.outcomes import SelectionsDecided, SettleSelections
 from actors.results import Result
 from actors.runtime.addresses import fixture_of

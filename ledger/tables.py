@@ -31,22 +31,11 @@ from actors.bet import (
 from actors.bonus import BonusGiven, BonusUsed, BonusWithdrawn
 from actors.book import Line
 from actors.cashout import CashedOut
+from actors.declaring import ResultDeclared, SelectionWithdrawn, SettlementCompleted
 from actors.entries import AnyEvent, Entry, Opened, answer_of, decode_entries
 from actors.fixture import EventLimitsChanged, FixtureCreated, FixtureEvent, ModelSet, PhaseChanged
-from actors.market import (
-    HedgeLapsed,
-    HedgeOrdered,
-    HedgeRecorded,
-    LimitsChanged,
-    MarketEvent,
-    MarketOpened,
-    MarketStatus,
-    PricesChanged,
-    ResultDeclared,
-    SelectionWithdrawn,
-    SettlementCompleted,
-    StatusChanged,
-)
+from actors.hedging import HedgeLapsed, HedgeOrdered, HedgeRecorded
+from actors.market import MarketEvent, MarketStatus
 from actors.multiple import Exposed, LegSettled, SlipPlaced
 from actors.outcomes import (
     PlacedVoided,
@@ -72,6 +61,7 @@ from actors.slips.slip import Slip
 from actors.staff import MemberEvent
 from actors.stop import StopEvent
 from actors.terms import NO_TERMS, MarketTerms
+from actors.trading import LimitsChanged, MarketOpened, PricesChanged, StatusChanged
 from actors.wallet import (
     DepositCompleted,
     DepositFailed,

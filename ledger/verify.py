@@ -25,13 +25,14 @@ from actors.bet import Bet, BetState, Fact
 from actors.book import Line
 from actors.entries import KINDS, Entry, answer_of, decode_entries
 from actors.fixture import Fixture
-from actors.market import Market, PricesChanged
+from actors.market import Market
 from actors.multiple import carried, known_of
 from actors.player import Player
 from actors.risk.alerts import Raised
 from actors.risk.referral import Referral
 from actors.slips.settling import settle
 from actors.terms import NO_TERMS
+from actors.trading import PricesChanged
 from actors.wallet import Wallet
 from ledger.blocks import EMPTY, Block, BrokenChain, Head, check
 from ledger.database import CONNECT_TIMEOUT_S, WrongDatabase

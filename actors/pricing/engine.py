@@ -7,7 +7,7 @@
 What sources say is kept, and `reprice` does the rest for all markets of which something is new, and
 for those whose sources have grown too old: blend, move by liability, margin, ladder. It gives back
 prices only where they differ from the last; 0 takes one off the board, the way
-`actors.market.ChangePrices` takes it. Who applies the answer need not tell the engine.
+`actors.trading.ChangePrices` takes it. Who applies the answer need not tell the engine.
 
 A selection has no price where it can't win or can't lose, where the margin takes it past 1.01, and
 where no source is heard. The arithmetic is on arrays, in two functions without state, `price` and

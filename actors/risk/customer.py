@@ -2,7 +2,7 @@
 
 A factor of 10,000 changes nothing. Below it the customer may stake less, and take only so
 much of a selection's room; above it the customer may stake more, of the same room
-(`actors.market.HoldStake`). Staff set it, with a reason, and the player never sees it: only the
+(`actors.holds.HoldStake`). Staff set it, with a reason, and the player never sees it: only the
 limits that follow.
 
 The customer is a neighbour of the player, because the book names nobody.

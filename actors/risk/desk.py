@@ -15,17 +15,9 @@ from collections.abc import Mapping
 import msgspec
 
 from actors.base import Command
-from actors.market import (
-    LIABILITY,
-    STALE,
-    TRADABLE,
-    Exposure,
-    MarketView,
-    MovePrices,
-    Resume,
-    Suspend,
-)
+from actors.market import LIABILITY, STALE, TRADABLE, Exposure, MarketView
 from actors.odds import ONE, down_to_ladder
+from actors.trading import MovePrices, Resume, Suspend
 
 _CERTAIN = 10**18
 """Probabilities are whole parts of this. What is lost by it is far below a step of the ladder."""

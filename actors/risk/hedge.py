@@ -23,7 +23,8 @@ from math import ceil
 
 import msgspec
 
-from actors.market import Exposure, MarketView, wins_of
+from actors.hedging import wins_of
+from actors.market import Exposure, MarketView
 from actors.odds import ONE
 
 

@@ -16,12 +16,13 @@ from __future__ import annotations
 
 import msgspec
 
-from actors.market import Limits, wrong_in
+from actors.market import Limits
 from actors.odds import ONE
 from actors.risk.alerts import Rules
 from actors.risk.desk import Curve
 from actors.risk.limits import LimitTable
 from actors.risk.referral import MAX_VALID_MS, MAX_WAIT_MS
+from actors.trading import wrong_in
 from ledger.money import MAX_MINOR
 
 

@@ -14,10 +14,11 @@ from typing import Any
 
 from actors.bet import Bet, BetEvent, BetState
 from actors.book import Line
+from actors.declaring import ResultDeclared, SelectionWithdrawn
 from actors.entries import decode_entries
 from actors.errors import NoAnswer
 from actors.fixture import Fixture
-from actors.market import Market, MarketEvent, ResultDeclared, SelectionWithdrawn
+from actors.market import Market, MarketEvent
 from actors.multiple import carried, known_of
 from actors.outcomes import PlacedVoided, ResultRolledBack, SelectionsDecided, VoidRolledBack
 from actors.runtime.addresses import BOOK, partitions_of

@@ -10,7 +10,10 @@ from actors import (
     bet,
     bonus,
     cashout,
+    declaring,
     fixture,
+    hedging,
+    holds,
     market,
     multiple,
     outcomes,
@@ -18,6 +21,7 @@ from actors import (
     previewed,
     staff,
     stop,
+    trading,
     wallet,
 )
 from actors.entries import AnyEvent
@@ -46,19 +50,19 @@ AnyCommand = (
     | fixture.ChangePhase
     | fixture.ChangeEventLimits
     | fixture.SetModel
-    | market.OpenMarket
-    | market.ChangePrices
-    | market.ChangeStatus
-    | market.WithdrawSelection
-    | market.DeclareResult
-    | market.CompleteSettlement
-    | market.ChangeLimits
-    | market.MovePrices
-    | market.Suspend
-    | market.Resume
-    | market.OrderHedge
-    | market.LapseHedge
-    | market.RecordHedge
+    | trading.OpenMarket
+    | trading.ChangePrices
+    | trading.ChangeStatus
+    | declaring.WithdrawSelection
+    | declaring.DeclareResult
+    | declaring.CompleteSettlement
+    | trading.ChangeLimits
+    | trading.MovePrices
+    | trading.Suspend
+    | trading.Resume
+    | hedging.OrderHedge
+    | hedging.LapseHedge
+    | hedging.RecordHedge
     | outcomes.SettleSelections
     | outcomes.RollBackResult
     | outcomes.VoidPlaced
@@ -88,12 +92,12 @@ AnyQuestion = (
     | wallet.GetPayment
     | bet.GetBet
     | fixture.GetFixture
-    | market.HoldStake
-    | market.LookAgain
-    | market.ReleaseHold
-    | market.ConfirmHold
-    | market.ReadAgain
-    | market.CountHolds
+    | holds.HoldStake
+    | holds.LookAgain
+    | holds.ReleaseHold
+    | holds.ConfirmHold
+    | holds.ReadAgain
+    | holds.CountHolds
     | market.GetMarket
     | market.GetPrice
     | market.GetExposure
@@ -111,20 +115,22 @@ AnyView = (
     | bet.BetView
     | bet.SettledBets
     | fixture.FixtureView
-    | market.Held
-    | market.Done
-    | market.OpenHolds
+    | holds.Held
+    | holds.Done
+    | holds.OpenHolds
     | market.MarketView
     | market.PriceView
     | market.Exposure
-    | market.SwitchedMarkets
+    | trading.SwitchedMarkets
     | referral.ReferralView
     | customer.CustomerView
     | staff.MemberView
     | stop.StopView
 )
 
-AnyMessage = AnyCommand | AnyQuestion | bet.SettleBets | multiple.SettleSlips | market.SwitchMarkets
+AnyMessage = (
+    AnyCommand | AnyQuestion | bet.SettleBets | multiple.SettleSlips | trading.SwitchMarkets
+)
 AnyReply = AnyEvent | AnyView
 
 

@@ -19,20 +19,7 @@ from msgspec import UNSET
 from actors.base import Command
 from actors.errors import NoAnswer
 from actors.fixture import FixtureView, GetFixture
-from actors.market import (
-    ChangeLimits,
-    ChangePrices,
-    ChangeStatus,
-    GetMarket,
-    Limits,
-    LimitsChanged,
-    MarketStatus,
-    MarketView,
-    PricesChanged,
-    StatusChanged,
-    SwitchedMarkets,
-    SwitchMarkets,
-)
+from actors.market import GetMarket, Limits, MarketStatus, MarketView
 from actors.odds import MIN_ODDS
 from actors.runtime.addresses import BOOK, fixture_of
 from actors.runtime.keys import fingerprint
@@ -45,6 +32,16 @@ from actors.stop import (
     StopOrdered,
     StopView,
     cause_of,
+)
+from actors.trading import (
+    ChangeLimits,
+    ChangePrices,
+    ChangeStatus,
+    LimitsChanged,
+    PricesChanged,
+    StatusChanged,
+    SwitchedMarkets,
+    SwitchMarkets,
 )
 from gateway import api, keys
 from gateway.desk import api as desk_api

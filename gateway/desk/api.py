@@ -9,10 +9,11 @@ from msgspec import UNSET, Meta, UnsetType
 
 from actors.bet import BetState
 from actors.fixture import Phase
-from actors.market import MAX_REOFFER_MS, MAX_SELECTIONS, MarketStatus
+from actors.market import MAX_SELECTIONS, MarketStatus
 from actors.slips.kinds import Kind
 from actors.staff import Role
 from actors.stop import Reach
+from actors.trading import MAX_REOFFER_MS
 from gateway import api
 from ledger.money import MAX_MINOR
 

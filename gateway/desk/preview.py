@@ -18,15 +18,9 @@ from msgspec.structs import astuple
 
 from actors.base import Reason, Refused
 from actors.bet import BetState, BetView, GetBet, Leg, Settling, less, single_pays
+from actors.declaring import DeclareResult, ResultDeclared
 from actors.fixture import Fixture
-from actors.market import (
-    DeclareResult,
-    Exposure,
-    GetExposure,
-    GetMarket,
-    MarketView,
-    ResultDeclared,
-)
+from actors.market import Exposure, GetExposure, GetMarket, MarketView
 from actors.multiple import known_of
 from actors.previewed import DeclarePreviewed
 from actors.results import VOID

@@ -15,21 +15,10 @@ from typing import Any, Protocol
 
 import msgspec
 
+from actors.declaring import DeclareResult, WithdrawSelection
 from actors.fixture import ChangePhase, CreateFixture, SetModel
-from actors.market import (
-    ChangePrices,
-    ChangeStatus,
-    DeclareResult,
-    OpenMarket,
-    WithdrawSelection,
-)
-from actors.outcomes import (
-    AddSelection,
-    RollBackResult,
-    RollBackVoid,
-    SettleSelections,
-    VoidPlaced,
-)
+from actors.outcomes import AddSelection, RollBackResult, RollBackVoid, SettleSelections, VoidPlaced
+from actors.trading import ChangePrices, ChangeStatus, OpenMarket
 
 FeedCommand = (
     CreateFixture

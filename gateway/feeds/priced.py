@@ -35,16 +35,9 @@ from typing import Any, NamedTuple
 import msgspec
 import structlog
 
+from actors.declaring import DeclareResult, WithdrawSelection
 from actors.fixture import ChangePhase, CreateFixture, Phase
-from actors.market import (
-    ChangePrices,
-    ChangeStatus,
-    DeclareResult,
-    Limits,
-    MarketStatus,
-    OpenMarket,
-    WithdrawSelection,
-)
+from actors.market import Limits, MarketStatus
 from actors.odds import MAX_ODDS, MIN_ODDS
 from actors.outcomes import AddSelection, RollBackResult, SettleSelections
 from actors.pricing.blend import Blending, Pool
@@ -53,6 +46,7 @@ from actors.pricing.engine import Engine, Publishing, Setup
 from actors.pricing.ladder import Rounding
 from actors.pricing.margin import Margin, Margins, Model
 from actors.runtime.clock import Clock, WallClock
+from actors.trading import ChangePrices, ChangeStatus, OpenMarket
 from gateway.feeds import feed as feed_named
 from gateway.feeds.feed import Feed, FeedCommand, Source, Step, check_run
 

@@ -26,22 +26,15 @@ import msgspec
 import structlog
 
 from actors.base import Command, Question, Reason, Refused
+from actors.declaring import DeclareResult
 from actors.errors import Faulty, KeyReused, Overloaded, Unavailable
 from actors.fixture import ChangePhase, FixtureView, GetFixture, Phase
-from actors.market import (
-    TRADABLE,
-    ChangePrices,
-    ChangeStatus,
-    DeclareResult,
-    GetMarket,
-    MarketStatus,
-    MarketView,
-    OpenMarket,
-)
+from actors.market import TRADABLE, GetMarket, MarketStatus, MarketView
 from actors.placement import Router
 from actors.risk.limits import LimitTable
 from actors.runtime.addresses import BOOK
 from actors.runtime.clock import Clock
+from actors.trading import ChangePrices, ChangeStatus, OpenMarket
 from gateway.feeds.feed import Feed, FeedCommand, Source
 from ledger.reads import LedgerReads
 

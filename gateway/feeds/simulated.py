@@ -14,18 +14,12 @@ from random import Random
 
 import msgspec
 
+from actors.declaring import DeclareResult, WithdrawSelection
 from actors.fixture import ChangePhase, CreateFixture, Phase, SetModel
-from actors.market import (
-    ChangePrices,
-    ChangeStatus,
-    DeclareResult,
-    Limits,
-    MarketStatus,
-    OpenMarket,
-    WithdrawSelection,
-)
+from actors.market import Limits, MarketStatus
 from actors.odds import MAX_ODDS, ONE, SHORTEST_STEP, down_to_ladder
 from actors.terms import MarketTerms
+from actors.trading import ChangePrices, ChangeStatus, OpenMarket
 from gateway.feeds.feed import Feed, FeedCommand, Step, check_run
 from gateway.feeds.matches import SPORTS, Look, Match, Offer
 

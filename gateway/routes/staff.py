@@ -9,6 +9,7 @@ import msgspec
 from msgspec import UNSET
 
 from actors.base import Command, Reason
+from actors.declaring import DeclareResult, ResultDeclared, SelectionWithdrawn, WithdrawSelection
 from actors.fixture import (
     ChangePhase,
     CreateFixture,
@@ -19,23 +20,7 @@ from actors.fixture import (
     PhaseChanged,
     SetModel,
 )
-from actors.market import (
-    ChangePrices,
-    ChangeStatus,
-    DeclareResult,
-    Exposure,
-    GetExposure,
-    Limits,
-    Market,
-    MarketOpened,
-    MarketStatus,
-    OpenMarket,
-    PricesChanged,
-    ResultDeclared,
-    SelectionWithdrawn,
-    StatusChanged,
-    WithdrawSelection,
-)
+from actors.market import Exposure, GetExposure, Limits, Market, MarketStatus
 from actors.odds import MIN_ODDS
 from actors.outcomes import (
     AddSelection,
@@ -54,6 +39,14 @@ from actors.runtime.addresses import BOOK, fixture_of
 from actors.runtime.keys import fingerprint
 from actors.slips.deductions import Rule4
 from actors.terms import MarketTerms
+from actors.trading import (
+    ChangePrices,
+    ChangeStatus,
+    MarketOpened,
+    OpenMarket,
+    PricesChanged,
+    StatusChanged,
+)
 from gateway import api, keys
 from gateway.fixtures import fixture_json, market_json, results_json
 from gateway.http import MAX_LARGE_BODY, Auth, Call, Route, T, granted

@@ -10,11 +10,12 @@ import msgspec
 import typer
 
 from actors.base import Command, Question, Several
-from actors.market import ChangeStatus, MarketStatus, OpenMarket
+from actors.market import MarketStatus
 from actors.runtime import cluster
 from actors.runtime.addresses import BOOK
 from actors.runtime.clock import Clock, WallClock, now_ms
 from actors.runtime.router import Answer, Router, Transport
+from actors.trading import ChangeStatus, OpenMarket
 from gateway.feeds import all_feeds
 from gateway.feeds import feed as feed_named
 from gateway.feeds.feed import Feed, Source

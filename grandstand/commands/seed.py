@@ -21,13 +21,14 @@ import uvloop
 from actors.base import Command, Refused
 from actors.errors import NoAnswer
 from actors.fixture import CreateFixture
-from actors.market import ChangePrices, Limits, OpenMarket
+from actors.market import Limits
 from actors.player import ClaimEmail, RegisterPlayer
 from actors.runtime import cluster
 from actors.runtime.addresses import BOOK
 from actors.runtime.clock import WallClock, now_ms
 from actors.runtime.keys import fingerprint
 from actors.runtime.router import Router, Transport
+from actors.trading import ChangePrices, OpenMarket
 from actors.wallet import CompleteDeposit, RequestDeposit
 from gateway import keys
 from gateway.channels import Channels

@@ -29,7 +29,7 @@ import uvloop
 
 from actors.bet import BetPlaced, GetBet, PlaceBet
 from actors.errors import Unavailable
-from actors.market import Held, HoldStake
+from actors.holds import Held, HoldStake
 from actors.runtime import collector
 from actors.runtime.clock import WallClock
 from actors.runtime.router import Answer, View

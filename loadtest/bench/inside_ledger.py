@@ -31,8 +31,8 @@ import uvloop
 from uuid_utils import uuid7
 
 from actors.bet import Leg, PlaceBet
+from actors.declaring import DeclareResult
 from actors.fixture import CreateFixture
-from actors.market import ChangePrices, DeclareResult, OpenMarket
 from actors.player import RegisterPlayer
 from actors.results import LOST, WON, Result
 from actors.runtime.addresses import BOOK
@@ -43,6 +43,7 @@ from actors.runtime.local import LocalTransport
 from actors.runtime.router import Router
 from actors.runtime.shard import Shard, Silent
 from actors.settlement import settle
+from actors.trading import ChangePrices, OpenMarket
 from actors.wallet import CompleteDeposit, RequestDeposit
 from grandstand.servers.postgres import EmbeddedPostgres
 from ledger.database import create_database, open_pool, prepare

@@ -19,11 +19,11 @@ import uvloop
 
 from actors.base import Refused
 from actors.errors import NoAnswer
-from actors.market import ChangePrices
 from actors.runtime import cluster
 from actors.runtime.addresses import BOOK, fixture_of
 from actors.runtime.clock import WallClock
 from actors.runtime.router import Router
+from actors.trading import ChangePrices
 from loadtest.bench.push import LEAD_S, changes, odds_of
 
 TICK_S = 0.001

@@ -27,13 +27,13 @@ from collections.abc import Callable, Sequence
 import numpy as np
 
 from actors.fixture import CreateFixture
-from actors.market import ChangePrices, OpenMarket
 from actors.pricing.blend import Blending, Source
 from actors.pricing.engine import Engine, Setup, price
 from actors.pricing.goals import GoalModel, Moment, derived, final_scores, fit
 from actors.pricing.ladder import to_ladder, whole_odds
 from actors.pricing.margin import Margin, Margins, Model, apply
 from actors.pricing.ragged import Floats, Markets
+from actors.trading import ChangePrices, OpenMarket
 from gateway.feeds.feed import FeedCommand, Step
 from gateway.feeds.priced import LEAD, Desk
 from gateway.feeds.priced import FeedSettings as HeardSettings

@@ -11,23 +11,22 @@ import msgspec
 import pytest
 
 from actors.base import Reason
+from actors.declaring import DeclareResult
 from actors.errors import Faulty, KeyReused, Overloaded, Unavailable
 from actors.fixture import ChangePhase, CreateFixture, Phase
-from actors.market import (
+from actors.market import Limits, MarketStatus
+from actors.odds import MAX_ODDS, SHORTEST_STEP, down_to_ladder
+from actors.results import VOID
+from actors.risk.limits import LimitTable
+from actors.trading import (
     ChangePrices,
     ChangeStatus,
-    DeclareResult,
-    Limits,
     MarketOpened,
-    MarketStatus,
     OpenMarket,
     PricesChanged,
     Resume,
     Suspend,
 )
-from actors.odds import MAX_ODDS, SHORTEST_STEP, down_to_ladder
-from actors.results import VOID
-from actors.risk.limits import LimitTable
 from gateway.feeds import all_feeds, feed
 from gateway.feeds.feed import Feed, Step
 from gateway.feeds.pump import MAX_WAITING, Tally, pump, retire

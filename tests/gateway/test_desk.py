@@ -10,8 +10,8 @@ from uuid import uuid4
 import aiohttp
 import pytest
 
-from actors.market import MovePrices, PricesChanged
 from actors.stop import GetStop, StopView
+from actors.trading import MovePrices, PricesChanged
 from gateway import keys
 from gateway.app import Gateway
 from gateway.coordinator import BY

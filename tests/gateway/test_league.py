@@ -15,8 +15,9 @@ import pytest
 
 from actors.base import Command, Refused
 from actors.bet import BetPlaced, BetState, BetView, GetBet, PriceChange
+from actors.declaring import DeclareResult
 from actors.fixture import ChangePhase, Phase
-from actors.market import ChangePrices, DeclareResult, GetMarket, MarketStatus, MarketView
+from actors.market import GetMarket, MarketStatus, MarketView
 from actors.multiple import SlipPlaced
 from actors.outcomes import RollBackResult, RollBackVoid, SettleSelections, VoidPlaced
 from actors.placement import BetRequest, LiabilityNotKnown, place
@@ -27,6 +28,7 @@ from actors.runtime.keys import fingerprint
 from actors.slip_placement import SlipRequest, place_slip
 from actors.slips.kinds import Kind
 from actors.slips.slip import Leg, Slip
+from actors.trading import ChangePrices
 from actors.wallet import CompleteDeposit, GetWallet, RequestDeposit, WalletView
 from gateway.feeds.feed import FeedCommand, Step
 from gateway.feeds.simulated import Board

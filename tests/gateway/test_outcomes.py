@@ -6,7 +6,7 @@ import datetime as dt
 from typing import Any
 
 from actors.bet import PriceChange
-from actors.market import Held, HoldStake, ReleaseHold
+from actors.holds import Held, HoldStake, ReleaseHold
 from ledger.money import Money
 from ledger.verify import verify
 from tests.gateway.backend import Backend, until

@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 
 from actors.base import Command
-from actors.market import ChangePrices, MovePrices, PricesChanged
 from actors.runtime.addresses import BOOK, fixture_of
+from actors.trading import ChangePrices, MovePrices, PricesChanged
 from tests.gateway.backend import Backend, until
 from tests.gateway.desk import Desk
 from tests.gateway.trading import member

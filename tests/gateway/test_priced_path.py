@@ -13,10 +13,11 @@ import msgspec
 import pytest
 
 from actors.fixture import GetFixture
-from actors.market import ChangePrices, GetMarket, MarketStatus, MarketView, OpenMarket
+from actors.market import GetMarket, MarketStatus, MarketView
 from actors.odds import ONE
 from actors.results import Outcome
 from actors.runtime.addresses import BOOK, fixture_of
+from actors.trading import ChangePrices, OpenMarket
 from gateway.feeds.feed import Source, Step
 from gateway.feeds.priced import FEED, FeedSettings, MarginSettings, Settings
 from gateway.feeds.pump import pump, unfinished

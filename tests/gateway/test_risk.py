@@ -7,7 +7,8 @@ from uuid import uuid4
 
 import pytest
 
-from actors.market import Hedge, OrderHedge, RecordHedge
+from actors.hedging import OrderHedge, RecordHedge
+from actors.market import Hedge
 from actors.risk.alerts import Pattern, RaiseAlert
 from actors.runtime.addresses import fixture_of
 from gateway.app import Gateway

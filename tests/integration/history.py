@@ -13,20 +13,16 @@ from typing import Any
 
 from actors.base import Command, Event, Refused
 from actors.bet import Bet, BetPlaced, Leg, PlaceBet, SettleBet
-from actors.entries import Entry, Opened, encode_entries
-from actors.fixture import ChangePhase, CreateFixture, Fixture, Phase
-from actors.market import (
-    ChangePrices,
-    ChangeStatus,
+from actors.declaring import (
     CompleteSettlement,
     DeclareResult,
-    Market,
-    MarketStatus,
-    OpenMarket,
     ResultDeclared,
     SelectionWithdrawn,
     WithdrawSelection,
 )
+from actors.entries import Entry, Opened, encode_entries
+from actors.fixture import ChangePhase, CreateFixture, Fixture, Phase
+from actors.market import Market, MarketStatus
 from actors.outcomes import (
     AddSelection,
     PlacedVoided,
@@ -41,6 +37,7 @@ from actors.outcomes import (
 from actors.player import ClaimEmail, Credential, Player, RecordLogin, RegisterPlayer
 from actors.results import LOST, WON, Outcome, Result, Window
 from actors.runtime.addresses import BOOK, fixture_of, partition_of, partitions_of
+from actors.trading import ChangePrices, ChangeStatus, OpenMarket
 from actors.wallet import (
     CompleteDeposit,
     CompleteWithdrawal,

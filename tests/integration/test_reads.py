@@ -12,7 +12,7 @@ import pytest
 
 from actors.bet import BetState, Settling
 from actors.book import Line
-from actors.market import CompleteSettlement, DeclareResult, WithdrawSelection
+from actors.declaring import CompleteSettlement, DeclareResult, WithdrawSelection
 from actors.outcomes import RollBackResult, RollBackVoid, SettleSelections, VoidPlaced
 from actors.results import LOST, VOID, WON, Window
 from actors.runtime.addresses import BOOK, partitions_of

@@ -8,7 +8,7 @@ import signal
 from typing import Any
 from uuid import uuid4
 
-from actors.market import OrderHedge
+from actors.hedging import OrderHedge
 from actors.runtime import cluster
 from actors.runtime.clock import WallClock
 from actors.runtime.router import Router, ShardUnreachable

@@ -11,9 +11,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from actors.fixture import CreateFixture, Phase
-from actors.market import MAX_BET_DELAY_MS, ChangePrices, ChangeStatus, MarketStatus, OpenMarket
+from actors.market import MAX_BET_DELAY_MS, MarketStatus
 from actors.odds import ONE, down_to_ladder
 from actors.results import LOST, VOID, WON, Outcome, Result
+from actors.trading import ChangePrices, ChangeStatus, OpenMarket
 from gateway.feeds.betfair import Recording, RecordingError, Settings, our_odds
 from gateway.feeds.betfair.cache import RunnerBook
 from gateway.feeds.betfair.messages import RunnerChange

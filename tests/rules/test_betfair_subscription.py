@@ -9,7 +9,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from actors.market import ChangePrices, ChangeStatus, MarketStatus
+from actors.market import MarketStatus
+from actors.trading import ChangePrices, ChangeStatus
 from gateway.feeds.betfair import AgeLimits, LiveSettings, MarketFilter, Settings, Summary
 from gateway.feeds.betfair.guard import (
     CROSSED,

@@ -20,13 +20,16 @@ from actors import (
     bet,
     bonus,
     cashout,
+    declaring,
     fixture,
-    market,
+    hedging,
+    holds,
     multiple,
     outcomes,
     player,
     staff,
     stop,
+    trading,
     wallet,
 )
 from actors.base import Command, Event, Message, Question, Reason, Refused, Several
@@ -124,7 +127,7 @@ SAMPLES: dict[str, Event] = {
         fixture.FixtureCreated(AT, "f", 1, "soccer", "cup", "A - B", AT),
         fixture.PhaseChanged(AT, "f", 2, Phase.IN_PLAY, "1-0"),
         fixture.ModelSet(AT, "f", 2, fixture.MatchModel(15_000, 12_000, -500, 1, 0, 2, 60, 0, 1)),
-        market.MarketOpened(
+        trading.MarketOpened(
             AT,
             "f",
             "f:m",
@@ -136,11 +139,11 @@ SAMPLES: dict[str, Event] = {
             Limits(1, 2, 3),
             MarketStatus.SUSPENDED,
         ),
-        market.PricesChanged(AT, "f", "f:m", 4, 1, {"a": 25_000, "b": 0}, 7),
-        market.StatusChanged(AT, "f", "f:m", 5, MarketStatus.OPEN, True, 2_000),
-        market.SelectionWithdrawn(AT, "f", "f:m", 6, 1, "b"),
-        market.ResultDeclared(AT, "f", "f:m", 7, 2, {"a": WON, "b": VOID}, False),
-        market.SettlementCompleted(AT, "f", "f:m", 8, 2),
+        trading.PricesChanged(AT, "f", "f:m", 4, 1, {"a": 25_000, "b": 0}, 7),
+        trading.StatusChanged(AT, "f", "f:m", 5, MarketStatus.OPEN, True, 2_000),
+        declaring.SelectionWithdrawn(AT, "f", "f:m", 6, 1, "b"),
+        declaring.ResultDeclared(AT, "f", "f:m", 7, 2, {"a": WON, "b": VOID}, False),
+        declaring.SettlementCompleted(AT, "f", "f:m", 8, 2),
         outcomes.SelectionsDecided(
             AT, "f", "f:m", 9, 3, {"a": WON}, 1, {"a": Result(Outcome.WON, 3, 2)}, {"a": 25_000}
         ),
@@ -148,8 +151,8 @@ SAMPLES: dict[str, Event] = {
         outcomes.PlacedVoided(AT, "f", "f:m", 11, 5, Window(AT, None)),
         outcomes.VoidRolledBack(AT, "f", "f:m", 12, 6, Window(None, AT)),
         outcomes.SelectionAdded(AT, "f", "f:m", 13, "c", "C", 2),
-        market.LimitsChanged(AT, "f", "f:m", 8, Limits(1, 2, 3, 4, 5, 6, 7, 8)),
-        market.HedgeRecorded(
+        trading.LimitsChanged(AT, "f", "f:m", 8, Limits(1, 2, 3, 4, 5, 6, 7, 8)),
+        hedging.HedgeRecorded(
             AT, "f", "f:m", 8, "h", Hedge(AT, "a", 1_000, 25_000, 1_470, "bogus", "r")
         ),
         fixture.EventLimitsChanged(
@@ -163,8 +166,8 @@ SAMPLES: dict[str, Event] = {
         alerts.AlertRaised(
             AT, "a", alerts.Pattern.STAKE_ABOVE_HABIT, "player/p", AT - 1, {"stake_minor": 900}
         ),
-        market.HedgeOrdered(AT, "f", "f:m", 8, "h", HedgeOrder(AT, "a", 1_000, 25_000, "bogus")),
-        market.HedgeLapsed(AT, "f", "f:m", 8, "h", "no"),
+        hedging.HedgeOrdered(AT, "f", "f:m", 8, "h", HedgeOrder(AT, "a", 1_000, 25_000, "bogus")),
+        hedging.HedgeLapsed(AT, "f", "f:m", 8, "h", "no"),
         staff.MemberAdded(AT, "kim", "Kim Doe", staff.Role.TRADER, "$argon2id$"),
         staff.RoleChanged(AT, "kim", staff.Role.HEAD_TRADER),
         staff.PasswordSet(AT, "kim", "$argon2id$", 2),
@@ -272,14 +275,14 @@ def test_what_travels_comes_back() -> None:
     items = [
         Item("gb-00", bet.PlaceBet("p", "b", TEN, (LEG,), AT, None), "k", b"f", "staff"),
         Item("gb-00", bet.PlaceBet("p", "b", TEN, (), 0, refused), "k", b"f"),
-        Item("book-00", market.CountHolds("f:m", ["a"], 1)),
+        Item("book-00", holds.CountHolds("f:m", ["a"], 1)),
     ]
     assert decode_items(encode_items(items)) == items
     replies = [
         Reply(Status.ANSWERED, 3, event)
         for event in SAMPLES.values()  # type: ignore[arg-type]
     ]
-    replies += [Reply(Status.UNKNOWN), Reply(Status.ANSWERED, 1, market.Done())]
+    replies += [Reply(Status.UNKNOWN), Reply(Status.ANSWERED, 1, holds.Done())]
     assert decode_replies(encode_replies(replies)) == replies
     notice = Notice(AT, "gb-00", 3, tuple(SAMPLES.values()))  # type: ignore[arg-type]
     assert decode_notice(encode_notice(notice)) == notice

@@ -13,36 +13,28 @@ from hypothesis import strategies as st
 from actors.base import Reason, Refused
 from actors.bet import PriceChange
 from actors.book import HOLD_MS, Book, Confirmed, Hold, Line, liability_of
-from actors.fixture import MAX_MARKETS, Fixture, Phase
-from actors.market import (
-    ChangePrices,
-    ChangeStatus,
+from actors.declaring import (
     CompleteSettlement,
-    ConfirmHold,
-    CountHolds,
     DeclareResult,
+    ResultDeclared,
+    SelectionWithdrawn,
+    SettlementCompleted,
+    WithdrawSelection,
+)
+from actors.fixture import MAX_MARKETS, Fixture, Phase
+from actors.holds import ConfirmHold, CountHolds, Held, HoldStake, LookAgain, OpenHolds, ReleaseHold
+from actors.market import (
     GetExposure,
     GetMarket,
-    Held,
-    HoldStake,
     Limits,
-    LookAgain,
     Market,
     MarketStatus,
     MarketView,
-    OpenHolds,
-    OpenMarket,
-    PricesChanged,
-    ReleaseHold,
-    ResultDeclared,
     Selection,
-    SelectionWithdrawn,
-    SettlementCompleted,
-    StatusChanged,
-    WithdrawSelection,
 )
 from actors.odds import MAX_ODDS, MIN_ODDS, ONE
 from actors.results import LOST, VOID, WON
+from actors.trading import ChangePrices, ChangeStatus, OpenMarket, PricesChanged, StatusChanged
 from ledger.money import Money
 
 NOW = 1_800_000_000_000

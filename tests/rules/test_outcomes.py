@@ -30,25 +30,11 @@ from actors.bet import (
 )
 from actors.book import Hold
 from actors.cashout import CashOut, known_about, slip_of
+from actors.declaring import CompleteSettlement, DeclareResult, WithdrawSelection
 from actors.entries import Entry, decode_entries, encode_entries
 from actors.fixture import Fixture
-from actors.market import (
-    CLOCKS_MS,
-    VOIDED,
-    ChangeStatus,
-    CompleteSettlement,
-    CountHolds,
-    DeclareResult,
-    GetMarket,
-    Held,
-    HoldStake,
-    Market,
-    MarketStatus,
-    OpenHolds,
-    Resume,
-    Selection,
-    WithdrawSelection,
-)
+from actors.holds import CountHolds, Held, HoldStake, OpenHolds
+from actors.market import CLOCKS_MS, VOIDED, GetMarket, Market, MarketStatus, Selection
 from actors.multiple import PlaceSlip, SettleLeg
 from actors.outcomes import (
     MAX_WINDOWS,
@@ -67,6 +53,7 @@ from actors.slips.kinds import Kind
 from actors.slips.settling import Known
 from actors.slips.slip import Slip
 from actors.terms import MarketTerms
+from actors.trading import ChangeStatus, Resume
 from actors.wallet import Wallet
 from ledger.money import Money
 

@@ -10,7 +10,7 @@ import pytest
 from actors.base import Command, Question, Reason, Refused
 from actors.bet import BetPlaced, PlaceBet, PriceChange
 from actors.errors import Faulty, KeyReused, Overloaded, Unavailable
-from actors.market import ConfirmHold, Held, HoldStake, LookAgain, ReleaseHold
+from actors.holds import ConfirmHold, Held, HoldStake, LookAgain, ReleaseHold
 from actors.placement import BetRequest, LiabilityNotKnown, place
 from actors.wallet import GetWallet, WalletView
 from ledger.money import Money

@@ -11,21 +11,15 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from actors.bet import PriceChange
+from actors.declaring import DeclareResult, WithdrawSelection
 from actors.fixture import ChangePhase, CreateFixture, Phase
-from actors.market import (
-    ChangePrices,
-    ChangeStatus,
-    DeclareResult,
-    Limits,
-    MarketStatus,
-    OpenMarket,
-    WithdrawSelection,
-)
+from actors.market import Limits, MarketStatus
 from actors.odds import ONE
 from actors.outcomes import AddSelection, RollBackResult, SettleSelections
 from actors.pricing.margin import Model
 from actors.results import LOST, WON
 from actors.runtime.clock import WallClock
+from actors.trading import ChangePrices, ChangeStatus, OpenMarket
 from gateway.feeds.feed import Step
 from gateway.feeds.priced import (
     FEED,

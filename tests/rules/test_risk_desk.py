@@ -14,21 +14,11 @@ from actors.base import Refused
 from actors.bet import PriceChange
 from actors.book import Line
 from actors.fixture import Fixture
-from actors.market import (
-    ChangePrices,
-    GetExposure,
-    GetMarket,
-    HoldStake,
-    Limits,
-    Market,
-    MarketStatus,
-    MovePrices,
-    OpenMarket,
-    Resume,
-    Suspend,
-)
+from actors.holds import HoldStake
+from actors.market import GetExposure, GetMarket, Limits, Market, MarketStatus
 from actors.odds import MAX_ODDS, ONE, SHORTEST_STEP, down_to_ladder
 from actors.risk.desk import Curve, decide_moves, moved_prices
+from actors.trading import ChangePrices, MovePrices, OpenMarket, Resume, Suspend
 from ledger.money import Money
 
 NOW = 1_800_000_000_000

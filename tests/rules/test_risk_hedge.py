@@ -10,19 +10,12 @@ from hypothesis import strategies as st
 
 from actors.base import Refused
 from actors.book import Line
+from actors.declaring import WithdrawSelection
 from actors.fixture import Fixture
-from actors.market import (
-    Exposure,
-    GetExposure,
-    GetMarket,
-    Market,
-    MarketView,
-    OpenMarket,
-    RecordHedge,
-    WithdrawSelection,
-    wins_of,
-)
+from actors.hedging import RecordHedge, wins_of
+from actors.market import Exposure, GetExposure, GetMarket, Market, MarketView
 from actors.risk.hedge import LayOff, Proposal, Quote, propose
+from actors.trading import OpenMarket
 
 NOW = 1_800_000_000_000
 PLENTY = 10**9

@@ -12,21 +12,14 @@ from actors.base import Reason, Refused
 from actors.bet import HoldResolved, PriceChange
 from actors.book import Hold
 from actors.fixture import ChangeEventLimits, CreateFixture, EventLimit
-from actors.market import (
-    ChangePrices,
-    Held,
-    HoldStake,
-    Market,
-    OpenMarket,
-    RecordHedge,
-    Selection,
-    SwitchedMarkets,
-    SwitchMarkets,
-)
+from actors.hedging import RecordHedge
+from actors.holds import Held, HoldStake
+from actors.market import Market, Selection
 from actors.runtime.addresses import BOOK
 from actors.runtime.clock import WallClock
 from actors.runtime.keeper import Keeper
 from actors.runtime.local import LocalCluster
+from actors.trading import ChangePrices, OpenMarket, SwitchedMarkets, SwitchMarkets
 from ledger.memory_journal import MemoryJournal
 from ledger.money import Money
 

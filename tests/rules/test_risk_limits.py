@@ -17,6 +17,7 @@ from hypothesis.stateful import Bundle, RuleBasedStateMachine, consumes, invaria
 from actors.base import Reason, Refused
 from actors.bet import PriceChange
 from actors.book import MAX_CUSTOMERS, WHOLE, Book, Confirmed, Hold, Line, liability_of
+from actors.declaring import WithdrawSelection
 from actors.fixture import (
     MAX_LIMITS,
     UNLIMITED,
@@ -25,28 +26,11 @@ from actors.fixture import (
     EventLimitsChanged,
     Fixture,
 )
-from actors.market import (
-    ChangeLimits,
-    ChangePrices,
-    ConfirmHold,
-    GetExposure,
-    GetMarket,
-    Held,
-    HoldStake,
-    Limits,
-    LookAgain,
-    Market,
-    MarketStatus,
-    MovePrices,
-    OpenMarket,
-    RecordHedge,
-    ReleaseHold,
-    Resume,
-    Suspend,
-    WithdrawSelection,
-    wins_of,
-)
+from actors.hedging import RecordHedge, wins_of
+from actors.holds import ConfirmHold, Held, HoldStake, LookAgain, ReleaseHold
+from actors.market import GetExposure, GetMarket, Limits, Market, MarketStatus
 from actors.risk.limits import LimitTable
+from actors.trading import ChangeLimits, ChangePrices, MovePrices, OpenMarket, Resume, Suspend
 from ledger.money import Money
 
 NOW = 1_800_000_000_000

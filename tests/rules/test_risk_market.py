@@ -12,35 +12,28 @@ from hypothesis import strategies as st
 from actors.base import Reason, Refused
 from actors.bet import PriceChange
 from actors.book import MAX_OFFERS, Book, Offer
+from actors.declaring import CompleteSettlement, DeclareResult
 from actors.fixture import EventLimitsChanged, Fixture
-from actors.market import (
+from actors.hedging import HedgeRecorded
+from actors.holds import Held, HoldStake, LookAgain
+from actors.market import GetMarket, Limits, Market, MarketStatus, Selection
+from actors.results import LOST, WON
+from actors.risk.referral import ReferralAsked
+from actors.runtime.announcer import Audience, _audience_of
+from actors.trading import (
     MAX_CAUSE_LENGTH,
     MAX_CAUSES,
     ChangePrices,
     ChangeStatus,
-    CompleteSettlement,
-    DeclareResult,
-    GetMarket,
-    HedgeRecorded,
-    Held,
-    HoldStake,
-    Limits,
     LimitsChanged,
-    LookAgain,
-    Market,
-    MarketStatus,
     MovePrices,
     PricesChanged,
     Resume,
-    Selection,
     StatusChanged,
     Suspend,
     SwitchedMarkets,
     SwitchMarkets,
 )
-from actors.results import LOST, WON
-from actors.risk.referral import ReferralAsked
-from actors.runtime.announcer import Audience, _audience_of
 from ledger.money import Money
 
 NOW = 1_800_000_000_000

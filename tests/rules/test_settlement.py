@@ -10,8 +10,9 @@ import pytest
 
 from actors.base import Reason, Refused
 from actors.bet import BetSettled, SettleBet, SettleBets, SettledBets, Settling
+from actors.declaring import CompleteSettlement
 from actors.errors import Overloaded
-from actors.market import CompleteSettlement, CountHolds, OpenHolds
+from actors.holds import CountHolds, OpenHolds
 from actors.results import LOST, WON, Result
 from actors.settlement import PAGE, PAGES_UNDER_WAY, settle
 from ledger.money import Money

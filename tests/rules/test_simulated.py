@@ -10,11 +10,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from actors.base import Command
+from actors.declaring import DeclareResult
 from actors.fixture import ChangePhase, CreateFixture, Phase
-from actors.market import ChangePrices, ChangeStatus, DeclareResult, MarketStatus
+from actors.market import MarketStatus
 from actors.odds import MAX_ODDS, ONE
 from actors.pricing.goals import GoalModel, Moment, final_scores
 from actors.results import LOST, WON, Outcome, Result, payout_minor
+from actors.trading import ChangePrices, ChangeStatus
 from gateway.feeds.matches import (
     SPORTS,
     AmericanFootball,

@@ -10,16 +10,10 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
 from actors.base import Command, Reason, Refused
+from actors.declaring import DeclareResult, ResultDeclared
 from actors.entries import Entry, decode_entries, encode_entries
 from actors.fixture import Fixture
-from actors.market import (
-    DeclareResult,
-    Limits,
-    Market,
-    MarketOpened,
-    MarketStatus,
-    ResultDeclared,
-)
+from actors.market import Limits, Market, MarketStatus
 from actors.previewed import DeclarePreviewed
 from actors.results import LOST, VOID, WON
 from actors.staff import (
@@ -55,6 +49,7 @@ from actors.stop import (
     StopView,
     cause_of,
 )
+from actors.trading import MarketOpened
 
 NOW = 1_800_000_000_000
 

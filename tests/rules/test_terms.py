@@ -11,17 +11,10 @@ from hypothesis import strategies as st
 
 from actors.base import Reason, Refused
 from actors.bet import Bet, BetSettled, BetState, Leg, PriceChange, SettleBet, Settling
+from actors.declaring import DeclareResult, WithdrawSelection
 from actors.fixture import Fixture
-from actors.market import (
-    ChangePrices,
-    DeclareResult,
-    GetMarket,
-    Held,
-    HoldStake,
-    Market,
-    OpenMarket,
-    WithdrawSelection,
-)
+from actors.holds import Held, HoldStake
+from actors.market import GetMarket, Market
 from actors.odds import MAX_ODDS, MIN_ODDS
 from actors.results import LOST, VOID, WON, Outcome, Result
 from actors.slips import slip as slips
@@ -30,6 +23,7 @@ from actors.slips.kinds import Kind
 from actors.slips.settling import ASSUMED_STARTING_ODDS, Known, settle
 from actors.slips.slip import MAX_DIVISOR, EachWay, Slip
 from actors.terms import NO_TERMS, Gone, MarketTerms, Off, taken_off
+from actors.trading import ChangePrices, OpenMarket
 from actors.wallet import Wallet
 from ledger.money import Money
 

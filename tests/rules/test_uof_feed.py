@@ -10,8 +10,9 @@ from collections.abc import AsyncIterator
 import pytest
 
 from actors import outcomes
-from actors.market import ChangePrices, MarketStatus, OpenMarket
+from actors.market import MarketStatus
 from actors.results import payout_minor
+from actors.trading import ChangePrices, OpenMarket
 from gateway.feeds.simulated import Board
 from gateway.feeds.simulated import Settings as BoardSettings
 from gateway.feeds.uof import FEED, Settings

@@ -12,9 +12,11 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 
 from actors import outcomes
+from actors.declaring import DeclareResult
 from actors.fixture import Phase
-from actors.market import ChangeStatus, DeclareResult, MarketStatus
+from actors.market import MarketStatus
 from actors.results import LOST, VOID, WON, Outcome, Result, Window, payout_minor
+from actors.trading import ChangeStatus
 from gateway.feeds.feed import FeedCommand
 from gateway.feeds.uof import messages as uof
 from gateway.feeds.uof.descriptions import Card, shipped

@@ -18,19 +18,9 @@ import msgspec
 from actors.base import Command, Refused
 from actors.bet import BetPlaced, GetBet, PriceChange
 from actors.book import Book, Hold
+from actors.declaring import DeclareResult, WithdrawSelection
 from actors.fixture import ChangePhase, CreateFixture, Phase
-from actors.market import (
-    ChangePrices,
-    ChangeStatus,
-    DeclareResult,
-    Exposure,
-    GetExposure,
-    GetMarket,
-    Limits,
-    MarketStatus,
-    OpenMarket,
-    WithdrawSelection,
-)
+from actors.market import Exposure, GetExposure, GetMarket, Limits, MarketStatus
 from actors.multiple import SlipPlaced
 from actors.outcomes import (
     AddSelection,
@@ -52,6 +42,7 @@ from actors.runtime.simulated.simulation import Simulation
 from actors.slip_placement import SlipRequest
 from actors.slips import slip as slips
 from actors.slips.kinds import Kind
+from actors.trading import ChangePrices, ChangeStatus, OpenMarket
 from actors.wallet import GetWallet
 from ledger.money import Money
 from tests.simulation.gateways import AGAIN, ANSWER, REUSED, Bank, Gateway, name_ids_by_process

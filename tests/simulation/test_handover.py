@@ -8,10 +8,12 @@ from typing import Any
 from actors.bet import PriceChange
 from actors.book import Confirmed
 from actors.fixture import CreateFixture
-from actors.market import ChangePrices, ConfirmHold, GetExposure, HoldStake, OpenMarket
+from actors.holds import ConfirmHold, HoldStake
+from actors.market import GetExposure
 from actors.runtime.partition import Partition
 from actors.runtime.shard import Shard
 from actors.runtime.wire import Item, Status
+from actors.trading import ChangePrices, OpenMarket
 from ledger.money import Money
 from tests.simulation.still import quiet
 from tests.simulation.test_partition import (

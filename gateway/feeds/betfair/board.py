@@ -27,21 +27,14 @@ from decimal import Decimal
 import msgspec
 import structlog
 
+from actors.declaring import DeclareResult, WithdrawSelection
 from actors.fixture import ChangePhase, CreateFixture, Phase
-from actors.market import (
-    MAX_BET_DELAY_MS,
-    ChangePrices,
-    ChangeStatus,
-    DeclareResult,
-    Limits,
-    MarketStatus,
-    OpenMarket,
-    WithdrawSelection,
-)
+from actors.market import MAX_BET_DELAY_MS, Limits, MarketStatus
 from actors.odds import ONE, down_to_ladder
 from actors.outcomes import AddSelection
 from actors.results import LOST, VOID, WON, Outcome, Result
 from actors.terms import MarketTerms
+from actors.trading import ChangePrices, ChangeStatus, OpenMarket
 from gateway.feeds.betfair.cache import MarketBook
 from gateway.feeds.betfair.messages import Definition, MarketChange, Runner, is_id, selection_id
 from gateway.feeds.feed import FeedCommand

@@ -27,7 +27,8 @@ from collections.abc import Iterator
 import msgspec
 import structlog
 
-from actors.market import ChangePrices, Limits, MarketStatus
+from actors.market import Limits, MarketStatus
+from actors.trading import ChangePrices
 from gateway.feeds.betfair.board import Board, Card, Market, Summary
 from gateway.feeds.betfair.cache import MarketBook
 from gateway.feeds.betfair.catalogue import Catalogue

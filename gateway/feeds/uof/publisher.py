@@ -20,24 +20,13 @@ from datetime import UTC, datetime
 import msgspec
 from lxml import etree
 
+from actors.declaring import DeclareResult, WithdrawSelection
 from actors.fixture import ChangePhase, CreateFixture, Phase
-from actors.market import (
-    ChangePrices,
-    ChangeStatus,
-    DeclareResult,
-    MarketStatus,
-    OpenMarket,
-    WithdrawSelection,
-)
+from actors.market import MarketStatus
 from actors.odds import text as odds_text
-from actors.outcomes import (
-    AddSelection,
-    RollBackResult,
-    RollBackVoid,
-    SettleSelections,
-    VoidPlaced,
-)
+from actors.outcomes import AddSelection, RollBackResult, RollBackVoid, SettleSelections, VoidPlaced
 from actors.results import VOID, Outcome, Result, Window
+from actors.trading import ChangePrices, ChangeStatus, OpenMarket
 from gateway.feeds.feed import FeedCommand, Step
 from gateway.feeds.uof.identity import RoutingKey
 from gateway.feeds.uof.messages import MarketStatus as Status

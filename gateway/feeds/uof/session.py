@@ -42,27 +42,14 @@ from collections.abc import Iterable, Iterator
 
 import msgspec
 
+from actors.declaring import DeclareResult, WithdrawSelection
 from actors.fixture import MAX_MARKETS, ChangePhase, CreateFixture, Phase
-from actors.market import (
-    MAX_BET_DELAY_MS,
-    ChangePrices,
-    ChangeStatus,
-    DeclareResult,
-    Limits,
-    MarketStatus,
-    OpenMarket,
-    WithdrawSelection,
-)
+from actors.market import MAX_BET_DELAY_MS, Limits, MarketStatus
 from actors.odds import down_to_ladder
-from actors.outcomes import (
-    AddSelection,
-    RollBackResult,
-    RollBackVoid,
-    SettleSelections,
-    VoidPlaced,
-)
+from actors.outcomes import AddSelection, RollBackResult, RollBackVoid, SettleSelections, VoidPlaced
 from actors.results import VOID, Result, Window
 from actors.terms import MarketTerms
+from actors.trading import ChangePrices, ChangeStatus, OpenMarket
 from gateway.feeds.feed import FeedCommand
 from gateway.feeds.uof import messages as said
 from gateway.feeds.uof.descriptions import Answer, Card, Descriptions

@@ -1,0 +1,349 @@
+"""What placement asks of a market: room for a bet on its way, without a trace in the journal.
+
+    HoldStake -> Held, LookAgain after a bet delay -> ConfirmHold or ReleaseHold
+
+and what its settlement and its keeper ask of the holds that there are.
+"""
+
+from __future__ import annotations
+
+import msgspec
+
+from actors.base import Question, Reason, Refused, ref
+from actors.bet import PriceChange
+from actors.book import HOLD_MS, WHOLE, Book, Confirmed, Hold, Offer, liability_at
+from actors.fixture import Fixture
+from actors.market import MAX_BET_DELAY_MS, Limits, Market
+from actors.odds import MAX_ODDS, MIN_ODDS
+from ledger.money import MAX_MINOR, Money
+
+
+class Held(msgspec.Struct, frozen=True, array_like=True, tag=True):
+    """The market's yes: the price the bet will have, and until when."""
+
+    odds: int
+    odds_version: int
+    bet_delay_ms: int
+    expires_at_ms: int
+    fixture_name: str
+    market_name: str
+    selection_name: str
+    in_play: bool
+    ante_post: bool = False
+
+
+class HoldStake(Question, frozen=True, array_like=True, tag=True):
+    """Take room in the book for a bet about to be placed."""
+
+    fixture_id: str
+    market_id: str
+    selection_id: str
+    bet_id: str
+    licence: str
+    player_id: str
+    stake: Money
+    odds: int
+    policy: PriceChange
+    liability_minor: int = 0
+    """What the bet can cost beyond its stake if this selection wins, with the leg at `odds`; 0: as
+    a single's."""
+    customer_factor: int = WHOLE
+    """In ten-thousandths: how much of the largest stake the customer may have, and, below 10,000,
+    of the room. Above it the stake may be larger, but the room is the same for all."""
+    offer_id: str = ""
+    """The offer that the player takes: its stake and price are those of the offer."""
+    agreed_until_ms: int = 0
+    """Until when a trader has agreed to this stake at this price (`actors.risk.referral`)."""
+    wait_ms: int = 0
+    """How long the bet waits for the bet delay of another of its markets."""
+    kind_factors: dict[str, int] = msgspec.field(default_factory=dict)
+    """Customer factors for markets of some kinds, in place of the one for all."""
+
+    def cast(self) -> tuple[str, ...]:
+        return (ref("market", self.market_id), ref("fixture", self.fixture_id))
+
+    def answer(self, now_ms: int, market: Market, fixture: Fixture) -> Held | Refused:
+        had = market.book.release(self.bet_id) if self.bet_id in market.book.holds else None
+        answer = self._answer(now_ms, market, fixture)
+        if had and isinstance(answer, Refused):
+            # Asked again, because the first answer was lost: what it has had did not count against
+            # it. But maybe that answer was not lost, and its bet is on its way to the wallet.
+            market.book.put_back(had)
+        elif had:
+            again = market.book.holds[self.bet_id]
+            again.result_version, again.broken = had.result_version, had.broken
+        return answer
+
+    def _answer(self, now_ms: int, market: Market, fixture: Fixture) -> Held | Refused:
+        book = market.book
+        promised = self.offer_id != "" or self.agreed_until_ms != 0
+        refused = market.refuse_price(self.selection_id, self.odds, self.policy, now_ms, promised)
+        changed = refused is not None and refused.reason is Reason.PRICE_CHANGED
+        if refused and not (changed and market.limits.reoffer_ms):
+            return refused
+        if fixture.over:  # whatever its market says
+            return Refused(Reason.MARKET_CLOSED)
+        if self.stake.currency != market.currency:
+            return refused or Refused(Reason.CURRENCY_MISMATCH, facts={"currency": market.currency})
+        if promised and not self._keeps(now_ms, book):
+            return Refused(Reason.REOFFER_EXPIRED)
+        stake_minor, limits = self.stake.minor, market.limits
+        if stake_minor < limits.min_stake_minor:
+            return refused or Refused(
+                Reason.STAKE_TOO_SMALL, facts={"min_stake_minor": limits.min_stake_minor}
+            )
+        odds = self.odds if promised else market.selections[self.selection_id].odds
+        hold = Hold(
+            self.bet_id,
+            self.player_id,
+            self.licence,
+            self.selection_id,
+            stake_minor,
+            odds,
+            now_ms + max(market.bet_delay_ms, min(self.wait_ms, MAX_BET_DELAY_MS)) + HOLD_MS,
+        )
+        factor = self.kind_factors.get(market.kind, self.customer_factor)
+        ordinary = not promised and factor == WHOLE and not self.liability_minor
+        if not ordinary:
+            hold.liability_minor = liability_at(self.liability_minor, stake_minor, self.odds, odds)
+            hold.promised = promised
+            hold.customer_factor = WHOLE if self.agreed_until_ms else factor
+        hold.result_version = market.result_version
+        if refused:
+            return self._with_offer(now_ms, hold, market, fixture, refused)
+        if stake_minor > limits.max_stake_minor or limits.refer_above_minor or not ordinary:
+            refused = self._refuse_stake(hold, limits)
+            if refused:
+                return self._with_offer(now_ms, hold, market, fixture, refused)
+        if not market.knows_liability:
+            return Refused(Reason.LIABILITY_UNKNOWN)
+        refused = market.refuse_room(hold, fixture)
+        if refused:
+            return self._with_offer(now_ms, hold, market, fixture, refused)
+        # From here the room is taken.
+        book.hold(hold)
+        if self.offer_id:
+            book.offers[self.player_id].bet_id = self.bet_id
+        return _held(market, fixture, hold)
+
+    def _keeps(self, now_ms: int, book: Book) -> bool:
+        """Whether what was promised is what is asked for, and in time."""
+        if not MIN_ODDS <= self.odds <= MAX_ODDS:
+            return False
+        if self.agreed_until_ms:
+            return now_ms <= self.agreed_until_ms
+        offer = book.offers.get(self.player_id)
+        return (
+            offer is not None
+            and offer.offer_id == self.offer_id
+            and offer.selection_id == self.selection_id
+            and offer.stake_minor == self.stake.minor
+            and offer.odds == self.odds
+            and offer.bet_id in ("", self.bet_id)
+            and now_ms <= offer.valid_until_ms
+        )
+
+    def _refuse_stake(self, hold: Hold, limits: Limits) -> Refused | None:
+        """Why the stake is too large, unless it was promised."""
+        most, refer = limits.max_stake_minor, limits.refer_above_minor
+        if hold.promised:
+            return None
+        if hold.customer_factor != WHOLE:
+            most = min(most * hold.customer_factor // WHOLE, MAX_MINOR)
+        if refer:
+            most = min(most, refer)
+            # Who may have less than others is not referred, but told so; so is who asks for more
+            # than a trader is asked about, or for a slip, of which a market sees one leg.
+            up_to = limits.refer_up_to_minor or MAX_MINOR
+            single = not hold.liability_minor and hold.customer_factor >= WHOLE
+            if single and refer < hold.stake_minor <= up_to:
+                facts: dict[str, int | str] = {"max_stake_minor": most, "odds": hold.odds}
+                return Refused(Reason.REFERRAL_NEEDED, facts=facts)
+        if hold.stake_minor > most:
+            return Refused(Reason.STAKE_ABOVE_LIMIT, facts={"max_stake_minor": most})
+        return None
+
+    def _with_offer(
+        self, now_ms: int, hold: Hold, market: Market, fixture: Fixture, refused: Refused
+    ) -> Refused:
+        """The refusal, with what can be had in its place: a smaller stake at the same price, or the
+        price of now, with a smaller stake if it has to be.
+
+        Nothing is offered in place of an offer; nor of a bet of several legs, for the others would
+        have to be offered, too.
+        """
+        limits = market.limits
+        wanted = refused.reason in (
+            Reason.STAKE_ABOVE_LIMIT,
+            Reason.LIABILITY_LIMIT,
+            Reason.PRICE_CHANGED,
+        )
+        offering = limits.reoffer_ms and market.knows_liability and wanted
+        if not offering or hold.promised or hold.liability_minor:
+            return refused
+        if refused.reason is Reason.PRICE_CHANGED:
+            above = self._refuse_stake(hold, limits)
+            most = int(above.facts["max_stake_minor"]) if above else hold.stake_minor
+        else:
+            most = int(refused.facts["max_stake_minor"])
+        none = market.refuse_room(msgspec.structs.replace(hold, stake_minor=most), fixture)
+        if none:
+            most = int(none.facts.get("max_stake_minor", 0))
+        if most < limits.min_stake_minor:
+            return refused
+        until_ms = now_ms + limits.reoffer_ms
+        # Asked again, because the first answer was lost, it is the same offer: the one that is kept
+        # under the key has to be good.
+        last = market.book.offers.get(self.player_id)
+        terms_now = (self.selection_id, most, hold.odds, "")
+        same = last and terms_now == (
+            last.selection_id,
+            last.stake_minor,
+            last.odds,
+            last.bet_id,
+        )
+        offer_id = last.offer_id if last and same else self.bet_id
+        market.book.offer(
+            self.player_id, Offer(offer_id, self.selection_id, most, hold.odds, until_ms)
+        )
+        terms = {
+            "offer_id": offer_id,
+            "offer_stake_minor": most,
+            "offer_odds": hold.odds,
+            "offer_valid_until_ms": until_ms,
+        }
+        return msgspec.structs.replace(refused, facts=refused.facts | terms)
+
+
+class LookAgain(Question, frozen=True, array_like=True, tag=True):
+    """The bet delay has passed: is the price still to be had? A refusal gives the room back, but
+    that of what was promised: its request may have come twice, and the first be at the wallet."""
+
+    fixture_id: str
+    market_id: str
+    bet_id: str
+    odds: int
+    policy: PriceChange
+
+    def cast(self) -> tuple[str, ...]:
+        return (ref("market", self.market_id), ref("fixture", self.fixture_id))
+
+    def answer(self, now_ms: int, market: Market, fixture: Fixture) -> Held | Refused:
+        hold = market.book.holds.get(self.bet_id)
+        if hold is None:
+            return Refused(Reason.HOLD_EXPIRED)
+        answer = self._answer(now_ms, market, fixture, hold)
+        if hold.promised and isinstance(answer, Refused):
+            market.book.put_back(hold)
+        return answer
+
+    def _answer(self, now_ms: int, market: Market, fixture: Fixture, hold: Hold) -> Held | Refused:
+        refused = market.refuse_price(
+            hold.selection_id, self.odds, self.policy, now_ms, hold.promised
+        )
+        market.book.release(self.bet_id)
+        if hold.broken:
+            return Refused(Reason.MARKET_SUSPENDED)
+        if fixture.over:
+            return Refused(Reason.MARKET_CLOSED)
+        if refused:
+            return refused
+        odds = hold.odds if hold.promised else market.selections[hold.selection_id].odds
+        hold.liability_minor = liability_at(hold.liability_minor, hold.stake_minor, hold.odds, odds)
+        hold.odds = odds
+        refused = market.refuse_room(hold, fixture)
+        if refused:
+            return refused
+        market.book.hold(hold)
+        return _held(market, fixture, hold)
+
+
+def _held(market: Market, fixture: Fixture, hold: Hold) -> Held:
+    return Held(
+        hold.odds,
+        market.odds_version,
+        market.bet_delay_ms if market.in_play else 0,
+        hold.expires_at_ms,
+        fixture.name,
+        market.name,
+        market.selections[hold.selection_id].name,
+        market.in_play,
+        market.terms.ante_post,
+    )
+
+
+class Done(msgspec.Struct, frozen=True, array_like=True, tag=True):
+    """The question has been taken note of."""
+
+
+class ReleaseHold(Question, frozen=True, array_like=True, tag=True):
+    market_id: str
+    bet_id: str
+
+    def cast(self) -> tuple[str, ...]:
+        return (ref("market", self.market_id),)
+
+    def answer(self, now_ms: int, market: Market) -> Done:
+        market.book.release(self.bet_id)
+        return Done()
+
+
+class ConfirmHold(Question, frozen=True, array_like=True, tag=True):
+    """The bet is durable in block `block_seq` of the player's partition."""
+
+    market_id: str
+    bet_id: str
+    bet: Confirmed
+
+    def cast(self) -> tuple[str, ...]:
+        return (ref("market", self.market_id),)
+
+    def answer(self, now_ms: int, market: Market) -> Done:
+        market.book.confirm(self.bet_id, self.bet)
+        return Done()
+
+
+class ReadAgain(Question, frozen=True, array_like=True, tag=True):
+    """Slips with a leg here cost something else, since another leg is known or they were bought
+    back. It may be lost: then the book is right when the keeper reads it for its age.
+    """
+
+    market_id: str
+
+    def cast(self) -> tuple[str, ...]:
+        return (ref("market", self.market_id),)
+
+    def answer(self, now_ms: int, market: Market) -> Done:
+        market.book.outdated = True
+        return Done()
+
+
+class OpenHolds(msgspec.Struct, frozen=True, array_like=True, tag=True):
+    """Holds whose bets may still be placed, and whether there can be others that were forgotten."""
+
+    whole: bool
+    holds: int
+
+
+class CountHolds(Question, frozen=True, array_like=True, tag=True):
+    """Asked by the settlement, which waits until no bet on these selections can come any more whose
+    market did not know of that version of the result.
+
+    A former owner that does not know of the result yet can't say: its successor may have holds.
+    """
+
+    market_id: str
+    selection_ids: list[str]
+    result_version: int
+
+    def cast(self) -> tuple[str, ...]:
+        return (ref("market", self.market_id),)
+
+    def answer(self, now_ms: int, market: Market) -> OpenHolds:
+        selections = set(self.selection_ids)
+        holds = sum(
+            hold.selection_id in selections and hold.result_version < self.result_version
+            for hold in market.book.holds.values()
+        )
+        knows = market.result_version >= self.result_version
+        return OpenHolds(knows and market.book.whole, holds)

@@ -1,0 +1,378 @@
+"""What a trader or a feed does with a market while bets are taken: it is opened and priced, its
+limits and its status change, it is suspended for causes and let go.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+import msgspec
+
+from actors.base import Event, Reason, Refused, Several, ref
+from actors.fixture import MAX_MARKETS, Fixture
+from actors.market import (
+    MAX_BET_DELAY_MS,
+    MAX_SELECTIONS,
+    TRADABLE,
+    VOIDED,
+    DeskEvent,
+    Limits,
+    Market,
+    MarketCommand,
+    MarketEvent,
+    MarketStatus,
+    Selection,
+)
+from actors.odds import MAX_ODDS, MIN_ODDS
+from actors.terms import NO_TERMS, MarketTerms
+from ledger.money import MAX_MINOR
+
+MAX_CAUSES = 20
+"""Causes for which a market can be suspended at a time."""
+MAX_CAUSE_LENGTH = 64
+MAX_REOFFER_MS = 60_000
+
+
+class OpenMarket(MarketCommand, frozen=True, array_like=True, tag=True):
+    """A new market, without prices yet."""
+
+    name: str
+    kind: str
+    currency: str
+    selections: dict[str, str]
+    """Names by selection id, in the order they are shown."""
+    limits: Limits = Limits()
+    status: MarketStatus = MarketStatus.OPEN
+    winners: int = 1
+    """How many selections win: 0 where each of them stands for itself."""
+    terms: MarketTerms = NO_TERMS
+
+    def decide(self, now_ms: int, market: Market, fixture: Fixture) -> Event:
+        if not fixture.fixture_id:
+            return Refused(Reason.UNKNOWN_FIXTURE)
+        if market.market_id:
+            return Refused(Reason.ALREADY_EXISTS)
+        wrong = wrong_in(self.limits)
+        if wrong:
+            return Refused(Reason.OUT_OF_BOUNDS, wrong)
+        if not 0 < len(self.selections) <= MAX_SELECTIONS:
+            return Refused(Reason.OUT_OF_BOUNDS, facts={"max_selections": MAX_SELECTIONS})
+        if not 0 <= self.winners <= len(self.selections):
+            return Refused(Reason.OUT_OF_BOUNDS, facts={"max_winners": len(self.selections)})
+        contradiction = self.terms.contradiction(len(self.selections))
+        if contradiction:
+            return Refused(Reason.OUT_OF_BOUNDS, contradiction)
+        if not fixture.over and len(fixture.markets) < MAX_MARKETS:
+            return MarketOpened(
+                now_ms,
+                self.fixture_id,
+                self.market_id,
+                fixture.seq + 1,
+                self.name,
+                self.kind,
+                self.currency,
+                self.selections,
+                self.limits,
+                self.status,
+                self.winners,
+                self.terms,
+            )
+        return Refused(
+            Reason.WRONG_STATUS, facts={"phase": fixture.phase, "markets": len(fixture.markets)}
+        )
+
+
+def wrong_in(limits: Limits) -> str:
+    """What is wrong with limits, or nothing."""
+    if not 0 < limits.min_stake_minor <= limits.max_stake_minor <= MAX_MINOR:
+        return "the limits of the stake contradict themselves"
+    if not 0 <= limits.reoffer_ms <= MAX_REOFFER_MS:
+        return f"an offer is valid for at most {MAX_REOFFER_MS} ms"
+    if 0 < limits.refer_up_to_minor < limits.refer_above_minor:
+        return "no stake would be referred"
+    if any(limit < 0 for limit in msgspec.structs.astuple(limits)):
+        return "a limit is below zero"
+    return ""
+
+
+class ChangeLimits(MarketCommand, frozen=True, array_like=True, tag=True):
+    """All limits of the market, in place of those before.
+
+    One that is lower than what the market can lose already takes nothing back: it takes only bets
+    that do not make it worse.
+    """
+
+    limits: Limits
+
+    def decide(self, now_ms: int, market: Market, fixture: Fixture) -> Event:
+        if not market.market_id:
+            return Refused(Reason.UNKNOWN_MARKET)
+        wrong = wrong_in(self.limits)
+        if wrong:
+            return Refused(Reason.OUT_OF_BOUNDS, wrong)
+        return LimitsChanged(now_ms, self.fixture_id, self.market_id, fixture.seq, self.limits)
+
+
+class ChangePrices(MarketCommand, frozen=True, array_like=True, tag=True):
+    """New prices of some selections; 0 takes a price off the board. Without any, those that there
+    are were said again: they are as good as new.
+
+    A feed numbers its changes with `sequence`, which then does the work of a key: what is not
+    above the last one is refused. A trader's change carries 0 and a key instead.
+    """
+
+    odds: dict[str, int]
+    sequence: int = 0
+    age_ms: int = 0
+    """How old the oldest of what these prices are made of is already."""
+
+    def decide(self, now_ms: int, market: Market, fixture: Fixture) -> Event:
+        if not market.market_id:
+            return Refused(Reason.UNKNOWN_MARKET)
+        if self.sequence and self.sequence <= market.source_sequence:
+            return Refused(Reason.STALE_SEQUENCE, facts={"sequence": market.source_sequence})
+        for selection_id in self.odds:
+            if selection_id not in market.selections:
+                return Refused(Reason.UNKNOWN_SELECTION, facts={"selection_id": selection_id})
+        if self.age_ms < 0:
+            return Refused(Reason.OUT_OF_BOUNDS, "prices do not come from the future")
+        if market.status not in TRADABLE:
+            return Refused(Reason.WRONG_STATUS, facts={"status": market.status})
+        return PricesChanged(
+            now_ms,
+            self.fixture_id,
+            self.market_id,
+            fixture.seq + 1,
+            market.odds_version + 1,
+            self.odds,
+            self.sequence or market.source_sequence,
+            age_ms=self.age_ms,
+        )
+
+
+class MovePrices(MarketCommand, frozen=True, array_like=True, tag=True):
+    """Move prices as liability builds (`actors.risk.desk`), away from those that were given.
+
+    Decided on a version of the prices: when those have changed since, it has to be decided again.
+    Prices do not get younger by it.
+    """
+
+    odds: dict[str, int]
+    odds_version: int
+
+    def decide(self, now_ms: int, market: Market, fixture: Fixture) -> Event:
+        if not market.market_id:
+            return Refused(Reason.UNKNOWN_MARKET)
+        if self.odds_version != market.odds_version:
+            return Refused(Reason.SUPERSEDED, facts={"odds_version": market.odds_version})
+        for selection_id, odds in self.odds.items():
+            selection = market.selections.get(selection_id)
+            if selection is None:
+                return Refused(Reason.UNKNOWN_SELECTION, facts={"selection_id": selection_id})
+            if not selection.odds or not MIN_ODDS <= odds <= MAX_ODDS:
+                return Refused(Reason.OUT_OF_BOUNDS, facts={"selection_id": selection_id})
+        if market.status not in TRADABLE:
+            return Refused(Reason.WRONG_STATUS, facts={"status": market.status})
+        return PricesChanged(
+            now_ms,
+            self.fixture_id,
+            self.market_id,
+            fixture.seq + 1,
+            market.odds_version + 1,
+            self.odds,
+            market.source_sequence,
+            True,
+        )
+
+
+class Suspend(MarketCommand, frozen=True, array_like=True, tag=True):
+    """Take no bets for a cause, until it is gone and every other one is, too."""
+
+    cause: str
+
+    def decide(self, now_ms: int, market: Market, fixture: Fixture) -> Event:
+        if not market.market_id:
+            return Refused(Reason.UNKNOWN_MARKET)
+        if not 0 < len(self.cause) <= MAX_CAUSE_LENGTH:
+            return Refused(Reason.OUT_OF_BOUNDS, facts={"max_length": MAX_CAUSE_LENGTH})
+        if market.finished or self.cause in market.causes:
+            return Refused(Reason.WRONG_STATUS, facts={"status": market.status})
+        if len(market.causes) >= MAX_CAUSES:
+            return Refused(Reason.OUT_OF_BOUNDS, facts={"max_causes": MAX_CAUSES})
+        causes = market.causes | {self.cause: now_ms}
+        return status_changed(now_ms, self, market, fixture, market.status_behind, causes)
+
+
+class Resume(MarketCommand, frozen=True, array_like=True, tag=True):
+    """The cause is gone. If it was the last, the status is again what it would be without."""
+
+    cause: str
+
+    def decide(self, now_ms: int, market: Market, fixture: Fixture) -> Event:
+        if not market.market_id:
+            return Refused(Reason.UNKNOWN_MARKET)
+        if self.cause not in market.causes:
+            return Refused(Reason.WRONG_STATUS, facts={"status": market.status})
+        if self.cause == VOIDED and market.voids_on:
+            return Refused(Reason.WRONG_STATUS, "bets accepted from here on are void")
+        causes = {cause: at_ms for cause, at_ms in market.causes.items() if cause != self.cause}
+        return status_changed(now_ms, self, market, fixture, market.status_behind, causes)
+
+
+class SwitchedMarkets(msgspec.Struct, frozen=True, array_like=True, tag=True):
+    """How many of the markets are otherwise than before."""
+
+    changed: int
+
+
+class SwitchMarkets(Several, frozen=True, array_like=True, tag=True):
+    """`Suspend` or `Resume` for many markets of one fixture, which are neighbours."""
+
+    fixture_id: str
+    market_ids: list[str]
+    cause: str
+    resume: bool = False
+
+    def cast(self) -> tuple[str, ...]:
+        markets = dict.fromkeys(self.market_ids)
+        return (ref("fixture", self.fixture_id), *(ref("market", name) for name in markets))
+
+    def each(self) -> Iterator[Suspend | Resume]:
+        switch = Resume if self.resume else Suspend
+        for market_id in self.market_ids:
+            yield switch(self.fixture_id, market_id, self.cause)
+
+    def sum_up(self, answers: Sequence[Event]) -> SwitchedMarkets:
+        return SwitchedMarkets(sum(not isinstance(answer, Refused) for answer in answers))
+
+
+def status_changed(
+    now_ms: int,
+    command: MarketCommand,
+    market: Market,
+    fixture: Fixture,
+    behind: MarketStatus,
+    causes: dict[str, int],
+    in_play: bool | None = None,
+    bet_delay_ms: int | None = None,
+) -> StatusChanged:
+    """The status that follows from the one behind the causes, and from those."""
+    held_up = behind is MarketStatus.OPEN and causes
+    return StatusChanged(
+        now_ms,
+        command.fixture_id,
+        command.market_id,
+        fixture.seq + 1,
+        MarketStatus.SUSPENDED if held_up else behind,
+        market.in_play if in_play is None else in_play,
+        market.bet_delay_ms if bet_delay_ms is None else bet_delay_ms,
+        behind if held_up else None,
+        causes,
+    )
+
+
+class ChangeStatus(MarketCommand, frozen=True, array_like=True, tag=True):
+    """Open, suspend or close the market; say whether it is in play and with what bet delay.
+
+    A market that is suspended for a cause is not opened by it, but will be when the cause is gone.
+    """
+
+    status: MarketStatus
+    in_play: bool
+    bet_delay_ms: int
+
+    def decide(self, now_ms: int, market: Market, fixture: Fixture) -> Event:
+        if not market.market_id:
+            return Refused(Reason.UNKNOWN_MARKET)
+        movable = (*TRADABLE, MarketStatus.CLOSED)
+        if market.status not in movable or self.status not in movable:
+            return Refused(Reason.WRONG_STATUS, facts={"status": market.status})
+        if not 0 <= self.bet_delay_ms <= MAX_BET_DELAY_MS:
+            return Refused(Reason.OUT_OF_BOUNDS, facts={"max_bet_delay_ms": MAX_BET_DELAY_MS})
+        if self.status is not MarketStatus.CLOSED and not market.only_withdrawn():
+            return Refused(Reason.WRONG_STATUS, "a market with a result stays closed")
+        causes = market.causes
+        return status_changed(
+            now_ms, self, market, fixture, self.status, causes, self.in_play, self.bet_delay_ms
+        )
+
+
+class MarketOpened(MarketEvent, frozen=True, array_like=True, tag=True):
+    name: str
+    kind: str
+    currency: str
+    selections: dict[str, str]
+    limits: Limits
+    status: MarketStatus
+    winners: int = 1
+    terms: MarketTerms = NO_TERMS
+
+    def apply(self, market: Market, fixture: Fixture) -> None:
+        fixture.seq = self.seq
+        fixture.markets.append(self.market_id)
+        market.market_id = self.market_id
+        market.fixture_id = self.fixture_id
+        market.name = self.name
+        market.kind = self.kind
+        market.currency = self.currency
+        market.status = self.status
+        market.limits = self.limits
+        market.winners = self.winners
+        market.terms = self.terms
+        market.selections = {
+            selection_id: Selection(name) for selection_id, name in self.selections.items()
+        }
+        market.fit_book()
+        fixture.beside[self.market_id] = market
+        market.book.known = market.book.whole = True  # nobody can have bet on it yet
+        market.book.read_at_ms = self.at_ms
+
+
+class PricesChanged(MarketEvent, frozen=True, array_like=True, tag=True):
+    odds_version: int
+    odds: dict[str, int]
+    source_sequence: int
+    moved: bool = False
+    """By the house, as liability builds: what the prices would be without that is kept."""
+    age_ms: int = 0
+    """How old they were already when they were said."""
+
+    def apply(self, market: Market, fixture: Fixture) -> None:
+        fixture.seq = self.seq
+        market.odds_version = self.odds_version
+        market.source_sequence = self.source_sequence
+        if not self.moved:
+            market.priced_at_ms = self.at_ms - self.age_ms
+        for selection_id, odds in self.odds.items():
+            selection = market.selections[selection_id]
+            base_odds = selection.base_odds or selection.odds
+            selection.base_odds = base_odds if self.moved and odds != base_odds else 0
+            selection.odds = odds
+
+
+class StatusChanged(MarketEvent, frozen=True, array_like=True, tag=True):
+    status: MarketStatus
+    """What is to be shown: suspended while a cause stands before an open market."""
+    in_play: bool
+    bet_delay_ms: int
+    behind: MarketStatus | None = None
+    """The status without the causes; None: the same."""
+    causes: dict[str, int] = msgspec.field(default_factory=dict)
+
+    def apply(self, market: Market, fixture: Fixture) -> None:
+        fixture.seq = self.seq
+        market.status = self.status
+        market.behind = self.behind or self.status
+        market.causes = self.causes
+        market.in_play = self.in_play
+        market.bet_delay_ms = self.bet_delay_ms
+        market.longest_delay_ms = max(market.longest_delay_ms, self.bet_delay_ms)
+        if self.status is not MarketStatus.OPEN:
+            market.book.break_holds()
+
+
+class LimitsChanged(DeskEvent, frozen=True, array_like=True, tag=True):
+    limits: Limits
+
+    def apply(self, market: Market, fixture: Fixture) -> None:
+        market.limits = self.limits

@@ -4,6 +4,7 @@
     markets are suspended at the hard limit, and resumed
     markets whose prices are past their age are suspended, and resumed when they are not
     liability above a share of its limit is laid off      `actors.risk.hedge`, `gateway.exchanges`
+    what is opened under a stop is suspended for it       `gateway.standing`
     patterns in what is bet are kept as alerts            `gateway.alarms`
 
 It reads the journals as they grow, and so knows which markets have changed; only those are asked
@@ -20,7 +21,7 @@ from __future__ import annotations
 import asyncio
 import heapq
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Protocol
 
 import msgspec
@@ -61,7 +62,7 @@ from actors.trading import (
     StatusChanged,
     Suspend,
 )
-from gateway import alarms
+from gateway import alarms, standing
 from gateway.alarms import Alarms
 from gateway.exchanges.exchange import BackOrder, Exchange, Matched
 from gateway.exchanges.exchange import NoAnswer as NoExchange
@@ -128,13 +129,16 @@ class _Tail:
     async def start(self, since_ms: int) -> None:
         self._known = dict(await self._journal.journal_ends(since_ms))
 
-    async def next(self) -> list[AnyEvent]:
-        blocks = await self._journal.new_blocks(self._known)
-        events = []
-        for block in blocks:
+    async def next(self) -> list[Entry]:
+        entries = []
+        for block in await self._journal.new_blocks(self._known):
             self._known[block.partition] = block.seq
-            events += [event for entry in block.entries for event in entry.events]
-        return events
+            entries += block.entries
+        return entries
+
+
+def _events(entries: Sequence[Entry]) -> Iterator[AnyEvent]:
+    return (event for entry in entries for event in entry.events)
 
 
 class _Aging(msgspec.Struct):
@@ -160,12 +164,14 @@ class Coordinator:
         router: Router,
         clock: Clock,
         book: Book,
+        stops: standing.Reads,
         players: Mapping[str, Players],
         exchanges: Mapping[str, Exchange],
         new_id: Callable[[], str],
     ) -> None:
         self.done: Counter[str] = Counter()
         """What was done since the process began: `moves`, `suspensions`, `hedges` and so on."""
+        self._standing = standing.Standing(router, clock, stops, self.done)
         self._settings = settings
         self._router = router
         self._clock = clock
@@ -217,6 +223,7 @@ class Coordinator:
         now_ms = self._clock.now_ms()
         for tail in (self._book_tail, *self._tails.values()):
             await tail.start(now_ms - WARM_UP_MS)
+        await self._standing.start()
         urgent = set(await self._book.ordered_hedges())
         for reads in self._players.values():
             urgent.update(await reads.exposed_markets())
@@ -230,14 +237,18 @@ class Coordinator:
     async def step(self) -> None:
         """Hear what is new, and look at the markets that are due."""
         for licence, tail in self._tails.items():
-            for event in await tail.next():
+            for event in _events(await tail.next()):
                 self._alarms[licence].hear(event)
                 self._players_event(event)
-        for event in await self._book_tail.next():
+        entries = await self._book_tail.next()
+        for event in _events(entries):
             for one in self._alarms.values():
                 one.hear(event)
             if isinstance(event, MarketEvent):
                 self._market_event(event)
+        # First what takes bets and must not.
+        self._standing.hear(entries)
+        await self._standing.step()
         for one in self._alarms.values():
             await one.look(self._clock.now_ms())
         due = self._take_due()

@@ -30,7 +30,9 @@ from gateway.feeds import feed
 from gateway.feeds.pump import Tally, pump, retire, unfinished
 from gateway.feeds.simulated import Settings as SimulatedSettings
 from gateway.settings import GatewaySettings
+from gateway.standing import Opening
 from jurisdictions import licence
+from ledger.desk_reads import DeskReads
 from ledger.journal import JournalUnavailable
 from ledger.reads import LedgerReads
 from ledger.risk_reads import RiskReads
@@ -167,7 +169,14 @@ class RiskHost(Hosted):
         router = Router(cluster.RayTransport(), clock)
         while True:
             self._coordinator = Coordinator(
-                self._settings, router, clock, book, players, all_exchanges(), keys.new_id
+                self._settings,
+                router,
+                clock,
+                book,
+                DeskReads.beside(book),
+                players,
+                all_exchanges(),
+                keys.new_id,
             )
             try:
                 await self._coordinator.run()
@@ -205,23 +214,19 @@ class FeedHost(Hosted):
     async def _run(self) -> None:
         clock = WallClock()
         router = Router(cluster.RayTransport(), clock)
+        pool = await until_open(self._config.databases[BOOK], 1)
+        stops = Opening(router, clock, DeskReads(pool))
         while True:
             try:
-                await self._retire_leftovers(router)
+                await retire(router, clock, await unfinished(LedgerReads(pool), feed("simulated")))
                 start_ms = now_ms()
                 source = feed("simulated").open(self._settings, f"{start_ms:x}", start_ms)
-                await pump(source, router, clock, tally=self._tally, limits=self._limits)
+                await pump(
+                    source, router, clock, tally=self._tally, limits=self._limits, stops=stops
+                )
             except Exception:
                 log.exception("feed_failed")
                 await asyncio.sleep(RETRY_S)
-
-    async def _retire_leftovers(self, router: Router) -> None:
-        pool = await until_open(self._config.databases[BOOK], 1)
-        try:
-            left = await unfinished(LedgerReads(pool), feed("simulated"))
-            await retire(router, WallClock(), left)
-        finally:
-            await pool.close()
 
     async def status(self) -> dict[str, Any]:
         return {"accepted": self._tally.accepted, "refused": dict(self._tally.refused)}

@@ -43,7 +43,7 @@ from actors.trading import (
     SwitchedMarkets,
     SwitchMarkets,
 )
-from gateway import api, keys
+from gateway import api, keys, standing
 from gateway.desk import api as desk_api
 from gateway.desk.board import limits_json
 from gateway.http import Call, T, granted
@@ -151,7 +151,7 @@ async def order_stop(call: Call, body: desk_api.NewStop) -> desk_api.Stop:
         stop = await _stop(call.services, stop_id)
         if stop.lifted_at_ms:
             # Meanwhile, by somebody else: what was suspended after that would stay so.
-            places = await _stopped(call.services, stop)
+            places = await standing.stopped(DeskReads.beside(call.services.book), stop)
             await _switch(call, stop, places, body.reason, resume=True)
     return _stop_json(stop, call.staff.by, body.reason, switched)
 
@@ -171,14 +171,15 @@ async def _check_target(services: Services, reach: Reach, target: str) -> None:
 async def _suspend(call: Call, stop: StopView, reason: str) -> int:
     """How many markets are suspended now that were not so for this stop."""
     services = call.services
-    first = await _reached(services, stop)
+    reads = DeskReads.beside(services.book)
+    first = await standing.reached(reads, stop)
     switched = await _switch(call, stop, first, reason, resume=False)
     if stop.reach is Reach.MARKET:
         return switched
     # What was opened a moment before the stop may not have been in the ledger yet.
     await _caught_up(services)
     known = set(first)
-    late = [place for place in await _reached(services, stop) if place not in known]
+    late = [place for place in await standing.reached(reads, stop) if place not in known]
     return switched + await _switch(call, stop, late, reason, resume=False)
 
 
@@ -189,7 +190,7 @@ async def lift_stop(call: Call, stop_id: str, reason: str) -> desk_api.Stop:
     switched = 0
     if not stop.lifted_at_ms:
         # Before it counts as lifted: should it break off, the stop still stands, to be lifted.
-        places = await _stopped(services, stop)
+        places = await standing.stopped(DeskReads.beside(services.book), stop)
         switched = await _switch(call, stop, places, reason, resume=True)
     message = LiftStop(stop_id)
     await command(call, stop_id, message, StopLifted, message, reason)
@@ -213,30 +214,6 @@ async def standing_stops(services: Services) -> desk_api.Stops:
 async def _stop(services: Services, stop_id: str) -> StopView:
     answer = await services.router.ask(BOOK, stop_id, GetStop(stop_id))
     return granted(answer.reply, StopView, services)
-
-
-async def _reached(services: Services, stop: StopView) -> list[tuple[str, str]]:
-    """Fixtures and markets that are to be suspended, as the ledger knows them."""
-    reads = DeskReads.beside(services.book)
-    match stop.reach:
-        case Reach.MARKET:
-            return [(fixture_of(stop.target), stop.target)]
-        case Reach.EVENT:
-            return await reads.tradable(stop.target)
-        case Reach.SOURCE:
-            return await reads.tradable_of_source(stop.target)
-        case Reach.EVERYTHING:
-            return await reads.tradable()
-
-
-async def _stopped(services: Services, stop: StopView) -> list[tuple[str, str]]:
-    """Those among which all are that the stop has suspended. Who has priced a market may have
-    changed since, and it may have a result: were that taken back, the cause would be there still,
-    and nobody could lift it."""
-    if stop.reach is Reach.MARKET:
-        return [(fixture_of(stop.target), stop.target)]
-    fixture_id = stop.target if stop.reach is Reach.EVENT else None
-    return await DeskReads.beside(services.book).tradable(fixture_id, or_decided=True)
 
 
 async def _switch(

@@ -27,15 +27,17 @@ import structlog
 
 from actors.base import Command, Question, Reason, Refused
 from actors.declaring import DeclareResult
-from actors.errors import Faulty, KeyReused, Overloaded, Unavailable
+from actors.errors import Faulty, KeyReused, NoAnswer, Overloaded, Unavailable
 from actors.fixture import ChangePhase, FixtureView, GetFixture, Phase
 from actors.market import TRADABLE, GetMarket, MarketStatus, MarketView
 from actors.placement import Router
 from actors.risk.limits import LimitTable
 from actors.runtime.addresses import BOOK
 from actors.runtime.clock import Clock
-from actors.trading import ChangePrices, ChangeStatus, OpenMarket
+from actors.trading import ChangePrices, ChangeStatus, OpenMarket, Suspend
 from gateway.feeds.feed import Feed, FeedCommand, Source
+from gateway.standing import Opening
+from ledger.journal import JournalUnavailable
 from ledger.reads import LedgerReads
 
 log = structlog.get_logger()
@@ -80,14 +82,16 @@ async def pump(
     tally: Tally | None = None,
     limits: LimitTable | None = None,
     left: Iterable[str] = (),
+    stops: Opening | None = None,
 ) -> Tally:
     """Say all that `source` has to say, and return when all of it has arrived.
 
     `left` are fixtures of the same live feed that an earlier process may have left on the board.
     `speed` multiplies the source's time; 0 is as fast as the book takes it. No two steps are
     more than `max_gap_s` real seconds apart (None: as far as the source says). `tally` is counted
-    up on the way, for who wants to watch. `limits`: of markets for which the source says none. It
-    can be cancelled, and started again with the same source.
+    up on the way, for who wants to watch. `limits`: of markets for which the source says none;
+    `stops`: under which a market that is opened may come. It can be cancelled, and started again
+    with the same source.
     """
     if speed < 0:
         raise ValueError(f"speed is {speed}; it is 0 (as fast as possible) or above")
@@ -95,7 +99,7 @@ async def pump(
     due_ms = float(clock.now_ms())
     last_ms: int | None = None
     async with asyncio.TaskGroup() as lanes:
-        sender = _Sender(source, router, clock, tally, lanes, limits)
+        sender = _Sender(source, router, clock, tally, lanes, limits, stops)
         await sender.take_over(left)
         async for step in source.steps():
             if speed and last_ms is not None:
@@ -153,6 +157,7 @@ class _Sender:
         tally: Tally,
         tasks: asyncio.TaskGroup,
         limits: LimitTable | None,
+        stops: Opening | None,
     ) -> None:
         self.by = f"feed:{source.name}"
         self.keys = source.keys
@@ -162,6 +167,7 @@ class _Sender:
         self.tally = tally
         self.tasks = tasks
         self.limits = limits
+        self.stops = stops
         self.lanes: dict[str, _Lane] = {}
         self.keyed = 0
         self.numbered: dict[str, int] = {}
@@ -217,6 +223,8 @@ class _Sender:
             return
         if not isinstance(reply, Refused):
             self.tally.accepted += 1
+            if self.stops and isinstance(command, OpenMarket):
+                await self._hold_back(self.stops, command.fixture_id, command.market_id)
         elif reply.reason in _SAID_BEFORE:
             self.tally.said_before += 1
             if self.live and isinstance(command, OpenMarket):
@@ -224,6 +232,18 @@ class _Sender:
                 await self._take_over(command.fixture_id, command.market_id)
         else:
             self._not_done(command, key, reply.reason, reply.message, facts=reply.facts)
+
+    async def _hold_back(self, stops: Opening, fixture_id: str, market_id: str) -> None:
+        """Its prices wait behind this one in the lane: under a stop it takes no bet at all."""
+        try:
+            causes = await stops.causes(fixture_id, self.by)
+        except (NoAnswer, JournalUnavailable) as missing:
+            # The coordinator of risk finds it in a moment.
+            log.warning("stops_not_known", market_id=market_id, why=str(missing))
+            return
+        for cause in causes:
+            # Refused where somebody was quicker.
+            await self._ask(fixture_id, Suspend(fixture_id, market_id, cause))
 
     async def _ask(self, fixture_id: str, message: Command | Question, key: str = "") -> Any:
         return await _ask(self.router, self.clock, fixture_id, message, key, self.by, self.tally)

@@ -46,12 +46,15 @@ from actors.trading import (
     OpenMarket,
     PricesChanged,
     StatusChanged,
+    SwitchMarkets,
 )
 from gateway import api, keys
 from gateway.fixtures import fixture_json, market_json, results_json
 from gateway.http import MAX_LARGE_BODY, Auth, Call, Route, T, granted
 from gateway.problems import Problem
 from gateway.results import deciding, declaring, result_now
+from gateway.standing import Opening
+from ledger.desk_reads import DeskReads
 
 STAFF = "staff"
 EARLIEST_START = dt.datetime(1900, 1, 1, tzinfo=dt.UTC)
@@ -111,7 +114,8 @@ async def set_model(call: Call) -> api.ModelNow:
 
 
 async def open_market(call: Call) -> api.Market:
-    """Opened, then priced: two commands, the second under a key that follows from the first."""
+    """Opened, then priced: two commands, the second under a key that follows from the first. In
+    between it is suspended, if it comes under a stop."""
     path: api.FixturePath = call.path
     body: api.NewMarket = call.body
     names = {selection.selection_id: selection.name for selection in body.selections}
@@ -134,6 +138,13 @@ async def open_market(call: Call) -> api.Market:
     opened = await command(call, path.fixture_id, message, MarketOpened, (path.fixture_id, body))
     fixture, market = Fixture(), Market()
     opened.apply(market, fixture)
+    services = call.services
+    stops = Opening(services.router, services.clock, DeskReads.beside(services.book))
+    for cause in await stops.causes(path.fixture_id, STAFF):
+        suspend = SwitchMarkets(path.fixture_id, [market_id], cause)
+        await services.router.ask(BOOK, path.fixture_id, suspend, by=STAFF)
+        if market.status is MarketStatus.OPEN:
+            market.status = MarketStatus.SUSPENDED
     odds = {one.selection_id: one.odds for one in body.selections if one.odds is not None}
     if odds:
         prices = ChangePrices(path.fixture_id, market_id, odds)

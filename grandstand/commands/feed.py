@@ -20,9 +20,11 @@ from gateway.feeds import all_feeds
 from gateway.feeds import feed as feed_named
 from gateway.feeds.feed import Feed, Source
 from gateway.feeds.pump import Tally, pump, unfinished
+from gateway.standing import Opening
 from grandstand import commands
 from grandstand.commands import console, fail, running
 from ledger.database import open_pool
+from ledger.desk_reads import DeskReads
 from ledger.reads import LedgerReads
 
 REFRESH_S = 5.0
@@ -76,29 +78,32 @@ async def _feed(source: Source, speed: float, kind: Feed, run: str, book_dsn: st
     clock, tally = WallClock(), Tally()
     limits = commands.settings().risk.limit_table
     router = NotingRouter(cluster.RayTransport(), clock)
-    left = await _left(kind, run, book_dsn) if source.live else []
-    speaking = asyncio.ensure_future(
-        pump(source, router, clock, speed=speed, tally=tally, left=left, limits=limits)
-    )
-    try:
-        while not speaking.done():
-            await asyncio.wait([speaking], timeout=REFRESH_S)
-            console.print(_line(tally))
-    except asyncio.CancelledError:
-        speaking.cancel()
-        await router.suspend_all()
-        raise
-    await speaking
+    async with await open_pool(book_dsn, max_size=1) as pool:
+        # What an earlier process of the same run may have left on the board.
+        left = await unfinished(LedgerReads(pool), kind, run) if source.live else []
+        stops = Opening(router, clock, DeskReads(pool))
+        speaking = asyncio.ensure_future(
+            pump(
+                source,
+                router,
+                clock,
+                speed=speed,
+                tally=tally,
+                left=left,
+                limits=limits,
+                stops=stops,
+            )
+        )
+        try:
+            while not speaking.done():
+                await asyncio.wait([speaking], timeout=REFRESH_S)
+                console.print(_line(tally))
+        except asyncio.CancelledError:
+            speaking.cancel()
+            await router.suspend_all()
+            raise
+        await speaking
     return tally
-
-
-async def _left(kind: Feed, run: str, book_dsn: str) -> list[str]:
-    """What an earlier process of the same run may have left on the board."""
-    pool = await open_pool(book_dsn, max_size=1)
-    try:
-        return await unfinished(LedgerReads(pool), kind, run)
-    finally:
-        await pool.close()
 
 
 def _line(tally: Tally) -> str:

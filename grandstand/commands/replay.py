@@ -11,13 +11,17 @@ from rich.live import Live
 from rich.table import Table
 
 from actors.runtime import cluster
+from actors.runtime.addresses import BOOK
 from actors.runtime.clock import WallClock, now_ms
 from gateway.feeds import feed
 from gateway.feeds.betfair import Recording, RecordingError, Settings
 from gateway.feeds.pump import MAX_GAP_S, Tally, pump
+from gateway.standing import Opening
 from grandstand import commands
 from grandstand.commands import console, fail, running
 from grandstand.commands.feed import NotingRouter
+from ledger.database import open_pool
+from ledger.desk_reads import DeskReads
 
 REFRESH_S = 0.5
 
@@ -65,7 +69,7 @@ def replay(
         fail(problem)
     console.print(f"Replaying into {platform.base_url}, run {source.run}")
     try:
-        refused = asyncio.run(_replay(source, speed, max_gap))
+        refused = asyncio.run(_replay(source, speed, max_gap, platform.databases[BOOK]))
     except RecordingError as problem:
         fail(problem)
     except KeyboardInterrupt:
@@ -78,35 +82,37 @@ def replay(
         raise typer.Exit(1)
 
 
-async def _replay(source: Recording, speed: float, max_gap_s: float) -> bool:
+async def _replay(source: Recording, speed: float, max_gap_s: float, book_dsn: str) -> bool:
     """Replay to the end, with a table that counts; whether anything was refused."""
     clock = WallClock()
     tally = Tally()
     router = NotingRouter(cluster.RayTransport(), clock)
-    with Live(console=console, auto_refresh=False) as live:
-        replaying = asyncio.ensure_future(
-            pump(
-                source,
-                router,
-                clock,
-                speed=speed,
-                max_gap_s=max_gap_s,
-                tally=tally,
-                limits=commands.settings().risk.limit_table,
+    async with await open_pool(book_dsn, max_size=1) as pool:
+        with Live(console=console, auto_refresh=False) as live:
+            replaying = asyncio.ensure_future(
+                pump(
+                    source,
+                    router,
+                    clock,
+                    speed=speed,
+                    max_gap_s=max_gap_s,
+                    tally=tally,
+                    limits=commands.settings().risk.limit_table,
+                    stops=Opening(router, clock, DeskReads(pool)),
+                )
             )
-        )
-        try:
-            while not replaying.done():
-                await asyncio.wait([replaying], timeout=REFRESH_S)
-                live.update(_table(source, tally), refresh=True)
-        except asyncio.CancelledError:
-            replaying.cancel()
-            live.stop()
-            console.print()
-            await router.suspend_all()
-            raise
-        await replaying
-        live.update(_table(source, tally), refresh=True)
+            try:
+                while not replaying.done():
+                    await asyncio.wait([replaying], timeout=REFRESH_S)
+                    live.update(_table(source, tally), refresh=True)
+            except asyncio.CancelledError:
+                replaying.cancel()
+                live.stop()
+                console.print()
+                await router.suspend_all()
+                raise
+            await replaying
+            live.update(_table(source, tally), refresh=True)
     console.print()
     for warning in source.summary.warnings:
         console.print(f"[yellow]warning:[/] {warning}")

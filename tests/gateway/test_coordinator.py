@@ -11,16 +11,24 @@ from uuid import uuid4
 
 import pytest
 
+from actors.base import Refused
 from actors.market import Exposure, GetExposure, GetMarket, MarketView
 from actors.risk.alerts import Rules
 from actors.risk.desk import Curve
 from actors.risk.settings import CurveClasses, HedgeSettings, RiskSettings
 from actors.runtime.addresses import fixture_of
 from actors.runtime.clock import WallClock
+from actors.stop import LiftStop, cause_of
+from actors.trading import ChangePrices, OpenMarket, SwitchMarkets
+from gateway import standing
 from gateway.coordinator import Coordinator
 from gateway.exchanges.bogus import EXCHANGE
 from gateway.exchanges.exchange import BackOrder, Exchange, Matched, NoAnswer, Unmatched
+from gateway.feeds.feed import Step
+from gateway.feeds.pump import pump
+from ledger.desk_reads import DeskReads
 from ledger.risk_reads import RiskReads
+from tests.contract.test_feeds import Told
 from tests.gateway.backend import Backend, until
 from tests.gateway.desk import Desk, slip
 from tests.gateway.test_risk import market
@@ -70,6 +78,7 @@ async def at_work(
         backend.cluster.router,
         WallClock(),
         RiskReads.beside(backend.reads["book"]),
+        DeskReads.beside(backend.reads["book"]),
         {"gb": RiskReads.beside(backend.reads["gb"])},
         {"bogus": exchange or EXCHANGE},
         lambda: uuid4().hex,
@@ -180,6 +189,185 @@ async def test_a_market_that_opens_again_is_looked_at_again(desk: Desk, backend:
         await desk.status(market_id, "open")
         await until(lambda: is_(set()), "nothing holds it any more")
         await until(lambda: market_id in coordinator._aging, "and its age is watched")
+
+
+# Stops
+
+
+async def stop_of(kim: Trader, reach: str, fixture_id: str) -> str:
+    target = {"event": fixture_id, "source": f"staff/{kim.login}", "everything": ""}[reach]
+    stop = await kim.act("stops", {"reach": reach, **({"target": target} if target else {})})
+    stop_id: str = stop["stop_id"]
+    return stop_id
+
+
+@pytest.fixture
+async def trader(desk: Desk) -> Trader:
+    """Who prices a market, and so is a source."""
+    kim = await member(desk, "trader")
+    market_id = await desk.market()
+    moved = await kim.act(f"markets/{market_id}/prices", {"odds": {"home": 22_000}})
+    assert moved.status == 200
+    return kim
+
+
+async def under(backend: Backend, market_id: str, stop_id: str) -> bool:
+    now = await view(backend, market_id)
+    return now.status == "suspended" and f"stop/{stop_id}" in now.causes
+
+
+@pytest.mark.parametrize("reach", ["event", "source", "everything"])
+async def test_what_is_opened_after_a_stop_is_under_it_until_it_is_lifted(
+    desk: Desk, backend: Backend, trader: Trader, reach: str
+) -> None:
+    fixture_id = await desk.fixture()
+    async with at_work(backend, settings()) as coordinator:
+        stop_id = await stop_of(trader, reach, fixture_id)
+        # By a feed, as it were: it neither asks nor waits.
+        market_id = await opened_by_feed(backend, fixture_id, f"staff/{trader.login}")
+        await until(lambda: under(backend, market_id, stop_id), "it is suspended for the stop")
+        player = await desk.player()
+        answer = await player.post("/v1/bets", slip(market_id, accept="any"))
+        answer.problem(409, "market_suspended")
+        assert coordinator.done["stopped"] >= 1
+        assert (await trader.act(f"stops/{stop_id}/lift")).status == 200
+        await until(lambda: is_free(backend, market_id), "and let go with it")
+
+
+async def test_what_another_opens_is_not_under_the_stop_of_a_source(
+    desk: Desk, backend: Backend, trader: Trader
+) -> None:
+    fixture_id = await desk.fixture()
+    async with at_work(backend, settings()):
+        stop_id = await stop_of(trader, "source", fixture_id)
+        others = await opened_by_feed(backend, fixture_id, "feed:other", "others")
+        mine = await opened_by_feed(backend, fixture_id, f"staff/{trader.login}", "mine")
+        await until(lambda: under(backend, mine, stop_id), "the source's own is suspended")
+        assert not (await view(backend, others)).causes
+        # It is when the source prices it.
+        prices = ChangePrices(fixture_id, others, {"home": 21_000})
+        await backend.cluster.router.ask("book", fixture_id, prices, by=f"staff/{trader.login}")
+        await until(lambda: under(backend, others, stop_id), "and what it prices")
+        await trader.act(f"stops/{stop_id}/lift")
+
+
+async def test_a_stop_that_was_lifted_leaves_no_market_behind(
+    desk: Desk, backend: Backend, trader: Trader, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Who lifts lets go what the ledger knows by then: here nothing, as if it were far behind."""
+    fixture_id = await desk.fixture()
+    async with at_work(backend, settings()):
+        stop_id = await stop_of(trader, "event", fixture_id)
+        market_id = await opened_by_feed(backend, fixture_id, "feed:any")
+        await until(lambda: under(backend, market_id, stop_id), "it is suspended")
+        await backend.cluster.router.ask("book", stop_id, LiftStop(stop_id))
+        await until(lambda: is_free(backend, market_id), "nothing holds it")
+    # And what one that has died since has suspended is found in the ledger by the next.
+    monkeypatch.setattr(standing, "SWEEP_MS", 0)
+    switch = SwitchMarkets(fixture_id, [market_id], cause_of(stop_id))
+    await backend.cluster.router.ask("book", fixture_id, switch, by="risk")
+    assert await under(backend, market_id, stop_id)
+    async with at_work(backend, settings()):
+        await until(lambda: is_free(backend, market_id), "nothing holds it now")
+
+
+async def test_a_coordinator_that_comes_late_finds_the_stops_that_stand(
+    desk: Desk, backend: Backend, trader: Trader, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("gateway.coordinator.WARM_UP_MS", -60_000)  # it hears nothing of the past
+    fixture_id = await desk.fixture()
+    stop_id = await stop_of(trader, "event", fixture_id)
+    market_id = await opened_by_feed(backend, fixture_id, "feed:any")
+
+    async def is_known() -> bool:
+        reads = DeskReads.beside(backend.reads["book"])
+        stands = any(row.stop_id == stop_id for row in await reads.standing_stops())
+        return stands and bool(await reads.tradable(fixture_id))
+
+    await until(is_known, "the ledger has the stop and the market")
+    assert await is_free(backend, market_id)
+    async with at_work(backend, settings()):
+        await until(lambda: under(backend, market_id, stop_id), "it is suspended")
+    assert (await trader.act(f"stops/{stop_id}/lift"))["markets"] == 1
+    assert await is_free(backend, market_id)
+
+
+class Watched:
+    """The way to the actors, which notes how each market stood when it was priced."""
+
+    def __init__(self, backend: Backend) -> None:
+        self.backend = backend
+        self.priced: dict[str, MarketView] = {}
+
+    async def ask(self, scope: str, routing_id: str, message: Any, **named: Any) -> Any:
+        if isinstance(message, ChangePrices):
+            self.priced[message.market_id] = await view(self.backend, message.market_id)
+        return await self.backend.cluster.router.ask(scope, routing_id, message, **named)
+
+    def tell(self, *_: Any) -> None:
+        raise AssertionError("a feed only asks")
+
+
+@pytest.mark.parametrize("reach", ["event", "source", "everything"])
+async def test_what_a_feed_opens_under_a_stop_has_no_price_before_it_is_suspended(
+    desk: Desk, backend: Backend, trader: Trader, reach: str
+) -> None:
+    """Without a coordinator, that is."""
+    fixture_id = await desk.fixture()
+    reads = DeskReads.beside(backend.reads["book"])
+    if reach == "source":
+        await opened_by_feed(backend, fixture_id, "feed:told", "first")
+        stop = await trader.act("stops", {"reach": "source", "target": "feed:told"})
+        stop_id: str = stop["stop_id"]
+    else:
+        stop_id = await stop_of(trader, reach, fixture_id)
+
+    async def is_known() -> bool:
+        return any(row.stop_id == stop_id for row in await reads.standing_stops())
+
+    await until(is_known, "the ledger knows the stop")
+    market_id = f"{fixture_id}:m"
+    names = {"home": "Reds"}
+    step = Step(
+        0,
+        (
+            OpenMarket(fixture_id, market_id, "Late", "winner", "GBP", names),
+            ChangePrices(fixture_id, market_id, {"home": 25_000}, 1),
+        ),
+    )
+    router = Watched(backend)
+    opening = standing.Opening(router, WallClock(), reads)
+    told = Told(step)
+    told.keys = f"told/{uuid4().hex}"
+    tally = await pump(told, router, WallClock(), speed=0, stops=opening)
+    assert (tally.accepted, tally.refused) == (2, Counter())
+    assert router.priced[market_id].causes.keys() == {f"stop/{stop_id}"}
+    # So does who opens one by hand: another source.
+    by_hand = await desk.market(fixture_id, "by-hand")
+    free = reach == "source"
+    assert (await view(backend, by_hand)).causes.keys() == (set() if free else {f"stop/{stop_id}"})
+    assert (await trader.act(f"stops/{stop_id}/lift")).status == 200
+    async with at_work(backend, settings()):
+        await until(lambda: is_free(backend, market_id), "it is let go with the stop")
+        await until(lambda: is_free(backend, by_hand), "and so is that")
+
+
+async def opened_by_feed(backend: Backend, fixture_id: str, source: str, name: str = "late") -> str:
+    """A market that is opened and priced as a feed does it, in two commands."""
+    market_id = f"{fixture_id}:{name}"
+    names = {"home": "Reds", "away": "Blues"}
+    for message in (
+        OpenMarket(fixture_id, market_id, "Late", "winner", "GBP", names),
+        ChangePrices(fixture_id, market_id, {"home": 25_000, "away": 15_000}),
+    ):
+        answer = await backend.cluster.router.ask("book", fixture_id, message, by=source)
+        assert not isinstance(answer.reply, Refused)
+    return market_id
+
+
+async def is_free(backend: Backend, market_id: str) -> bool:
+    now = await view(backend, market_id)
+    return now.status == "open" and not now.causes
 
 
 HEDGES = HedgeSettings(place=True, above=5_000, down_to=3_000)

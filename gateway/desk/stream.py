@@ -54,6 +54,9 @@ CLOSE_S = 1.0
 """And then has so long to hear that it is."""
 HEARTBEAT_S = 30.0
 MAX_SOCKETS = 200
+"""Of members who have logged in."""
+MAX_STRANGERS = 20
+"""Of those who have not said yet who they are; one more, and the one that took longest goes."""
 
 _encode = msgspec.json.Encoder().encode
 _frame = msgspec.json.Decoder(desk_api.AnyDeskFrame)
@@ -100,6 +103,7 @@ class DeskStream:
     async def run(self) -> None:
         """Until the socket is closed, by either side."""
         await self._log_in()
+        self._streams.enter(self)
         telling = asyncio.create_task(self._tell_forever())
         checking = asyncio.create_task(self._check_forever())
         try:
@@ -174,8 +178,12 @@ class DeskStream:
                 async with asyncio.timeout(CLOSE_S):
                     await self._ws.close(code=1011)
             # Who does not read does not hear that either.
-            if self._ws._req is not None and self._ws._req.transport is not None:
-                self._ws._req.transport.abort()
+            self.abort()
+
+    def abort(self) -> None:
+        """End the connection without a word."""
+        if self._ws._req is not None and self._ws._req.transport is not None:
+            self._ws._req.transport.abort()
 
     async def _tell_what_changes(self) -> None:
         while True:
@@ -251,6 +259,9 @@ class DeskStreams:
         self.referrals: list[risk_api.DeskReferral] = []
         """Those that wait for a trader; as of the last look."""
         self._streams: set[DeskStream] = set()
+        """Of members who have logged in."""
+        self._strangers: dict[DeskStream, None] = {}
+        """All others, the oldest first."""
         self._looker: asyncio.Task[None] | None = None
         self._look_now = asyncio.Event()
 
@@ -264,7 +275,7 @@ class DeskStreams:
         if self._looker is not None:
             self._looker.cancel()
             await asyncio.gather(self._looker, return_exceptions=True)
-        for stream in list(self._streams):
+        for stream in [*self._streams, *self._strangers]:
             with contextlib.suppress(TimeoutError, ConnectionError):
                 async with asyncio.timeout(SEND_S):
                     await stream._ws.close(code=frames.DRAINING)
@@ -283,10 +294,11 @@ class DeskStreams:
             await ws.close(code=frames.PROTOCOL, message=f"it is {SUBPROTOCOL}".encode())
             return ws
         stream = DeskStream(self.services, self, ws)
-        self._streams.add(stream)
-        self.begin()
-        if self._looker is None:
-            self._looker = asyncio.create_task(self._look_forever(), name="desk-looks")
+        if len(self._strangers) >= MAX_STRANGERS:
+            oldest = next(iter(self._strangers))
+            del self._strangers[oldest]
+            oldest.abort()
+        self._strangers[stream] = None
         try:
             await stream.run()
         except Problem as problem:
@@ -297,8 +309,17 @@ class DeskStreams:
             problem_of(error, "desk stream")
             await ws.close(code=1011)
         finally:
+            self._strangers.pop(stream, None)
             self._streams.discard(stream)
         return ws
+
+    def enter(self, stream: DeskStream) -> None:
+        """A member has logged in there."""
+        self._strangers.pop(stream, None)
+        self._streams.add(stream)
+        self.begin()
+        if self._looker is None:
+            self._looker = asyncio.create_task(self._look_forever(), name="desk-looks")
 
     def look_soon(self) -> None:
         """Something is watched that was not before."""

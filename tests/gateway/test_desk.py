@@ -15,6 +15,7 @@ from actors.trading import MovePrices, PricesChanged
 from gateway import keys
 from gateway.app import Gateway
 from gateway.coordinator import BY
+from gateway.desk import stream as desk_stream
 from gateway.desk.stream import DeskStream
 from tests.gateway.backend import Backend, until
 from tests.gateway.desk import Desk, slip
@@ -186,6 +187,27 @@ async def test_a_page_has_to_say_who_it_is(desk: Desk, kim: Trader) -> None:
             await ws.receive(timeout=10)
         assert ws.close_code == code, said
     (await kim.read("stream")).problem(426, "upgrade_required")
+
+
+async def test_strangers_take_no_place_of_a_member_s(
+    kim: Trader, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(desk_stream, "MAX_SOCKETS", 1)
+    monkeypatch.setattr(desk_stream, "MAX_STRANGERS", 3)
+    strangers = [
+        await kim.http.ws_connect(f"{kim.base}/v1/desk/stream", protocols=("grandstand.desk.v1",))
+        for _ in range(5)
+    ]
+    # The oldest two are gone; the others may still say who they are.
+    for ws in strangers[:2]:
+        assert (await ws.receive(timeout=10)).type is not aiohttp.WSMsgType.TEXT
+        assert ws.closed
+    await strangers[2].send_json({"type": "login", "token": kim.token})
+    assert (await strangers[2].receive_json(timeout=10))["type"] == "welcome"
+    # That is the one member there is room for.
+    (await kim.read("stream")).problem(503, "too_many_sockets")
+    for ws in strangers[2:]:
+        await ws.close()
 
 
 # Prices, status, limits

@@ -54,6 +54,7 @@ KINDS: dict[str, Kind] = {
     "already_logged_in": Kind(409, "This connection has a player already"),
     "too_many_subscriptions": Kind(409, "This connection follows too many fixtures"),
     # the desk
+    "unknown_source": Kind(404, "There is no such source of prices"),
     "preview_outdated": Kind(409, "The market has changed since the preview: look again"),
     # what actors refuse
     Reason.OUT_OF_BOUNDS: Kind(409, "A figure is out of its bounds"),

@@ -23,6 +23,7 @@ from actors.market import GetMarket, Limits, MarketStatus, MarketView
 from actors.odds import MIN_ODDS
 from actors.runtime.addresses import BOOK, fixture_of
 from actors.runtime.keys import fingerprint
+from actors.staff import GetMember, MemberView
 from actors.stop import (
     GetStop,
     LiftStop,
@@ -45,7 +46,9 @@ from actors.trading import (
 )
 from gateway import api, keys, standing
 from gateway.desk import api as desk_api
+from gateway.desk import members
 from gateway.desk.board import limits_json
+from gateway.feeds import all_feeds
 from gateway.http import Call, T, granted
 from gateway.problems import Problem
 from gateway.services import Services
@@ -166,6 +169,22 @@ async def _check_target(services: Services, reach: Reach, target: str) -> None:
     elif reach is Reach.EVENT:
         answer = await services.router.ask(BOOK, target, GetFixture(target))
         granted(answer.reply, FixtureView, services)
+    elif reach is Reach.SOURCE and not await _is_source(services, target):
+        raise Problem(
+            "unknown_source", "It is none of the feeds, of the staff, or who has priced a market."
+        )
+
+
+async def _is_source(services: Services, source: str) -> bool:
+    """Whether anything is, or can come to be, priced by it."""
+    kind, _, login = source.partition("/")
+    if source == members.MACHINE or source in {f"feed:{name}" for name in all_feeds()}:
+        return True
+    if kind == members.MACHINE:
+        answer = await services.router.ask(BOOK, login, GetMember(login))
+        if isinstance(answer.reply, MemberView):
+            return True
+    return bool(await DeskReads.beside(services.book).tradable_of_source(source))
 
 
 async def _suspend(call: Call, stop: StopView, reason: str) -> int:

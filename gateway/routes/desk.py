@@ -263,7 +263,7 @@ ROUTES = [
         desk_api.Stop,
         status=201,
         role=Role.TRADER,
-        codes=(Reason.UNKNOWN_FIXTURE, Reason.UNKNOWN_MARKET),
+        codes=(Reason.UNKNOWN_FIXTURE, Reason.UNKNOWN_MARKET, "unknown_source"),
     ),
     _act(
         "stops/{stop_id}/lift",

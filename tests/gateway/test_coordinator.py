@@ -316,7 +316,8 @@ async def test_what_a_feed_opens_under_a_stop_has_no_price_before_it_is_suspende
     fixture_id = await desk.fixture()
     reads = DeskReads.beside(backend.reads["book"])
     if reach == "source":
-        await opened_by_feed(backend, fixture_id, "feed:told", "first")
+        first = await opened_by_feed(backend, fixture_id, "feed:told", "first")
+        await until(lambda: is_source(backend, first, "feed:told"), "the ledger knows the source")
         stop = await trader.act("stops", {"reach": "source", "target": "feed:told"})
         stop_id: str = stop["stop_id"]
     else:
@@ -350,6 +351,11 @@ async def test_what_a_feed_opens_under_a_stop_has_no_price_before_it_is_suspende
     async with at_work(backend, settings()):
         await until(lambda: is_free(backend, market_id), "it is let go with the stop")
         await until(lambda: is_free(backend, by_hand), "and so is that")
+
+
+async def is_source(backend: Backend, market_id: str, source: str) -> bool:
+    places = await DeskReads.beside(backend.reads["book"]).tradable_of_source(source)
+    return market_id in [of for _, of in places]
 
 
 async def opened_by_feed(backend: Backend, fixture_id: str, source: str, name: str = "late") -> str:

@@ -431,11 +431,21 @@ async def test_a_result_that_is_taken_back_brings_no_stop_with_it(desk: Desk, ki
         ({"reach": "event", "target": "nothing"}, 404, "unknown_fixture"),
         ({"reach": "market", "target": "no:thing"}, 404, "unknown_market"),
         ({"reach": "market", "target": f"{'f' * 64}:{'m' * 64}"}, 404, "unknown_market"),
+        ({"reach": "source", "target": "feed:nobody"}, 404, "unknown_source"),
+        ({"reach": "source", "target": "staff/nobody"}, 404, "unknown_source"),
+        ({"reach": "source", "target": "uof"}, 404, "unknown_source"),
         ({"reach": "galaxy"}, 400, "invalid_request"),
     ],
 )
 async def test_a_stop_of_nothing(kim: Trader, body: Any, status: int, code: str) -> None:
     (await kim.act("stops", body)).problem(status, code)
+
+
+async def test_a_source_is_stopped_before_it_prices_anything(kim: Trader) -> None:
+    for source in ("feed:uof", f"staff/{kim.login}"):
+        stop = await kim.act("stops", {"reach": "source", "target": source})
+        assert (stop.status, stop["markets"]) == (201, 0)
+        assert (await kim.act(f"stops/{stop['stop_id']}/lift")).status == 200
 
 
 async def test_everything_is_suspended_within_a_second(desk: Desk, kim: Trader) -> None:

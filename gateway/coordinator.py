@@ -64,7 +64,7 @@ from actors.trading import (
 )
 from gateway import alarms, standing
 from gateway.alarms import Alarms
-from gateway.exchanges.exchange import BackOrder, Exchange, Matched
+from gateway.exchanges.exchange import BackOrder, Exchange, Matched, Unmatched
 from gateway.exchanges.exchange import NoAnswer as NoExchange
 from ledger.journal import JournalUnavailable
 from ledger.money import Money
@@ -495,6 +495,8 @@ class Coordinator:
                 hedge_id, market.market_id, order.selection_id, stake, order.odds, order.at_ms
             )
         )
+        if isinstance(answer, Matched) and not answer.stake.minor:
+            answer = Unmatched("nothing_matched")  # all of it lapsed: there is no bet to record
         record: Command
         if isinstance(answer, Matched):
             record = RecordHedge(

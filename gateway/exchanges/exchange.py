@@ -24,7 +24,8 @@ class BackOrder(msgspec.Struct, frozen=True):
 
 
 class Matched(msgspec.Struct, frozen=True):
-    """The bet is made. `stake` may be less than was asked for; the rest lapsed."""
+    """The bet is made. `stake` may be less than was asked for; the rest lapsed. With 0 there is no
+    bet, as with `Unmatched`."""
 
     stake: Money
     odds: int

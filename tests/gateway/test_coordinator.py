@@ -27,6 +27,7 @@ from gateway.exchanges.exchange import BackOrder, Exchange, Matched, NoAnswer, U
 from gateway.feeds.feed import Step
 from gateway.feeds.pump import pump
 from ledger.desk_reads import DeskReads
+from ledger.money import Money
 from ledger.risk_reads import RiskReads
 from tests.contract.test_feeds import Told
 from tests.gateway.backend import Backend, until
@@ -51,6 +52,7 @@ class Remembering:
         self.orders: dict[str, BackOrder] = {}
         self.silent_after = False
         self.unwilling = False
+        self.matches_nothing = False
         self.asked: Counter[str] = Counter()
         """By market: those of other tests are looked after, too."""
 
@@ -62,6 +64,8 @@ class Remembering:
         first = self.orders.setdefault(order.hedge_id, order)
         if self.silent_after:
             raise NoAnswer("the line is dead")
+        if self.matches_nothing:
+            return Matched(Money(0, order.stake.currency), order.odds, 0, "none")
         return Unmatched("no") if self.unwilling else await EXCHANGE.back(first)
 
     def made(self, market_id: str) -> list[str]:
@@ -473,9 +477,12 @@ async def test_two_coordinators_do_not_lay_off_the_same_liability_twice(
     assert await hedged(backend, market_id) == 1
 
 
-async def test_what_an_exchange_will_not_have_lapses(desk: Desk, backend: Backend) -> None:
+@pytest.mark.parametrize("how", ["unwilling", "matches_nothing"])
+async def test_what_an_exchange_will_not_have_lapses(
+    desk: Desk, backend: Backend, how: str
+) -> None:
     exchange = Remembering()
-    exchange.unwilling = True
+    setattr(exchange, how, True)
     async with at_work(backend, settings(HEDGES), exchange):
         market_id = await exposed_market(desk)
 

@@ -67,6 +67,13 @@ def test_the_document_is_complete() -> None:
         assert f"#/components/schemas/{name}'" in text, f"nothing refers to {name}"
 
 
+def test_a_result_can_have_a_figure_out_of_its_bounds() -> None:
+    paths = document(all_routes(), "1.2.3")["paths"]
+    for path in ("settlement", "settlement/preview"):
+        refused = paths[f"/v1/desk/markets/{{market_id}}/{path}"]["post"]["responses"]["409"]
+        assert "`out_of_bounds`" in refused["description"]
+
+
 @pytest.fixture(scope="module")
 async def document_of_the_gateway(gateway: Any, http: Any) -> dict[str, Any]:
     found: dict[str, Any] = (await Desk(http, await gateway.port()).get("/v1/openapi.json")).json

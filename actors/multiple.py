@@ -143,7 +143,9 @@ class PlaceSlip(Command, frozen=True, array_like=True, tag=True):
     def _refuse_bonus(self, now_ms: int, wallet: Wallet) -> Refused | None:
         """Why the slip can't have on it the bonus that it names."""
         if not self.bonus_id:
-            return None
+            # What the house gives it gives by a bonus only.
+            unasked = self.slip.free_stake or self.slip.boosted_odds
+            return Refused(Reason.BOOST_UNAVAILABLE) if unasked else None
         bonus = wallet.bonus(self.bonus_id)
         if bonus is None:
             return Refused(Reason.UNKNOWN_BONUS)

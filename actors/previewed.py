@@ -16,12 +16,14 @@ class DeclarePreviewed(MarketCommand, frozen=True, array_like=True, tag=True):
     """`DeclareResult`, if the version of the result is still the one that was looked at."""
 
     declare: DeclareResult
-    """Of the same market."""
+    """Of the same market, or it is refused."""
     result_version: int
 
     def decide(self, now_ms: int, market: Market, fixture: Fixture) -> Event:
         if not market.market_id:
             return Refused(Reason.UNKNOWN_MARKET)
+        if self.declare.market_id != self.market_id:
+            return Refused(Reason.OUT_OF_BOUNDS, "the result is of another market")
         if market.result_version != self.result_version:
             return Refused(Reason.SUPERSEDED, facts={"version": market.result_version})
         return self.declare.decide(now_ms, market, fixture)

@@ -104,6 +104,8 @@ def test_it_is_withdrawn_once() -> None:
         (place(slip(20_000, 20_000, stake=1_001)), (FREE,), Reason.STAKE_ABOVE_LIMIT),
         (place(slip(20_000, 20_000)), (FREE,), Reason.BOOST_UNAVAILABLE),
         (place(slip(20_000, 20_000, boosted_odds=60_000)), (BOOST,), Reason.BOOST_UNAVAILABLE),
+        (place(slip(20_000, 20_000, free_stake=True), ""), (FREE,), Reason.BOOST_UNAVAILABLE),
+        (place(slip(20_000, 20_000, boosted_odds=60_000), ""), (BOOST,), Reason.BOOST_UNAVAILABLE),
         (place(slip(20_000, 20_000, kind=Kind.SINGLE)), (BOOST,), Reason.BOOST_UNAVAILABLE),
         (place(slip(0, 20_000)), (BOOST,), Reason.BOOST_UNAVAILABLE),
     ],

@@ -25,6 +25,7 @@ from actors.multiple import (
 from actors.odds import ONE
 from actors.results import LOST, VOID, WON, Outcome, Result
 from actors.slips import slip as slips
+from actors.slips.bonus import Bonus, BonusKind
 from actors.slips.cashout import CashOutRules, Offer, offer
 from actors.slips.kinds import Kind
 from actors.slips.slip import Slip, folds_in, lines_in
@@ -58,19 +59,23 @@ def place(of: Slip, **changes: Any) -> PlaceSlip:
 class Player:
     """A wallet and its slip, and the accounts that the events' transfers make beside them."""
 
-    def __init__(self, of: Slip, cash: int = 1_000_000) -> None:
-        self.wallet, self.bet = Wallet("p", "GBP", cash, version=1), Bet()
+    def __init__(self, of: Slip, cash: int = 1_000_000, bonus: Bonus | None = None) -> None:
+        held = (bonus,) if bonus else ()
+        self.wallet, self.bet = Wallet("p", "GBP", cash, version=1, bonuses=held), Bet()
         self.accounts = {"cash/p": cash}
         self.exposure: dict[tuple[str, str], int] = {}
         self.version = 0
-        self.do(place(of))
+        self.do(place(of, bonus_id=bonus.bonus_id if bonus else ""))
 
     def do(self, command: Any) -> Any:
         cast = (self.wallet, self.bet)[: len(command.cast())]
-        event = command.decide(NOW, *cast)
+        decided = command.decide(NOW, *cast)
+        *first, event = decided if isinstance(decided, tuple) else (decided,)
         if not isinstance(event, Refused):
-            entry = Entry("wallet/p", "k", b"f", NOW, (event,))
+            entry = Entry("wallet/p", "k", b"f", NOW, (*first, event))
             assert decode_entries(encode_entries([entry])) == [entry]
+            for one in first:  # the bonus is used
+                one.apply(self.wallet)
             event.apply(self.wallet, self.bet)
             for change in event.exposed:
                 at = change.market_id, change.selection_id
@@ -259,7 +264,8 @@ def test_a_given_stake_is_not_the_players() -> None:
     given_away = msgspec.structs.replace(
         slip(Kind.DOUBLE, 20_000, 30_000, stake=100), free_stake=True
     )
-    player = Player(given_away, cash=0)
+    free = Bonus("x", BonusKind.FREE_STAKE, 100, NOW + 1)
+    player = Player(given_away, cash=0, bonus=free)
     assert (player.wallet.cash_minor, player.wallet.held_minor) == (0, 0)
     player.result(0, WON)
     player.result(1, WON)
@@ -270,7 +276,8 @@ def test_a_boost_replaces_the_price_and_its_cap_holds() -> None:
     """Prices above the market's are given by the house: no request has a field for them."""
     of = slip(Kind.DOUBLE, 20_000, 30_000, stake=100)
     boosted = msgspec.structs.replace(of, boosted_odds=80_000, boost_cap_minor=150)
-    player = Player(boosted)
+    boost = Bonus("x", BonusKind.BOOST, 150, NOW + 1, 4_000)
+    player = Player(boosted, bonus=boost)
     player.result(0, WON)
     assert player.result(1, WON).payout_minor == 750  # 600 and the cap, not 800
     assert player.result(1, VOID).payout_minor == 200  # the price for both is gone with one

@@ -306,6 +306,9 @@ def test_else_a_previewed_result_is_refused_as_any_other() -> None:
     market, fixture = opened()
     unknown = declare(0, home=WON).decide(NOW, Market(), fixture)
     assert unknown == Refused(Reason.UNKNOWN_MARKET)
+    other = DeclareResult("f", "f:other", {"home": WON, "away": LOST})
+    elsewhere = DeclarePreviewed("f", "f:m", other, 0).decide(NOW, market, fixture)
+    assert elsewhere == Refused(Reason.OUT_OF_BOUNDS, "the result is of another market")
     part = declare(0, home=VOID).decide(NOW, market, fixture)
     assert isinstance(part, Refused)
     assert part.reason is Reason.INCOMPLETE_RESULT

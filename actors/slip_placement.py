@@ -441,37 +441,42 @@ class Now(msgspec.Struct, frozen=True):
 
 
 async def prices_now(router: Router, bet: BetView | None) -> Now:
-    """Of a bet that there is not, nothing. Only what is not decided yet is asked for.
+    """Of a bet that there is not, nothing.
 
-    While a market settles there is nothing to be had: the bet may be void, and not know it yet.
+    While one of its markets settles there is nothing to be had: the bet may be void, or a leg that
+    it knows as won may have lost, and not know it yet. So what is known is asked for, too.
     """
     if bet is None:
         return Now((), (), 0)
     slip, known = slip_of(bet), known_about(bet)
     sides = look(slip, known, MAX_ODDS).sides
-    asked = [
-        (leg.fixture_id, *selection)
+    asked = [(leg.fixture_id, *selection) for leg in slip.legs for selection in leg.selections]
+    found = await _prices(router, asked)
+    if any(view is None or view.settling for view in found):
+        return Now((0,) * len(slip.legs), (Known(),) * len(bet.legs), 0)
+    undecided = {
+        selection
         for number, leg in enumerate(slip.legs)
         if any(side.results[number] is None for side in sides)
         for selection in leg.selections
         if selection not in known
-    ]
-    found = await _prices(router, asked)
-    views = {(one[1], one[2]): view for one, view in zip(asked, found, strict=True)}
+    }
+    views = {
+        (one[1], one[2]): view
+        for one, view in zip(asked, found, strict=True)
+        if view is not None and (one[1], one[2]) in undecided
+    }
     odds = []
     for leg in slip.legs:
         of = [selection for selection in leg.selections if selection in views]
-        each = [
-            view.odds if view and not view.settling else 0
-            for view in (views[selection] for selection in of)
-        ]
+        each = [views[selection].odds for selection in of]
         if len(of) > 1 and all(each):
             together = [views[selection] for selection in of]
             odds.append(await _joint_price(router, leg.fixture_id, of, together))
         else:
             odds.append(each[0] if len(each) == 1 else 0)
     less = tuple(_less(views.get(leg.selection), leg) for leg in bet.legs)
-    delays = [view.bet_delay_ms for view in views.values() if view]
+    delays = [view.bet_delay_ms for view in views.values()]
     return Now(tuple(odds), less, max(delays, default=0))
 
 

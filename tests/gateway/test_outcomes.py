@@ -5,6 +5,8 @@ from __future__ import annotations
 import datetime as dt
 from typing import Any
 
+import pytest
+
 from actors.bet import PriceChange
 from actors.holds import Held, HoldStake, ReleaseHold
 from ledger.money import Money
@@ -182,6 +184,28 @@ async def test_a_slip_that_a_version_leaves_open_can_still_be_bought_back(
     await settled(backend, markets[1])
     assert (await desk.status(markets[1], "open")).status == 200
     assert (await player.get(path))["amount_minor"] == offered
+
+
+async def test_a_slip_whose_leg_is_being_corrected_is_not_bought_back(
+    desk: Desk, backend: Backend, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It would be paid as if the leg had won that it still knows as won."""
+    markets = [await desk.market(), await desk.market()]
+    player = await desk.player()
+    placed = (await player.post("/v1/slips", asked("double", markets, 400)))["bet_id"]
+    path = f"/v1/bets/{placed}/cash-out"
+    assert (await desk.result(markets[0], home="won", draw="lost", away="lost")).status == 200
+    await settled(backend, markets[0])
+    assert (await player.get(path))["amount_minor"] > 400
+
+    async def nothing() -> list[Any]:
+        return []
+
+    with monkeypatch.context() as still:  # the settlement stands still
+        still.setattr(backend.cluster, "unsettled", nothing)
+        assert (await desk.result(markets[0], home="lost", draw="won", away="lost")).status == 200
+        (await player.get(path)).problem(409, "cash_out_suspended")
+    await pays(player, placed, "lost", 0)
 
 
 async def test_what_is_void_is_not_bought_back_before_it_knows(

@@ -8,10 +8,10 @@ raises nothing twice.
 
 from __future__ import annotations
 
-import heapq
-import itertools
+import bisect
 from collections import Counter, OrderedDict, deque
 from collections.abc import Mapping, Sequence
+from operator import attrgetter
 from typing import Protocol, TypeVar
 
 import structlog
@@ -35,6 +35,9 @@ MAX_WAITING = 200_000
 """Bets and prices that wait to be looked at; when there are more, the oldest are not."""
 MAX_PLAYERS = 200_000
 MAX_UNRAISED = 1_000
+MAX_RAISED = 20_000
+"""Alerts that are remembered, so that what goes on is not said again and again."""
+_at_ms = attrgetter("at_ms")
 
 
 class Players(Protocol):
@@ -58,87 +61,72 @@ class Alarms:
         self._router = router
         self._players = players
         self._watch = Watch(rules)
-        self._waiting: list[tuple[int, int, Placed | Priced]] = []
-        self._numbers = itertools.count()
+        self._waiting: list[BetPlaced | SlipPlaced | PricesChanged] = []
+        """As they were heard; put in order when they are looked at."""
         self._registered: OrderedDict[str, int] = OrderedDict()
         self._learned: OrderedDict[str, None] = OrderedDict()
         """Players whose habit was read."""
-        self._unraised: deque[Alert] = deque(maxlen=MAX_UNRAISED)
+        self._unraised: deque[tuple[str, Alert]] = deque(maxlen=MAX_UNRAISED)
+        self._known: OrderedDict[str, None] = OrderedDict()
+        """Alerts by their ids that need not be raised again."""
 
     def hear(self, event: AnyEvent) -> None:
         match event:
-            case BetPlaced():
-                self._bet(event, event.stake.minor)
-            case SlipPlaced():
-                self._bet(event, event.slip.stake_minor)
+            case BetPlaced() | SlipPlaced():
+                self._waiting.append(event)
             case PricesChanged() if not event.moved:
-                self._put(event.at_ms, Priced(event.at_ms, event.market_id, event.odds))
+                self._waiting.append(event)
             case PlayerRegistered():
                 _keep(self._registered, event.player_id, event.at_ms)
             case _:
                 pass
-
-    def _bet(self, event: BetPlaced | SlipPlaced, stake_minor: int) -> None:
-        for leg in event.legs:
-            self._put(
-                event.at_ms,
-                Placed(
-                    event.at_ms,
-                    event.bet_id,
-                    event.player_id,
-                    0,
-                    leg.market_id,
-                    leg.selection_id,
-                    stake_minor,
-                    leg.odds,
-                ),
-            )
-
-    def _put(self, at_ms: int, what: Placed | Priced) -> None:
-        heapq.heappush(self._waiting, (at_ms, next(self._numbers), what))
-        if len(self._waiting) > MAX_WAITING:
-            heapq.heappop(self._waiting)
 
     async def look(self, now_ms: int) -> None:
         """Look at what has waited long enough, and raise what there is to be raised.
 
         Raises what the ledger raises when it can't be read: nothing is lost, call again.
         """
-        due: list[Placed | Priced] = []
-        while self._waiting and self._waiting[0][0] <= now_ms - SETTLE_MS:
-            due.append(heapq.heappop(self._waiting)[2])
-        try:
-            await self._meet([what for what in due if isinstance(what, Placed)])
-        except BaseException:
-            for what in due:
-                self._put(what.at_ms, what)
-            raise
-        told: str | None = None
+        self._waiting.sort(key=_at_ms)
+        del self._waiting[:-MAX_WAITING]
+        until = bisect.bisect_right(self._waiting, now_ms - SETTLE_MS, key=_at_ms)
+        due = self._waiting[:until]
+        await self._meet([what for what in due if not isinstance(what, PricesChanged)])
+        # Whoever came while we waited stands behind them.
+        del self._waiting[:until]
         for what in due:
-            if isinstance(what, Priced):
-                found = self._watch.priced(what)
+            if isinstance(what, PricesChanged):
+                changed = Priced(what.at_ms, what.market_id, what.odds)
+                self._note(self._watch.priced(changed))
             else:
-                # A slip is one bet of its player, whatever its legs.
-                again, told = what.bet_id == told, what.bet_id
-                found = self._placed(what, again=again)
-            self._unraised.extend(found)
+                self._placed(what)
         await self._raise()
 
-    def _placed(self, bet: Placed, *, again: bool) -> list[Alert]:
+    def _placed(self, bet: BetPlaced | SlipPlaced) -> None:
         registered_at_ms = self._registered.get(bet.player_id, bet.at_ms)
-        whole = Placed(
-            bet.at_ms,
-            bet.bet_id,
-            bet.player_id,
-            registered_at_ms,
-            bet.market_id,
-            bet.selection_id,
-            bet.stake_minor,
-            bet.odds,
-        )
-        return self._watch.placed(whole, habit=not again)
+        for number, leg in enumerate(bet.legs):
+            placed = Placed(
+                bet.at_ms,
+                bet.bet_id,
+                bet.player_id,
+                registered_at_ms,
+                leg.market_id,
+                leg.selection_id,
+                _stake_minor(bet),
+                leg.odds,
+            )
+            # A slip is one bet of its player, whatever its legs.
+            self._note(self._watch.placed(placed, habit=not number))
 
-    async def _meet(self, bets: Sequence[Placed]) -> None:
+    def _note(self, found: Sequence[Alert]) -> None:
+        for alert in found:
+            name = alert_id(alert, self._rules)
+            if name not in self._known:
+                self._known[name] = None
+                if len(self._known) > MAX_RAISED:
+                    self._known.popitem(last=False)
+                self._unraised.append((name, alert))
+
+    async def _meet(self, bets: Sequence[BetPlaced | SlipPlaced]) -> None:
         """Read of the players what is not known of them yet."""
         strangers = {bet.player_id for bet in bets} - self._registered.keys()
         if strangers:
@@ -149,7 +137,8 @@ class Alarms:
         large = {
             bet.player_id
             for bet in bets
-            if bet.stake_minor >= self._rules.habit_min_minor and bet.player_id not in self._learned
+            if _stake_minor(bet) >= self._rules.habit_min_minor
+            and bet.player_id not in self._learned
         }
         if large:
             before_ms = min(bet.at_ms for bet in bets if bet.player_id in large)
@@ -160,8 +149,7 @@ class Alarms:
 
     async def _raise(self) -> None:
         while self._unraised:
-            alert = self._unraised[0]
-            name = alert_id(alert, self._rules)
+            name, alert = self._unraised[0]
             command = RaiseAlert(name, alert.pattern, alert.subject, alert.at_ms, alert.facts)
             try:
                 await self._router.ask(self._licence, name, command, by="risk")
@@ -170,6 +158,10 @@ class Alarms:
                 return
             self._unraised.popleft()
             self.raised[alert.pattern] += 1
+
+
+def _stake_minor(bet: BetPlaced | SlipPlaced) -> int:
+    return bet.stake.minor if isinstance(bet, BetPlaced) else bet.slip.stake_minor
 
 
 def _keep(memory: OrderedDict[str, T], name: str, value: T) -> None:

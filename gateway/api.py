@@ -345,7 +345,12 @@ class SeriesQuery(Query, frozen=True, forbid_unknown_fields=True):
         UNSET
     )
     points: Annotated[
-        int, Meta(ge=2, le=1_000, description="Into so many parts the time is cut")
+        int,
+        Meta(
+            ge=2,
+            le=1_000,
+            description="Where there are more prices, into so many parts the time is cut",
+        ),
     ] = 200
 
 
@@ -360,8 +365,8 @@ class PriceSeries(Reply, frozen=True):
     points: Annotated[
         list[PriceThen],
         Meta(
-            description="Oldest first: the price that stood at the beginning, then the last one of "
-            "every part of the time in which it changed. Each holds until the next."
+            description="Oldest first: the price that stood at the beginning, then all or the last "
+            "one of every part of the time in which it changed. Each holds until the next."
         ),
     ]
 

@@ -328,8 +328,9 @@ class LedgerReads:
     async def price_series(
         self, market_id: str, selection_id: str, since_ms: int | None, until_ms: int, points: int
     ) -> list[tuple[int, int]]:
-        """Times and odds, oldest first: what stood at `since_ms`, and of the time from there on the
-        last price in each of so many equal parts. None is from the first price on."""
+        """Times and odds, oldest first: what stood at `since_ms`, and all prices from there on;
+        where they are more than `points`, the last in each of so many equal parts of the time. None
+        is from the first price on."""
         rows = await self._fetch(
             "price_series",
             _sql.price_series,

@@ -344,6 +344,7 @@ order by market.market_id, selection.number
 -- name: price_series
 -- One selection's price over a stretch of time, which is cut into $5 equal parts: the price that
 -- stood at its beginning, then the last one of every part. Without $3 it begins with the first.
+-- Where there are no more than $5 of them, all are told, however close they are.
 with stretch as (
     select
         coalesce(
@@ -357,19 +358,30 @@ with stretch as (
         $4::bigint as ends_ms
 ),
 
+counted as (
+    select
+        at_ms,
+        odds,
+        odds_version,
+        begins_ms,
+        ends_ms,
+        count(*) filter (where at_ms > begins_ms) over () as inside
+    from price_change
+    cross join stretch
+    where market_id = $1 and selection_id = $2 and at_ms <= ends_ms
+),
+
 changes as (
     select
         at_ms,
         odds,
         odds_version,
         case
-            when at_ms > begins_ms
-                then (at_ms - begins_ms - 1) * $5::bigint / greatest(ends_ms - begins_ms, 1)
-            else -1
+            when at_ms <= begins_ms then -1
+            when inside <= $5::bigint then odds_version
+            else (at_ms - begins_ms - 1) * $5::bigint / greatest(ends_ms - begins_ms, 1)
         end as part
-    from price_change
-    cross join stretch
-    where market_id = $1 and selection_id = $2 and at_ms <= ends_ms
+    from counted
 )
 
 select distinct on (part) at_ms, odds

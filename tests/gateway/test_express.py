@@ -259,7 +259,7 @@ async def test_an_idle_connection_is_closed(
     backend: Backend, desk: Desk, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("gateway.app.KEEPALIVE_S", 0.3)
-    monkeypatch.setattr("gateway.express.LONGEST_S", 0.6)
+    monkeypatch.setattr("gateway.express.LONGEST_S", 2.0)
     gateway = backend.gateway()
     await gateway.start()
     try:

@@ -85,9 +85,14 @@ def comes_under(stop: StopView, fixture_id: str, by: str, *, new: bool) -> bool:
         case Reach.EVENT:
             return new and fixture_id == stop.target
         case Reach.SOURCE:
-            return by == stop.target
+            return is_of(by, stop.target)
         case Reach.EVERYTHING:
             return new
+
+
+def is_of(by: str, source: str) -> bool:
+    """Whether who has priced something is that source, or a part of that feed."""
+    return by == source or (source.startswith("feed:") and by.startswith(f"{source}/"))
 
 
 class Opening:

@@ -178,7 +178,7 @@ async def _check_target(services: Services, reach: Reach, target: str) -> None:
 async def _is_source(services: Services, source: str) -> bool:
     """Whether anything is, or can come to be, priced by it."""
     kind, _, login = source.partition("/")
-    if source == members.MACHINE or source in {f"feed:{name}" for name in all_feeds()}:
+    if source == members.MACHINE or kind in {f"feed:{name}" for name in all_feeds()}:
         return True
     if kind == members.MACHINE:
         answer = await services.router.ask(BOOK, login, GetMember(login))

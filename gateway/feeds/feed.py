@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import abc
 import re
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -54,6 +54,9 @@ class Step(msgspec.Struct, frozen=True):
     commands: tuple[FeedCommand, ...]
     """In order. Prices carry a `sequence` that rises by one within their market; those without any
     odds say that the last ones still hold."""
+    parts: Mapping[str, str] = {}
+    """By market which part of the source its prices are from, such as a producer, where it has
+    parts: the author of the prices is then `feed:<name>/<part>`."""
 
 
 class Source(Protocol):

@@ -28,7 +28,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import AsyncGenerator, AsyncIterator, Iterable, Iterator, Mapping
+from collections.abc import AsyncGenerator, AsyncIterator, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -451,6 +451,8 @@ class Priced:
         self.desk = Desk(settings)
         self.sources = sources
         self._clock = clock or WallClock()
+        self._parts: dict[str, str] = {}
+        """By market where the lead has its prices from: its name, and its part."""
 
     @property
     def failure(self) -> str:
@@ -486,16 +488,27 @@ class Priced:
                 while name in waiting and waiting[name].at_ms == at_ms:
                     heard.append((name, waiting.pop(name)))
                     await pull(name)
-            said = self.desk.hear(heard, at_ms)
-            if said:
-                yield Step(at_ms, said)
+            said = self._say(heard, at_ms)
+            if said.commands:
+                yield said
+
+    def _say(self, heard: Sequence[tuple[str, Step]], at_ms: int) -> Step:
+        lead = self.sources[LEAD].name
+        for name, step in heard:
+            for command in step.commands if name == LEAD else ():
+                if isinstance(command, ChangePrices):
+                    part = step.parts.get(command.market_id)
+                    self._parts[command.market_id] = f"{lead}/{part}" if part else lead
+                elif isinstance(command, DeclareResult):
+                    self._parts.pop(command.market_id, None)
+        return Step(at_ms, self.desk.hear(heard, at_ms), self._parts)
 
     def _overdue(self, before_ms: int) -> Iterator[Step]:
         """What happens by itself until then."""
         while (due_ms := self.desk.due_ms()) is not None and due_ms < before_ms:
-            said = self.desk.hear((), due_ms)
-            if said:
-                yield Step(due_ms, said)
+            said = self._say((), due_ms)
+            if said.commands:
+                yield said
 
     async def _as_they_come(self) -> AsyncGenerator[Step, None]:
         heard: asyncio.Queue[_Heard] = asyncio.Queue(MAX_HEARD)
@@ -510,9 +523,9 @@ class Priced:
                 last_ms = max(last_ms, self._clock.now_ms())
                 steps = [(one.source, one.step) for one in waiting if one.step is not None]
                 last_ms = max(last_ms, *(step.at_ms for _, step in steps)) if steps else last_ms
-                said = self.desk.hear(steps, last_ms)
-                if said:
-                    yield Step(last_ms, said)
+                said = self._say(steps, last_ms)
+                if said.commands:
+                    yield said
                 for one in waiting:
                     if one.step is None and one.source == LEAD:
                         if one.failure is not None:

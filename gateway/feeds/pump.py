@@ -19,7 +19,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter, deque
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Any, NamedTuple
 
 import msgspec
@@ -111,7 +111,7 @@ async def pump(
             last_ms = step.at_ms
             tally.steps += 1
             for command in step.commands:
-                await sender.put(command)
+                await sender.put(command, step.parts)
             if not speed:
                 await sender.empty()
     return tally
@@ -121,6 +121,7 @@ class _Waiting(NamedTuple):
     command: FeedCommand
     key: str
     since_ms: int
+    by: str
 
 
 class _Lane:
@@ -173,14 +174,16 @@ class _Sender:
         self.numbered: dict[str, int] = {}
         """The number of the last prices that a market had before this process."""
 
-    async def put(self, command: FeedCommand) -> None:
-        key = ""
+    async def put(self, command: FeedCommand, parts: Mapping[str, str]) -> None:
+        key, by = "", self.by
         if self.limits and isinstance(command, OpenMarket):
             limits = self.limits.beside(command.limits, command.kind)
             command = msgspec.structs.replace(command, limits=limits)
         if not isinstance(command, ChangePrices):
             self.keyed += 1
             key = f"{self.keys}/{self.keyed}"
+        elif part := parts.get(command.market_id):
+            by = f"{self.by}/{part}"
         lane = self.lanes.get(command.fixture_id)
         while lane is not None and len(lane.waiting) >= MAX_WAITING:
             lane.room.clear()
@@ -189,7 +192,7 @@ class _Sender:
         if lane is None:
             lane = self.lanes[command.fixture_id] = _Lane()
             self.tasks.create_task(self._drain(command.fixture_id, lane))
-        lane.waiting.append(_Waiting(command, key, self.clock.now_ms()))
+        lane.waiting.append(_Waiting(command, key, self.clock.now_ms(), by))
 
     async def empty(self) -> None:
         """Wait until everything has arrived: the pace of a replay that has none of its own."""
@@ -208,7 +211,7 @@ class _Sender:
         del self.lanes[fixture_id]
         lane.done.set()
 
-    async def _send(self, command: FeedCommand, key: str, since_ms: int) -> None:
+    async def _send(self, command: FeedCommand, key: str, since_ms: int, by: str) -> None:
         if isinstance(command, ChangePrices):
             waited_ms = max(0, self.clock.now_ms() - since_ms)
             command = msgspec.structs.replace(
@@ -217,7 +220,7 @@ class _Sender:
                 age_ms=command.age_ms + waited_ms,
             )
         try:
-            reply = await self._ask(command.fixture_id, command, key)
+            reply = await self._ask(command.fixture_id, command, key, by)
         except (KeyReused, Faulty) as failure:
             self._not_done(command, key, type(failure).__name__, str(failure))
             return
@@ -245,8 +248,11 @@ class _Sender:
             # Refused where somebody was quicker.
             await self._ask(fixture_id, Suspend(fixture_id, market_id, cause))
 
-    async def _ask(self, fixture_id: str, message: Command | Question, key: str = "") -> Any:
-        return await _ask(self.router, self.clock, fixture_id, message, key, self.by, self.tally)
+    async def _ask(
+        self, fixture_id: str, message: Command | Question, key: str = "", by: str = ""
+    ) -> Any:
+        by = by or self.by
+        return await _ask(self.router, self.clock, fixture_id, message, key, by, self.tally)
 
     async def take_over(self, fixture_ids: Iterable[str]) -> None:
         """Suspend what is open of these fixtures, and take its prices off."""

@@ -59,7 +59,8 @@ where
         market.status in ('open', 'suspended')
         or (market.status = 'closed' and fixture.phase in ('scheduled', 'in_play'))
     )
-    and priced.by = $1
+    -- A feed, or one of its parts.
+    and (priced.by = $1 or ($1 like 'feed:%' and starts_with(priced.by, $1 || '/')))
 order by market.fixture_id, market.market_id
 
 -- name: sources

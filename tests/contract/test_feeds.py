@@ -292,6 +292,24 @@ async def test_waiting_prices_go_as_one_change_but_never_past_another_command():
     assert tally == Tally(steps=1, accepted=5, merged=2)
 
 
+async def test_prices_of_a_part_of_a_source_have_it_as_their_author() -> None:
+    authors: dict[str, str] = {}
+
+    class Noting(Rehearsal):
+        async def ask(self, scope, routing_id, message, *, by="", **named):
+            authors[type(message).__name__ + routing_id] = by
+            return await super().ask(scope, routing_id, message, by=by, **named)
+
+    said = [
+        (create(name), open_market(name), ChangePrices(name, f"{name}:m", {"1": 20_000}, 1))
+        for name in ("a", "b")
+    ]
+    step = Step(0, (*said[0], *said[1]), {"a:m": "3"})
+    await pump(Told(step), Noting(), FakeClock(), speed=0)
+    assert authors["ChangePricesa"] == "feed:told/3"
+    assert {by for what, by in authors.items() if what != "ChangePricesa"} == {"feed:told"}
+
+
 async def test_markets_get_the_house_s_limits_where_the_source_says_none() -> None:
     own, ours = Limits(max_stake_minor=77), Limits(max_stake_minor=99)
     said = msgspec.structs.replace(open_market("b"), limits=own)

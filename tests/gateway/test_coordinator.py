@@ -164,7 +164,7 @@ async def test_prices_past_their_age_are_a_suspension_to_be_seen(
     desk: Desk, backend: Backend
 ) -> None:
     async with at_work(backend, settings()):
-        market_id = await market(desk, max_age_ms=300)
+        market_id = await market(desk, max_age_ms=2_000)
 
         async def is_(causes: set[str]) -> bool:
             return (await view(backend, market_id)).causes.keys() == causes

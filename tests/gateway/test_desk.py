@@ -11,7 +11,7 @@ import aiohttp
 import pytest
 
 from actors.stop import GetStop, StopView
-from actors.trading import MovePrices, PricesChanged
+from actors.trading import ChangePrices, MovePrices, PricesChanged
 from gateway import keys
 from gateway.app import Gateway
 from gateway.coordinator import BY
@@ -439,6 +439,32 @@ async def test_a_result_that_is_taken_back_brings_no_stop_with_it(desk: Desk, ki
 )
 async def test_a_stop_of_nothing(kim: Trader, body: Any, status: int, code: str) -> None:
     (await kim.act("stops", body)).problem(status, code)
+
+
+async def test_a_part_of_a_feed_is_stopped_alone_or_with_its_feed(
+    desk: Desk, kim: Trader, backend: Backend
+) -> None:
+    before_play, in_play = await desk.market(), await desk.market()
+    for market_id, producer in ((before_play, 3), (in_play, 1)):
+        prices = ChangePrices(market_id.split(":")[0], market_id, {"home": 22_000}, 1)
+        by = f"feed:betfair/{producer}"
+        answer = await backend.cluster.router.ask("book", prices.fixture_id, prices, by=by)
+        assert isinstance(answer.reply, PricesChanged)
+
+        async def is_known(market_id: str = market_id, by: str = by) -> bool:
+            return bool((await shown(kim, market_id))["source"] == by)
+
+        await until(is_known, "the ledger has the prices")
+    alone = await kim.act("stops", {"reach": "source", "target": "feed:betfair/1"})
+    assert (alone.status, alone["markets"]) == (201, 1)
+    assert await status_of(desk, in_play) == "suspended"
+    assert await status_of(desk, before_play) == "open"
+    both = await kim.act("stops", {"reach": "source", "target": "feed:betfair"})
+    assert both["markets"] == 2
+    assert await status_of(desk, before_play) == "suspended"
+    for stop in (alone, both):
+        assert (await kim.act(f"stops/{stop['stop_id']}/lift")).status == 200
+    assert await status_of(desk, in_play) == "open"
 
 
 async def test_a_source_is_stopped_before_it_prices_anything(kim: Trader) -> None:

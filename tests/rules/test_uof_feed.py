@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import builtins
 import gzip
+from collections import Counter
 from collections.abc import AsyncIterator
 
 import pytest
@@ -324,6 +325,17 @@ def test_a_cut_off_packed_recording_and_a_strange_file_are_refused(tmp_path):
 def test_a_feed_has_one_source(settings):
     with pytest.raises(ValueError, match="either files, simulated or live"):
         FEED.open(settings, "t", T)
+
+
+async def test_prices_are_known_by_their_producer():
+    """So that the desk can stop one of them alone: 3 is before play, 1 in play."""
+    source = FEED.open(Settings(simulated=BOARD), "t", T)
+    authors: Counter[str] = Counter()
+    async for step in source.steps():
+        prices = [one for one in step.commands if isinstance(one, ChangePrices)]
+        authors.update(step.parts[one.market_id] for one in prices)
+        assert set(step.parts) <= {one.market_id for one in prices}
+    assert set(authors) == {"1", "3"}
 
 
 async def test_the_simulated_board_can_be_served_as_uof(calm):

@@ -233,7 +233,7 @@ class Live:
                     task.add_done_callback(tasks.discard)
                 commands = tuple(self.session.take())
                 if commands:
-                    yield Step(now_ms, commands)
+                    yield Step(now_ms, commands, self.session.parts)
                     continue
                 await self._wait(now_ms)
         finally:

@@ -232,4 +232,4 @@ class LocalSource:
 
     async def steps(self) -> AsyncIterator[Step]:
         for at_ms, said in self.local.play():
-            yield Step(at_ms, tuple(said))
+            yield Step(at_ms, tuple(said), self.local.session.parts)

@@ -156,7 +156,7 @@ class Replay:
 
     async def steps(self) -> AsyncIterator[Step]:
         for at_ms, said in self.play():
-            yield Step(at_ms, tuple(said))
+            yield Step(at_ms, tuple(said), self.session.parts)
 
     def play(self) -> Iterator[tuple[int, list[FeedCommand]]]:
         """The same without waiting."""

@@ -38,7 +38,7 @@ from __future__ import annotations
 
 import heapq
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 
 import msgspec
 
@@ -283,6 +283,10 @@ class Session:
         self.tally: Counter[str] = Counter()
         """What was left out, and why."""
         self._said: list[FeedCommand] = []
+        self._priced_by: dict[str, str] = {}
+        """Of what is said next, the producer of each market's prices;"""
+        self.parts: Mapping[str, str] = {}
+        """and of what was taken last."""
         self._requests: list[Request] = []
         self._watch: list[tuple[int, str, tuple[int, str]]] = []
         """When to look at a market again."""
@@ -295,6 +299,7 @@ class Session:
     def take(self) -> list[FeedCommand]:
         """What the book has to be told, in order; each once."""
         taken, self._said = self._said, []
+        self.parts, self._priced_by = self._priced_by, {}
         return taken
 
     def requests(self) -> list[Request]:
@@ -795,6 +800,8 @@ class Session:
             market.vouched_ms = market.aged_from_ms
             age_ms = max(0, now_ms - market.aged_from_ms)
             self._said.append(ChangePrices(fixture, market_id, changed, market.sequence, age_ms))
+            if market.owner is not None:
+                self._priced_by[market_id] = str(market.owner.info.product)
 
     def _missing(self, market: _Market, results: dict[str, Result]) -> bool:
         """Whether a selection somebody may have bet on has no result."""

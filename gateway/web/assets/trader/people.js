@@ -112,7 +112,7 @@ export class StopsPage {
 
   #stopSource() {
     const source = field("Source", h("input", { maxlength: "100", autocomplete: "off" }),
-      "As the board names it, such as feed:uof or staff/kim");
+      "As the board names it, such as feed:uof, its producer feed:uof/3, or staff/kim");
     openAction({
       title: "Stop a source",
       about: "Every market that this source has priced last is suspended.",

@@ -128,7 +128,8 @@ class Alarms:
 
     async def _meet(self, bets: Sequence[BetPlaced | SlipPlaced]) -> None:
         """Read of the players what is not known of them yet."""
-        strangers = {bet.player_id for bet in bets} - self._registered.keys()
+        known = self._registered
+        strangers = {bet.player_id for bet in bets if bet.player_id not in known}
         if strangers:
             found = await self._players.registered(sorted(strangers))
             for player_id in strangers:

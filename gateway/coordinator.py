@@ -8,7 +8,7 @@
     patterns in what is bet are kept as alerts            `gateway.alarms`
 
 It reads the journals as they grow, and so knows which markets have changed; only those are asked
-how they stand, each at most twice a second. It decides nothing on what it has read: the market is
+how they stand, each at most once a second. It decides nothing on what it has read: the market is
 asked again before each step, and refuses what was decided on prices that are not the last.
 
 What it remembers may be lost at any moment. A hedge is therefore written down before an exchange is
@@ -75,8 +75,8 @@ PERIOD_S = 0.2
 """Between two looks at the journals."""
 WARM_UP_MS = 120_000
 """How much of the past is read at the start: what alerts go by, and what the ledger may lack."""
-LOOK_MS = 500
-"""Between two looks at one market."""
+LOOK_MS = 1_000
+"""Between two looks at one market. Its limits it keeps by itself, with every bet."""
 AGAIN_MS = 1_000
 """When a market is asked again that did not answer, or does not know its liability yet."""
 AT_ONCE = 50

@@ -5,7 +5,7 @@
 set -uo pipefail
 cd "$(dirname "$0")/.."
 
-readonly INSIDE=(tests/rules tests/contract tests/simulation tests/gateway)
+readonly INSIDE=(tests/contract tests/gateway tests/rules tests/simulation)
 
 main() {
     local output inside=0 outside=0 ignored=()

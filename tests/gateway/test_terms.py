@@ -234,6 +234,11 @@ async def test_what_is_bought_back_is_worth_less_after_a_withdrawal(desk: Desk) 
     assert (await player.get(path))["amount_minor"] == 950
     await withdraw(desk, market, "b")
     await desk.prices(market, a=50_000)
+
+    async def offered() -> bool:
+        return bool((await player.get(path)).status == 200)
+
+    await until(offered, "the withdrawal is settled")  # until then there is no offer
     offer = await player.get(path)
     assert offer["amount_minor"] == 988  # 10.00 x (5.2 / 5.0) x 0.95
     taken = await player.post(path, {"offer": offer["offer"]})

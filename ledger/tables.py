@@ -231,6 +231,8 @@ class ReferralRow(msgspec.Struct):
     accepted_stake_minor: int | None = None
     accepted_odds: int | None = None
     bet_id: str | None = None
+    slip: str | None = None
+    """As JSON; of a single, nothing."""
 
 
 class CustomerRow(msgspec.Struct):
@@ -239,6 +241,7 @@ class CustomerRow(msgspec.Struct):
     kinds: str
     """As JSON."""
     changed_at_ms: int
+    refer_above_minor: int
 
 
 class HedgeRow(msgspec.Struct):
@@ -669,7 +672,11 @@ class Tables:
                 self._referred(event)
             case FactorsSet():
                 self.customers[event.player_id] = CustomerRow(
-                    event.player_id, event.factor, json_of(event.kinds), event.at_ms
+                    event.player_id,
+                    event.factor,
+                    json_of(event.kinds),
+                    event.at_ms,
+                    event.refer_above_minor,
                 )
             case AlertRaised():
                 self.added["alert"].append(
@@ -833,6 +840,7 @@ class Tables:
                 event.at_ms,
                 ReferralState.WAITING.value,
                 event.expires_at_ms,
+                slip=text_of(asked.slip) if asked.slip else None,
             )
             return
         referral = self.referrals[event.referral_id]

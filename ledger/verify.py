@@ -345,7 +345,15 @@ class _Verifier:
             "customers",
             _sql.customers,
             fold.actors["customer"],
-            lambda one: [(one.player_id, one.factor, json_of(one.kinds), one.changed_at_ms)],
+            lambda one: [
+                (
+                    one.player_id,
+                    one.factor,
+                    json_of(one.kinds),
+                    one.changed_at_ms,
+                    one.refer_above_minor,
+                )
+            ],
         )
         await self._compare("alerts", _sql.alerts, fold.actors["alert"], _alert_of)
         await self._compare("hedges", _sql.hedges, fold.actors["market"], _hedges_of)
@@ -456,6 +464,7 @@ def _referral_of(referral: Referral) -> list[tuple[Any, ...]]:
             accepted and accepted.stake.minor,
             accepted and accepted.odds,
             referral.bet_id or None,
+            text_of(asked.slip) if asked.slip else None,
         )
     ]
 

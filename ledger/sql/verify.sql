@@ -195,12 +195,12 @@ order by market_id, number
 
 -- name: referrals
 select referral_id, player_id, fixture_id, market_id, selection_id, stake_minor, currency, odds,
-    asked_at_ms, state, expires_at_ms, accepted_stake_minor, accepted_odds, bet_id
+    asked_at_ms, state, expires_at_ms, accepted_stake_minor, accepted_odds, bet_id, slip
 from referral
 where referral_id = any($1::text[])
 
 -- name: customers
-select player_id, factor, kinds, changed_at_ms
+select player_id, factor, kinds, changed_at_ms, refer_above_minor
 from customer
 where player_id = any($1::text[])
 

@@ -121,7 +121,7 @@ async def test_prices_that_moved_are_offered_as_they_are_now(desk: Desk) -> None
     assert [leg["odds"] for leg in placed["legs"]] == [25_000, 24_000, 26_000]
     # Whatever the price, a market that is not open is not to be had.
     problem = (await player.post("/v1/slips", body)).problem(409, "price_changed")
-    await desk.staff.put(f"/v1/staff/markets/{markets[0]}/status", {"status": "suspended"})
+    await desk.status(markets[0], "suspended")
     gone = taking(body, problem)
     (await player.post("/v1/slips", gone)).problem(409, "market_suspended")
 
@@ -139,7 +139,7 @@ async def test_offers_race_and_no_limit_is_overrun(desk: Desk) -> None:
         *(one.post("/v1/slips", offer) for one, offer in zip(players, offers, strict=True))
     )
     assert sorted(one.status for one in answers) == [201, 409, 409, 409]
-    assert {one["code"] for one in answers if one.status == 409} == {"liability_limit"}
+    assert {one.json["code"] for one in answers if one.status == 409} == {"liability_limit"}
     refused = next(one for one in answers if one.status == 409)
     assert "offer_id" not in refused.json  # nothing is offered in place of an offer
 

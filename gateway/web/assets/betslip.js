@@ -396,8 +396,9 @@ export class Betslip {
   }
 
   #staked() {
-    const taken = ({ item }) => item.attempt || item.promise;
-    return this.#bets.filter((bet) => bet.item.stake.trim() && !taken(bet));
+    // What a trader looks at is not asked for again; an offer is only one more thing to be had.
+    const waits = ({ item }) => item.promise && item.promise.state !== "offer";
+    return this.#bets.filter((bet) => bet.item.stake.trim() && !bet.item.attempt && !waits(bet));
   }
 
   get #isFree() {
@@ -513,7 +514,7 @@ export class Betslip {
     const { chosen } = this.bonuses;
     for (const line of this.legLines) line.item.placed = false;
     for (const bet of staked) {
-      bet.item.refusal = null;
+      bet.item.refusal = bet.item.promise = null;
       // One key for each bet, from here to its answer.
       bet.item.attempt = {
         ...withBonus(bet.request({ asSlip: bet.asSlip || Boolean(chosen) }), chosen),

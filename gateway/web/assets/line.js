@@ -236,7 +236,7 @@ export class Line {
   /** Agree to the price on the button, even if it moved again under the finger. */
   accept() {
     this.item.agreed = Number(this.acceptButton.dataset.odds);
-    this.item.refusal = null;
+    this.item.refusal = this.item.promise = null;
   }
 
   #stake(text, show = false) {
@@ -324,7 +324,7 @@ export class Line {
       this.fix.dataset.stake = major(say.stake, wallet.value.minor_digits);
     }
     this.deposit.hidden = !(idle && item.refusal?.deposit);
-    this.acceptButton.hidden = !(idle && this.mustAccept && !item.promise);
+    this.acceptButton.hidden = !(idle && this.mustAccept);
     if (!this.acceptButton.hidden) {
       setText(this.acceptButton, `Accept ${oddsText(this.current, oddsFormat.value)}`);
       this.acceptButton.dataset.odds = this.current;

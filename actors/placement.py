@@ -176,7 +176,7 @@ async def _hold(
         customer_factor=request.factors.of_all,
         offer_id=request.offer_id,
         agreed_until_ms=agreed_until_ms,
-        kind_factors=request.factors.by_kind,
+        kind_factors=request.factors.by_kind or None,
     )
     if request.factors.refer_above_minor:
         said = msgspec.structs.asdict(hold)

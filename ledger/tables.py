@@ -55,6 +55,7 @@ from actors.risk.referral import (
     ReferralRefused,
     ReferralState,
     ReferralTaken,
+    Terms,
 )
 from actors.slips.settling import Known
 from actors.slips.slip import Slip
@@ -231,6 +232,13 @@ class ReferralRow(msgspec.Struct):
     accepted_stake_minor: int | None = None
     accepted_odds: int | None = None
     bet_id: str | None = None
+
+
+def columns_of(asked: Terms) -> tuple[str, str, str, int, str, int]:
+    """What was asked for, as the columns of a referral from `fixture_id` to `odds`."""
+    stake = asked.stake
+    place = (asked.fixture_id, asked.market_id, asked.selection_id)
+    return (*place, stake.minor, stake.currency, asked.odds)
 
 
 class CustomerRow(msgspec.Struct):
@@ -820,16 +828,10 @@ class Tables:
         self, event: ReferralAsked | ReferralAccepted | ReferralRefused | ReferralTaken
     ) -> None:
         if isinstance(event, ReferralAsked):
-            asked = event.asked
             self.referrals[event.referral_id] = ReferralRow(
                 event.referral_id,
                 event.player_id,
-                asked.fixture_id,
-                asked.market_id,
-                asked.selection_id,
-                asked.stake.minor,
-                asked.stake.currency,
-                asked.odds,
+                *columns_of(event.asked),
                 event.at_ms,
                 ReferralState.WAITING.value,
                 event.expires_at_ms,

@@ -38,7 +38,7 @@ from ledger.blocks import EMPTY, Block, BrokenChain, Head, check
 from ledger.database import CONNECT_TIMEOUT_S, WrongDatabase
 from ledger.queries import Queries
 from ledger.report import Check, LedgerBusy, Report
-from ledger.tables import json_of, text_of
+from ledger.tables import columns_of, json_of, text_of
 
 _sql = Queries("verify")
 
@@ -444,12 +444,7 @@ def _referral_of(referral: Referral) -> list[tuple[Any, ...]]:
         (
             referral.referral_id,
             referral.player_id,
-            asked.fixture_id,
-            asked.market_id,
-            asked.selection_id,
-            asked.stake.minor,
-            asked.stake.currency,
-            asked.odds,
+            *columns_of(asked),
             referral.asked_at_ms,
             referral.state,
             referral.expires_at_ms,

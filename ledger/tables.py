@@ -427,9 +427,9 @@ class Tables:
                     name = type(event).__name__
                     raise LedgerFault(f"{place}: {name} of an unknown {error}") from error
                 if transfers:
-                    reference = _reference_of(event)
+                    reference = reference_of(event)
                     for transfer in transfers:
-                        self._post(outcome, _WORDS[kind], reference, transfer, number)
+                        self._post(outcome, word_of(kind, transfer), reference, transfer, number)
                         number += 1
             self._note(outcome)
 
@@ -439,12 +439,6 @@ class Tables:
         self, outcome: Outcome, kind: str, reference: str, transfer: Transfer, number: int
     ) -> None:
         """Write a transfer, and what it leaves on its two accounts."""
-        # A settlement gives the stake to the house before the house pays.
-        if kind in ("payout", "cash_out"):
-            if transfer.debit.startswith(AccountKind.HELD):
-                kind = "settled_stake"
-            elif transfer.credit.startswith(_TAKES_BACK):
-                kind = "reversal"
         amount, currency = transfer.amount_minor, transfer.currency
         debit = self._account(transfer.debit, currency)
         credit = self._account(transfer.credit, currency)
@@ -973,7 +967,19 @@ def _set_place(selection: SelectionRow | SelectionChange, result: Result) -> Non
     selection.place_places = result.places
 
 
-def _reference_of(event: Any) -> str:
+def word_of(event: type[msgspec.Struct], transfer: Transfer) -> str:
+    """What is written of a transfer that such an event makes: what it is for."""
+    word = _WORDS[event]
+    # A settlement gives the stake to the house before the house pays.
+    if word in ("payout", "cash_out"):
+        if transfer.debit.startswith(AccountKind.HELD):
+            return "settled_stake"
+        if transfer.credit.startswith(_TAKES_BACK):
+            return "reversal"
+    return word
+
+
+def reference_of(event: Any) -> str:
     """The bet or the payment that the money was for."""
     reference: str = event.bet_id if type(event) in _BET_EVENTS else event.payment_id
     return reference

@@ -54,6 +54,7 @@ from actors.risk.hedge import propose
 from actors.risk.settings import RiskSettings, hedge_target_minor
 from actors.runtime.addresses import fixture_of
 from actors.runtime.clock import Clock
+from actors.runtime.keys import fingerprint
 from actors.trading import (
     LimitsChanged,
     MarketOpened,
@@ -77,6 +78,9 @@ WARM_UP_MS = 120_000
 """How much of the past is read at the start: what alerts go by, and what the ledger may lack."""
 LOOK_MS = 1_000
 """Between two looks at one market. Its limits it keeps by itself, with every bet."""
+AFRESH_MS = 10_000
+"""When a market with bets is looked at though nothing was heard: what was bought back, or settled
+elsewhere, its book may have learned after the news, from the ledger."""
 AGAIN_MS = 1_000
 """When a market is asked again that did not answer, or does not know its liability yet."""
 AT_ONCE = 50
@@ -231,6 +235,8 @@ class Coordinator:
         finally:
             for task in self._hedging.values():
                 task.cancel()
+            for one in self._alarms.values():
+                one.stop()
 
     async def start(self) -> None:
         """Find the end of the journals, and every market that somebody may have to look at."""
@@ -406,7 +412,8 @@ class Coordinator:
                 return AGAIN_MS
         if bet_on and not exposure.ordered and now_ms >= self._no_hedge_before.get(market_id, 0):
             self._hedge_beside(market, exposure)
-        return 0
+        # Nobody says that a hold has run out, or was given back: it is looked at until it has.
+        return LOOK_MS if exposure.holds else AFRESH_MS if bet_on else 0
 
     async def _tell(self, fixture_id: str, command: Command) -> bool:
         """Whether it was done; if not, things stand otherwise than a moment ago."""
@@ -485,7 +492,17 @@ class Coordinator:
             settings.exchange,
             sum(line.bets for line in exposure.hedged.values()),
         )
-        ordered = (await self._router.ask(BOOK, market.fixture_id, command, by=BY)).reply
+        # Under a key: else an order that came twice, the second time late, would be one again that
+        # has lapsed since.
+        asked = self._router.ask(
+            BOOK,
+            market.fixture_id,
+            command,
+            key=f"hedge {command.hedge_id}",
+            fingerprint=fingerprint("hedge", command.hedge_id),
+            by=BY,
+        )
+        ordered = (await asked).reply
         if isinstance(ordered, Refused):
             # Somebody else has ordered one, or has made one since, or the record is full.
             log.info("hedge_not_ordered", market=market.market_id, why=ordered.reason)

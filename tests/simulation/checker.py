@@ -92,7 +92,7 @@ def _nothing_lost_nothing_twice(evening: Evening, history: History) -> None:
                 claim(bool(others), f"{place} was used for nothing else")
     asked = set(by_key)
     for partition, owner, key in history.entries:
-        known = (partition, owner, key) in asked or key.partition(" ")[0] == "payment"
+        known = (partition, owner, key) in asked or key.partition(" ")[0] in ("payment", "hedge")
         claim(known, f"the journal has {key!r} of {owner}, for which nobody asked")
 
 
@@ -198,8 +198,8 @@ def _promises_were_kept_once(evening: Evening, history: History) -> set[str]:
         if request.offer_id:
             promise = f"offer {request.offer_id}"
             claim(request.offer_id in offers, f"{bet} takes an offer that nobody made")
-            owner, stake, odds, until_ms = offers[request.offer_id]
-            terms = (owner, stake, odds)
+            terms = offers[request.offer_id]
+            until_ms = evening.offered[request.offer_id]
         else:
             promise = f"referral {request.referral_id}"
             referral = history.referrals[request.referral_id]
@@ -218,17 +218,16 @@ def _promises_were_kept_once(evening: Evening, history: History) -> set[str]:
     return {bet for bets in by_promise.values() for bet in bets}
 
 
-def _offers(evening: Evening) -> dict[str, tuple[str, int, int, int]]:
-    """Whose each offer is, its stake and odds, and until when it was said to be good."""
-    offers: dict[str, tuple[str, int, int, int]] = {}
+def _offers(evening: Evening) -> dict[str, tuple[str, int, int]]:
+    """Whose each offer is, its stake and odds, as somebody was told."""
+    offers: dict[str, tuple[str, int, int]] = {}
     for op in evening.ops:
         for answer in op.answers:
             if isinstance(answer, Refused) and "offer_id" in answer.facts:
                 facts = answer.facts
-                name = str(facts["offer_id"])
-                until_ms = max(int(facts["offer_valid_until_ms"]), offers.get(name, (0,) * 4)[3])
-                terms = (int(facts["offer_stake_minor"]), int(facts["offer_odds"]))
-                offers[name] = (op.routing_id, *terms, until_ms)
+                terms = (op.routing_id, int(facts["offer_stake_minor"]), int(facts["offer_odds"]))
+                known = offers.setdefault(str(facts["offer_id"]), terms)
+                claim(known == terms, f"offer {facts['offer_id']} is {known} and {terms}")
     return offers
 
 

@@ -17,7 +17,7 @@ import msgspec
 
 from actors.base import Command, Reason, Refused
 from actors.bet import BetPlaced, GetBet, PriceChange
-from actors.book import Book, Hold
+from actors.book import Book, Hold, Offer
 from actors.declaring import DeclareResult, WithdrawSelection
 from actors.fixture import ChangePhase, CreateFixture, Phase
 from actors.market import Exposure, GetExposure, GetMarket, Limits, MarketStatus, MarketView
@@ -79,9 +79,10 @@ BOUNDS: dict[str, float] = {
     "actors.runtime.hosts.settler.IDLE_S": 0.3,
     "actors.runtime.hosts.shard.PULSE_S": 30.0,
     "actors.runtime.hosts.controller.LOOK_S": 0.5,
-    "gateway.coordinator.PERIOD_S": 0.6,
+    "gateway.coordinator.PERIOD_S": 0.8,
     "gateway.coordinator.EXCHANGE_S": 4.0,
-    "gateway.customers.READ_S": 2.0,
+    "gateway.coordinator.AFRESH_MS": 2_500,
+    "gateway.customers.READ_S": 3.0,
 }
 RESULTS = (WON, LOST, VOID, Result(Outcome.HALF_WON), Result(Outcome.HALF_LOST))
 STAKES = (10, 333, 333, 1_000, 1_000, 1_000, 4_000, 4_000, 4_000, 4_000, 5, 25_000)
@@ -206,13 +207,15 @@ class Evening:
             for n in range(chance.choice((1, 2, 3)))
         }
         self.limit_minor = chance.choice((5_000, 12_000, 60_000))
-        self.refer_above_minor = chance.choice((0, 0, 3_000))
+        self.refer_above_minor = chance.choice((0, 3_000))
         self.reoffer_ms = chance.choice((0, 1_500, 6_000))
         self.prices: dict[tuple[str, str], int] = {}
         self.ops: list[Op] = []
         self.views: list[Any] = []
         """Whatever was read and is of one moment: wallets, bets, markets."""
         self.moments: list[Yes] = []
+        self.offered: dict[str, int] = {}
+        """Until when each offer was good; one that is made again is so for longer."""
         self.faults: list[str] = []
         self.usurped: list[Server] = []
         self.unavailable = 0
@@ -325,7 +328,7 @@ class Evening:
         return f"{len(waiting)} without an answer ({', '.join(waiting[:3])}), {self._open_ends()}"
 
     def _look_over_shoulders(self) -> None:
-        """Keep every yes of a market: whose it was is in no journal."""
+        """Keep every yes of a market, and every offer: they are in no journal."""
         take = Book.hold
 
         def seen(book: Book, hold: Hold) -> None:
@@ -347,7 +350,15 @@ class Evening:
             )
             self.moments.append(yes)
 
+        give = Book.offer
+
+        def given(book: Book, player_id: str, offer: Offer) -> None:
+            give(book, player_id, offer)
+            until_ms = self.offered.get(offer.offer_id, 0)
+            self.offered[offer.offer_id] = max(until_ms, offer.valid_until_ms)
+
         self.simulation.replace(Book, "hold", seen)
+        self.simulation.replace(Book, "offer", given)
 
     # Opening
 
@@ -545,7 +556,7 @@ class Evening:
 
     async def _take(self, player: str, wanted: BetRequest, attempts: int) -> None:
         """What was promised; with two keys it would be two bets."""
-        count = self.chance.choice((1, 1, 2))
+        count = self.chance.choice((1, 2))
         takers = [self.bet(player, wanted) for _ in range(count)]
         await asyncio.gather(*(self.pursue(taker, attempts) for taker in takers))
 

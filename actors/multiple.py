@@ -220,8 +220,8 @@ def _leg_on(bet: Bet, market_id: str, selection_id: str) -> int | None:
 
 
 def _corrects(slip: Slip, was: Known, now: Known) -> bool:
-    """Whether a leg that was known comes out otherwise. Of who would have been placed a slip that is
-    not each-way is told too, and has nothing of it."""
+    """Whether a leg that was known comes out otherwise. A slip that is not each-way is told who was
+    placed, too, and has nothing of it."""
     if was.result is None:
         return False
     if not slip.each_way:

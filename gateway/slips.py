@@ -82,7 +82,7 @@ async def quote(services: Services, player_id: str, body: api.NewSlip) -> api.Sl
         priced = given(cast(Slip, priced), bonus) if isinstance(bonus, Bonus) else bonus
     wrong = priced if isinstance(priced, Refused) else refuse(priced)
     if wrong:
-        raise problems.refused(wrong, services.clock.now_ms())
+        raise problems.refused(wrong)
     slip = cast(Slip, priced)
     return api.SlipQuote(
         lines_json(slip),
@@ -122,7 +122,7 @@ async def take_slip(services: Services, player_id: str, body: api.NewSlip, key: 
         raise Problem("liability_unknown", retry_after_s=1) from None
     if isinstance(placed, Refused):
         services.metrics.bet(placed.reason)
-        raise problems.refused(placed, services.clock.now_ms())
+        raise problems.refused(placed)
     services.metrics.bet("placed")
     return slip_json(placed, [leg.odds for leg in slip.legs])
 
@@ -174,7 +174,7 @@ async def offer_for(
     else:
         raise Problem("nothing_open")
     if isinstance(made, Refused):
-        raise problems.refused(made, now_ms)
+        raise problems.refused(made)
     return api.CashOutOffer(
         bet_id,
         made.stake_minor,
@@ -213,7 +213,7 @@ async def take_offer(
         fingerprint=fingerprint("cash_out", (bet_id, taken)),
     )
     if isinstance(bought, Refused):
-        raise problems.refused(bought, services.clock.now_ms())
+        raise problems.refused(bought)
     assert isinstance(bought, CashedOut)
     return api.CashedOut(
         bet_id,

@@ -81,7 +81,8 @@ BOUNDS: dict[str, float] = {
     "actors.runtime.hosts.controller.LOOK_S": 0.5,
     "gateway.coordinator.PERIOD_S": 0.8,
     "gateway.coordinator.EXCHANGE_S": 4.0,
-    "gateway.coordinator.AFRESH_MS": 2_500,
+    "gateway.coordinator.AFRESH_MS": 2_000,
+    "gateway.coordinator.UNHEARD_MS": 2_500,
     "gateway.customers.READ_S": 3.0,
 }
 RESULTS = (WON, LOST, VOID, Result(Outcome.HALF_WON), Result(Outcome.HALF_LOST))

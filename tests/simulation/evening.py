@@ -15,12 +15,21 @@ from typing import Any
 
 import msgspec
 
+from actors import holds
 from actors.base import Command, Reason, Refused
 from actors.bet import BetPlaced, GetBet, PriceChange
 from actors.book import Book, Hold, Offer
 from actors.declaring import DeclareResult, WithdrawSelection
-from actors.fixture import ChangePhase, CreateFixture, Phase
-from actors.market import Exposure, GetExposure, GetMarket, Limits, MarketStatus, MarketView
+from actors.fixture import ChangePhase, CreateFixture, Fixture, Phase
+from actors.market import (
+    Exposure,
+    GetExposure,
+    GetMarket,
+    Limits,
+    Market,
+    MarketStatus,
+    MarketView,
+)
 from actors.multiple import SlipPlaced
 from actors.outcomes import (
     AddSelection,
@@ -330,10 +339,10 @@ class Evening:
 
     def _look_over_shoulders(self) -> None:
         """Keep every yes of a market, and every offer: they are in no journal."""
-        take = Book.hold
+        say_yes = holds._held
 
-        def seen(book: Book, hold: Hold) -> None:
-            take(book, hold)
+        def seen(market: Market, fixture: Fixture, hold: Hold) -> holds.Held:
+            book = market.book
             if id(book) not in self._books:
                 self._books[id(book)] = len(self._books)
                 self._kept.append(book)  # or its id could be another's
@@ -350,6 +359,7 @@ class Evening:
                 hedged.liability_minor if hedged else 0,
             )
             self.moments.append(yes)
+            return say_yes(market, fixture, hold)
 
         give = Book.offer
 
@@ -358,7 +368,7 @@ class Evening:
             until_ms = self.offered.get(offer.offer_id, 0)
             self.offered[offer.offer_id] = max(until_ms, offer.valid_until_ms)
 
-        self.simulation.replace(Book, "hold", seen)
+        self.simulation.replace(holds, "_held", seen)
         self.simulation.replace(Book, "offer", given)
 
     # Opening

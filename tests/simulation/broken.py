@@ -188,6 +188,7 @@ def the_settlement_does_not_wait_for_the_ledger(replace: Replace) -> None:
 
 def a_new_owner_trusts_its_book_at_once(replace: Replace) -> None:
     replace(keeper, "_whole_from_ms", lambda *_: 0)
+    _instead_of_others(replace, "kill_a_shard")
 
 
 def snapshots_are_saved_before_the_commit(replace: Replace) -> None:

@@ -220,12 +220,14 @@ def _leg_on(bet: Bet, market_id: str, selection_id: str) -> int | None:
 
 
 def _corrects(slip: Slip, was: Known, now: Known) -> bool:
-    """Whether a leg that was known comes out otherwise. A slip that is not each-way is told who was
-    placed, too, and has nothing of it."""
+    """Whether a leg that was known comes out otherwise. Who was placed concerns slips each-way
+    only, and who did not run those ante-post: for the others it is void like any other."""
     if was.result is None:
         return False
     if not slip.each_way:
         was, now = (msgspec.structs.replace(one, place=None) for one in (was, now))
+    if not any(leg.ante_post for leg in slip.legs):
+        was, now = (msgspec.structs.replace(one, withdrawn=False) for one in (was, now))
     return was != now
 
 

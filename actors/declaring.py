@@ -47,7 +47,7 @@ class WithdrawSelection(MarketCommand, frozen=True, array_like=True, tag=True):
                 return Refused(Reason.WRONG_STATUS, "the result is declared")
             if not (0 <= self.odds <= MAX_ODDS and 0 <= self.reduction < ONE):
                 return Refused(Reason.OUT_OF_BOUNDS, facts={"max_odds": MAX_ODDS})
-            odds = self.odds or selection.odds
+            odds = self.odds or market.odds_at(self.selection_id, now_ms)
             gone = Gone(market.odds_version + 1, odds, self.reduction)
         return SelectionWithdrawn(
             now_ms,
@@ -200,6 +200,7 @@ class SelectionWithdrawn(MarketEvent, frozen=True, array_like=True, tag=True):
         selection = market.selections[self.selection_id]
         selection.withdrawn = True
         selection.odds = selection.base_odds = 0
+        market.held.pop(self.selection_id, None)
         result = market.result_of_withdrawn
         market.results[self.selection_id] = result
         if market.terms.places:

@@ -23,7 +23,7 @@ from actors.multiple import SlipPlaced
 from actors.placement import Router
 from actors.player import PlayerRegistered
 from actors.risk.alerts import Alert, Placed, Priced, RaiseAlert, Rules, Watch, alert_id
-from actors.trading import PricesChanged
+from actors.trading import PricesChanged, PricesHeld
 
 log = structlog.get_logger()
 
@@ -61,7 +61,7 @@ class Alarms:
         self._router = router
         self._players = players
         self._watch = Watch(rules)
-        self._waiting: list[BetPlaced | SlipPlaced | PricesChanged] = []
+        self._waiting: list[BetPlaced | SlipPlaced | PricesChanged | PricesHeld] = []
         """As they were heard; put in order when they are looked at."""
         self._registered: OrderedDict[str, int] = OrderedDict()
         self._learned: OrderedDict[str, None] = OrderedDict()
@@ -74,7 +74,7 @@ class Alarms:
         match event:
             case BetPlaced() | SlipPlaced():
                 self._waiting.append(event)
-            case PricesChanged() if not event.moved:
+            case PricesChanged(moved=False) | PricesHeld():
                 self._waiting.append(event)
             case PlayerRegistered():
                 _keep(self._registered, event.player_id, event.at_ms)
@@ -90,11 +90,11 @@ class Alarms:
         del self._waiting[:-MAX_WAITING]
         until = bisect.bisect_right(self._waiting, now_ms - SETTLE_MS, key=_at_ms)
         due = self._waiting[:until]
-        await self._meet([what for what in due if not isinstance(what, PricesChanged)])
+        await self._meet([what for what in due if isinstance(what, BetPlaced | SlipPlaced)])
         # Whoever came while we waited stands behind them.
         del self._waiting[:until]
         for what in due:
-            if isinstance(what, PricesChanged):
+            if isinstance(what, PricesChanged | PricesHeld):
                 changed = Priced(what.at_ms, what.market_id, what.odds)
                 self._note(self._watch.priced(changed))
             else:

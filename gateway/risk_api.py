@@ -77,6 +77,7 @@ class Customer(api.Reply, frozen=True):
     changed_at: Annotated[
         api.Time | UnsetType, Meta(description="Where somebody has said anything")
     ] = UNSET
+    version: Annotated[int, Meta(description="To be sent with a change of them")] = 0
 
 
 class NewFactors(desk_api.Action, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -86,6 +87,7 @@ class NewFactors(desk_api.Action, frozen=True, forbid_unknown_fields=True, kw_on
     kinds: Annotated[dict[api.Id, Factor], Meta(max_length=MAX_KINDS)] = msgspec.field(
         default_factory=dict
     )
+    version: desk_api.Version = UNSET
 
 
 # Hedges

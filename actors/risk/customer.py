@@ -39,6 +39,8 @@ class Customer(Actor):
     kinds: dict[str, int] = msgspec.field(default_factory=dict)
     changed_at_ms: int = 0
     """0 while nobody has said anything about the customer."""
+    version: int = 0
+    """How often they were set."""
 
 
 class CustomerView(msgspec.Struct, frozen=True, array_like=True, tag=True):
@@ -46,6 +48,7 @@ class CustomerView(msgspec.Struct, frozen=True, array_like=True, tag=True):
     factor: int
     kinds: dict[str, int]
     changed_at_ms: int
+    version: int = 0
 
 
 class GetCustomer(Question, frozen=True, array_like=True, tag=True):
@@ -57,15 +60,23 @@ class GetCustomer(Question, frozen=True, array_like=True, tag=True):
     def answer(self, now_ms: int, customer: Customer, player: Player) -> CustomerView | Refused:
         if not player.player_id:
             return Refused(Reason.UNKNOWN_PLAYER)
-        return CustomerView(self.player_id, customer.factor, customer.kinds, customer.changed_at_ms)
+        return CustomerView(
+            self.player_id,
+            customer.factor,
+            customer.kinds,
+            customer.changed_at_ms,
+            customer.version,
+        )
 
 
 class SetFactors(Command, frozen=True, array_like=True, tag=True):
-    """All factors of the customer, in place of those before."""
+    """All factors of the customer, in place of those before: those of `expected_version`, where it
+    is given, or it is refused and told how they are."""
 
     player_id: str
     factor: int
     kinds: dict[str, int]
+    expected_version: int | None = None
 
     def cast(self) -> tuple[str, ...]:
         return (ref("customer", self.player_id), ref("player", self.player_id))
@@ -73,13 +84,17 @@ class SetFactors(Command, frozen=True, array_like=True, tag=True):
     def decide(self, now_ms: int, customer: Customer, player: Player) -> Event:
         if not player.player_id:
             return Refused(Reason.UNKNOWN_PLAYER)
+        if self.expected_version is not None and self.expected_version != customer.version:
+            facts: dict[str, int | str] = {"version": customer.version, "factor": customer.factor}
+            facts |= {f"kinds.{kind}": factor for kind, factor in customer.kinds.items()}
+            return Refused(Reason.VERSION_CONFLICT, facts=facts)
         if not all(0 <= factor <= MAX_FACTOR for factor in (self.factor, *self.kinds.values())):
             return Refused(Reason.OUT_OF_BOUNDS, facts={"max_factor": MAX_FACTOR})
         if len(self.kinds) > MAX_KINDS:
             return Refused(Reason.OUT_OF_BOUNDS, facts={"max_kinds": MAX_KINDS})
         if not all(0 < len(kind) <= MAX_KIND_LENGTH for kind in self.kinds):
             return Refused(Reason.OUT_OF_BOUNDS, facts={"max_length": MAX_KIND_LENGTH})
-        return FactorsSet(now_ms, self.player_id, self.factor, self.kinds)
+        return FactorsSet(now_ms, self.player_id, self.factor, self.kinds, customer.version + 1)
 
 
 class FactorsSet(Event, frozen=True, array_like=True, tag=True):
@@ -87,6 +102,8 @@ class FactorsSet(Event, frozen=True, array_like=True, tag=True):
     player_id: str
     factor: int
     kinds: dict[str, int]
+    version: int = 0
+    """How often they were set with it; 0 where nobody counted yet."""
 
     def cast(self) -> tuple[str, ...]:
         return (ref("customer", self.player_id),)
@@ -96,3 +113,4 @@ class FactorsSet(Event, frozen=True, array_like=True, tag=True):
         customer.factor = self.factor
         customer.kinds = self.kinds
         customer.changed_at_ms = self.at_ms
+        customer.version = self.version

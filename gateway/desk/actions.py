@@ -12,7 +12,6 @@ from collections import defaultdict
 from collections.abc import Sequence
 from typing import Any
 
-import msgspec
 import structlog
 from msgspec import UNSET
 
@@ -20,7 +19,6 @@ from actors.base import Command
 from actors.errors import NoAnswer
 from actors.fixture import FixtureView, GetFixture
 from actors.market import GetMarket, Limits, MarketStatus, MarketView
-from actors.odds import MIN_ODDS
 from actors.runtime.addresses import BOOK, fixture_of
 from actors.runtime.keys import fingerprint
 from actors.staff import GetMember, MemberView
@@ -36,15 +34,17 @@ from actors.stop import (
 )
 from actors.trading import (
     ChangeLimits,
-    ChangePrices,
     ChangeStatus,
+    GiveBackPrices,
+    HoldPrices,
     LimitsChanged,
-    PricesChanged,
+    PricesGivenBack,
+    PricesHeld,
     StatusChanged,
     SwitchedMarkets,
     SwitchMarkets,
 )
-from gateway import api, keys, standing
+from gateway import api, keys, prices, standing
 from gateway.desk import api as desk_api
 from gateway.desk import members
 from gateway.desk.board import limits_json
@@ -82,19 +82,19 @@ async def command(
 # One market
 
 
-async def move_prices(
-    call: Call, market_id: str, odds: dict[str, int], reason: str
-) -> api.PricesNow:
-    for selection_id, price in odds.items():
-        if 0 < price < MIN_ODDS:
-            raise Problem(
-                "invalid_request",
-                f"Odds are 0 or at least {MIN_ODDS} (1.0001) - at `$.odds.{selection_id}`.",
-            )
-    fixture_id = fixture_of(market_id)
-    message = ChangePrices(fixture_id, market_id, odds)
-    changed = await command(call, fixture_id, message, PricesChanged, message, reason)
-    return api.PricesNow(changed.market_id, changed.seq, changed.odds_version, changed.odds)
+async def hold_prices(call: Call, market_id: str, body: desk_api.HandPrices) -> api.PricesNow:
+    prices.check(body.odds)
+    for_ms = 0 if body.for_s is UNSET else body.for_s * 1000
+    message = HoldPrices(fixture_of(market_id), market_id, body.odds, call.staff.by, for_ms)
+    held = await command(call, message.fixture_id, message, PricesHeld, message, body.reason)
+    return prices.now(held)
+
+
+async def give_back_prices(call: Call, market_id: str, body: desk_api.GivenBack) -> api.PricesNow:
+    named = sorted(set(body.selection_ids or []))
+    message = GiveBackPrices(fixture_of(market_id), market_id, named)
+    given = await command(call, message.fixture_id, message, PricesGivenBack, message, body.reason)
+    return prices.now(given)
 
 
 async def change_status(
@@ -115,7 +115,6 @@ async def change_limits(
     call: Call, market_id: str, body: desk_api.ChangedLimits
 ) -> desk_api.LimitsNow:
     fixture_id = fixture_of(market_id)
-    market = await _market(call.services, market_id)
     wanted = {
         name: value
         for name in Limits.__struct_fields__
@@ -123,11 +122,12 @@ async def change_limits(
     }
     if not wanted:
         raise Problem("invalid_request", "No limit is given.")
-    limits = msgspec.structs.replace(market.limits, **wanted)
-    message = ChangeLimits(fixture_id, market_id, limits)
-    asked = (market_id, sorted(wanted.items()))
+    version = None if body.version is UNSET else body.version
+    message = ChangeLimits(fixture_id, market_id, wanted, version)
+    # As it was before there were versions, so that a repetition across a release is one.
+    asked = (market_id, sorted(wanted.items()), *(() if version is None else (version,)))
     changed = await command(call, fixture_id, message, LimitsChanged, asked, body.reason)
-    return desk_api.LimitsNow(market_id, limits_json(changed.limits))
+    return desk_api.LimitsNow(market_id, limits_json(changed.limits, changed.version))
 
 
 async def _market(services: Services, market_id: str) -> MarketView:

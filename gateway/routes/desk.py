@@ -119,10 +119,14 @@ async def lift_stop(call: Call) -> desk_api.Stop:
 # Markets
 
 
-async def move_prices(call: Call) -> api.PricesNow:
+async def hold_prices(call: Call) -> api.PricesNow:
     path: api.MarketPath = call.path
-    body: desk_api.HandPrices = call.body
-    return await actions.move_prices(call, path.market_id, body.odds, body.reason)
+    return await actions.hold_prices(call, path.market_id, call.body)
+
+
+async def give_back_prices(call: Call) -> api.PricesNow:
+    path: api.MarketPath = call.path
+    return await actions.give_back_prices(call, path.market_id, call.body)
 
 
 async def change_status(call: Call) -> api.StatusNow:
@@ -278,10 +282,26 @@ ROUTES = [
     ),
     _act(
         "markets/{market_id}/prices",
-        move_prices,
-        "movePrices",
-        "Move prices by hand; 0 takes one off the board",
+        hold_prices,
+        "holdPrices",
+        "Hold prices by hand until they are given back, or for some time; 0 takes one off",
         desk_api.HandPrices,
+        api.PricesNow,
+        role=Role.TRADER,
+        codes=(
+            Reason.UNKNOWN_MARKET,
+            Reason.UNKNOWN_SELECTION,
+            Reason.OUT_OF_BOUNDS,
+            Reason.WRONG_STATUS,
+        ),
+        **_MARKET,
+    ),
+    _act(
+        "markets/{market_id}/prices/give-back",
+        give_back_prices,
+        "giveBackPrices",
+        "Give prices held by hand back to the feed: its last ones, unless they are too old",
+        desk_api.GivenBack,
         api.PricesNow,
         role=Role.TRADER,
         codes=(Reason.UNKNOWN_MARKET, Reason.UNKNOWN_SELECTION, Reason.WRONG_STATUS),
@@ -306,7 +326,7 @@ ROUTES = [
         desk_api.ChangedLimits,
         desk_api.LimitsNow,
         role=Role.HEAD_TRADER,
-        codes=(Reason.UNKNOWN_MARKET, Reason.OUT_OF_BOUNDS),
+        codes=(Reason.UNKNOWN_MARKET, Reason.OUT_OF_BOUNDS, Reason.VERSION_CONFLICT),
         **_MARKET,
     ),
     _act(

@@ -54,15 +54,18 @@ async def customer(call: Call) -> risk_api.Customer:
     answer = await services.router.ask(services.licence.code, path.player_id, question)
     view = granted(answer.reply, CustomerView, services)
     changed_at = api.time_text(view.changed_at_ms) if view.changed_at_ms else UNSET
-    return risk_api.Customer(view.player_id, view.factor, view.kinds, changed_at)
+    return risk_api.Customer(view.player_id, view.factor, view.kinds, changed_at, view.version)
 
 
 async def set_factors(call: Call) -> risk_api.Customer:
     path: risk_api.PlayerPath = call.path
     body: risk_api.NewFactors = call.body
     services = call.services
-    command = SetFactors(path.player_id, body.factor, body.kinds)
-    asked = (path.player_id, body.factor, sorted(body.kinds.items()), body.reason)
+    version = None if body.version is UNSET else body.version
+    command = SetFactors(path.player_id, body.factor, body.kinds, version)
+    # As it was before there were versions, so that a repetition across a release is one.
+    compared = () if version is None else (version,)
+    asked = (path.player_id, body.factor, sorted(body.kinds.items()), body.reason, *compared)
     answer = await services.router.ask(
         services.licence.code,
         path.player_id,
@@ -74,7 +77,8 @@ async def set_factors(call: Call) -> risk_api.Customer:
     )
     done = granted(answer.reply, FactorsSet, services)
     services.customers.learn(done.player_id, Factors(done.factor, done.kinds), done.at_ms)
-    return risk_api.Customer(done.player_id, done.factor, done.kinds, api.time_text(done.at_ms))
+    changed_at = api.time_text(done.at_ms)
+    return risk_api.Customer(done.player_id, done.factor, done.kinds, changed_at, done.version)
 
 
 # Hedges
@@ -233,7 +237,7 @@ ROUTES = [
         body=risk_api.NewFactors,
         reply=risk_api.Customer,
         role=Role.HEAD_TRADER,
-        codes=(Reason.UNKNOWN_PLAYER, Reason.OUT_OF_BOUNDS),
+        codes=(Reason.UNKNOWN_PLAYER, Reason.OUT_OF_BOUNDS, Reason.VERSION_CONFLICT),
     ),
     _route(
         "GET",

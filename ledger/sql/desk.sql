@@ -38,11 +38,12 @@ where
 order by fixture_id, market_id
 
 -- name: tradable_of_source
--- What the house makes of a price as liability builds is still its source's.
+-- What the house makes of a price as liability builds is still its source's. Whoever has ever held
+-- a price of a market by hand may still hold it.
 select market.fixture_id, market.market_id
 from market
 inner join fixture using (fixture_id)
-cross join lateral (
+left join lateral (
     select by
     from audit
     where
@@ -53,14 +54,29 @@ cross join lateral (
         and by <> 'risk'
     order by at_ms desc, partition desc, seq desc, number desc
     limit 1
-) as priced
+) as priced on true
 where
     (
         market.status in ('open', 'suspended')
         or (market.status = 'closed' and fixture.phase in ('scheduled', 'in_play'))
     )
     -- A feed, or one of its parts.
-    and (priced.by = $1 or ($1 like 'feed:%' and starts_with(priced.by, $1 || '/')))
+    and (
+        priced.by = $1
+        or ($1 like 'feed:%' and starts_with(priced.by, $1 || '/'))
+        or (
+            $1 like 'staff%'
+            and exists (
+                select from audit
+                where
+                    owner >= 'fixture/'
+                    and owner < 'stop0'
+                    and owner = 'market/' || market.market_id
+                    and by = $1
+                    and 'PricesHeld' = any(events)
+            )
+        )
+    )
 order by market.fixture_id, market.market_id
 
 -- name: sources

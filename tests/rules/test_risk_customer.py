@@ -32,12 +32,22 @@ def test_factors_are_set_all_at_once() -> None:
     customer = Customer()
     asked = GetCustomer("p").answer(NOW, customer, PLAYER)
     assert asked == CustomerView("p", WHOLE, {}, 0)
-    for factor, kinds in ((5_000, {"win": 0}), (MAX_FACTOR, {})):
-        event = SetFactors("p", factor, kinds).decide(NOW, customer, PLAYER)
+    for number, (factor, kinds) in enumerate(((5_000, {"win": 0}), (MAX_FACTOR, {}))):
+        event = SetFactors("p", factor, kinds, number).decide(NOW, customer, PLAYER)
         assert isinstance(event, FactorsSet)
         event.apply(customer)
         asked = GetCustomer("p").answer(NOW, customer, PLAYER)
-        assert asked == CustomerView("p", factor, kinds, NOW)
+        assert asked == CustomerView("p", factor, kinds, NOW, number + 1)
+
+
+def test_factors_that_somebody_else_has_set_since_are_not_overwritten_unseen() -> None:
+    customer = Customer("p", 5_000, {"win": 1}, NOW, 3)
+    refused = SetFactors("p", 1, {}, 2).decide(NOW, customer, PLAYER)
+    assert refused == Refused(
+        Reason.VERSION_CONFLICT, facts={"version": 3, "factor": 5_000, "kinds.win": 1}
+    )
+    event = SetFactors("p", 1, {}).decide(NOW, customer, PLAYER)
+    assert event == FactorsSet(NOW, "p", 1, {}, 4)
 
 
 @pytest.mark.parametrize(

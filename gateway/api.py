@@ -225,7 +225,17 @@ class SportCount(Reply, frozen=True):
     fixtures: int
 
 
+FixturesUpToDate = Annotated[
+    bool,
+    Meta(
+        description="False when a fixture that was created before this request may be missing: "
+        "the list is made behind the fixtures, and is late. Ask again in a moment"
+    ),
+]
+
+
 class Sports(Reply, frozen=True):
+    up_to_date: FixturesUpToDate
     items: list[SportCount]
 
 
@@ -320,6 +330,7 @@ class Fixture(Reply, frozen=True):
 
 
 class Fixtures(PageOf, frozen=True):
+    up_to_date: FixturesUpToDate
     items: list[Fixture]
 
 

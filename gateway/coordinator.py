@@ -28,7 +28,7 @@ import msgspec
 import structlog
 
 from actors.base import Command, Reason, Refused
-from actors.bet import BetPlaced, BetSettled, SettlementReversed
+from actors.bet import BetPlaced, BetSettled
 from actors.cashout import CashedOut
 from actors.declaring import ResultDeclared
 from actors.entries import AnyEvent, Entry
@@ -143,6 +143,20 @@ def _events(entries: Sequence[Entry]) -> Iterator[AnyEvent]:
     return (event for entry in entries for event in entry.events)
 
 
+def _markets_of(event: AnyEvent) -> Sequence[str]:
+    """Whose liability the event of a player has changed. Slips have a room of their own, by which
+    nothing is moved; and the market of a settlement that is taken back has a result."""
+    match event:
+        case BetPlaced():
+            return (event.legs[0].market_id,)
+        case BetSettled():
+            return (event.market_id,)
+        case CashedOut():
+            return [change.market_id for change in event.exposed]
+        case _:
+            return ()
+
+
 class _Aging(msgspec.Struct):
     """Of a market whose prices may be too old: all that says when they are."""
 
@@ -238,10 +252,14 @@ class Coordinator:
 
     async def step(self) -> None:
         """Hear what is new, and look at the markets that are due."""
+        bet_on: set[str] = set()
         for licence, tail in self._tails.items():
+            watched = self._alarms[licence]
             for event in _events(await tail.next()):
-                self._alarms[licence].hear(event)
-                self._players_event(event)
+                watched.hear(event)
+                bet_on.update(_markets_of(event))
+        for market_id in bet_on:
+            self._touch(market_id)
         entries = await self._book_tail.next()
         for event in _events(entries):
             for one in self._alarms.values():
@@ -258,21 +276,6 @@ class Coordinator:
             await asyncio.gather(*(self._look(name) for name in due[start : start + AT_ONCE]))
 
     # What is heard
-
-    def _players_event(self, event: AnyEvent) -> None:
-        """Slips have a room of their own, by which nothing is moved."""
-        match event:
-            case BetPlaced():
-                self._touch(event.legs[0].market_id)
-            case BetSettled():
-                self._touch(event.market_id)
-            case CashedOut():
-                for change in event.exposed:
-                    self._touch(change.market_id)
-            case SettlementReversed():
-                pass  # its market has a result
-            case _:
-                pass
 
     def _market_event(self, event: MarketEvent) -> None:
         market_id = event.market_id
@@ -373,11 +376,15 @@ class Coordinator:
     async def _stand(self, market_id: str, now_ms: int) -> int:
         """Returns after how many milliseconds it has to be looked at again, 0 for no such need."""
         fixture_id = fixture_of(market_id)
-        market = (await self._router.ask(BOOK, fixture_id, GetMarket(fixture_id, market_id))).reply
+        # Both with one message.
+        seen, exposed = await asyncio.gather(
+            self._router.ask(BOOK, fixture_id, GetMarket(fixture_id, market_id)),
+            self._router.ask(BOOK, fixture_id, GetExposure(market_id)),
+        )
+        market, exposure = seen.reply, exposed.reply
         if not isinstance(market, MarketView):
             self._forget(market_id)
             return 0
-        exposure = (await self._router.ask(BOOK, fixture_id, GetExposure(market_id))).reply
         assert isinstance(exposure, Exposure)
         if exposure.ordered:
             self._hedge_beside(market, exposure)

@@ -15,17 +15,24 @@ from gateway.fixtures import fixture_of_row, fresh_fixture
 from gateway.http import Call, Route, granted
 from gateway.problems import Problem
 
+CATCH_UP_S = 0.3
+"""For so long a list waits for the ledger to have what was created before it was asked for."""
+
 
 async def sports(call: Call) -> api.Sports:
-    return api.Sports([api.SportCount(*row) for row in await call.services.book.sports()])
+    book = call.services.book
+    up_to_date = await book.wholly_caught_up(CATCH_UP_S)
+    return api.Sports(up_to_date, [api.SportCount(*row) for row in await book.sports()])
 
 
 async def fixtures(call: Call) -> api.Fixtures:
     query: api.FixturesQuery = call.query
-    rows, next_cursor = await call.services.book.fixtures(
+    book = call.services.book
+    up_to_date = await book.wholly_caught_up(CATCH_UP_S)
+    rows, next_cursor = await book.fixtures(
         query.sport or None, query.phase or None, query.cursor, query.limit
     )
-    return api.Fixtures(next_cursor, [fixture_of_row(row) for row in rows])
+    return api.Fixtures(next_cursor, up_to_date, [fixture_of_row(row) for row in rows])
 
 
 async def fixture(call: Call) -> api.Fixture:

@@ -10,7 +10,7 @@ import re
 from typing import Any
 
 import pytest
-from playwright.async_api import expect
+from playwright.async_api import Route, expect
 
 from tests.browser.visit import PHONE, Desk, Visit, assert_no_sideways_scroll, tab_to
 
@@ -106,6 +106,25 @@ async def test_what_is_in_the_way_is_said(visit: Visit, desk: Desk) -> None:
     await expect(page.locator(".progress")).to_contain_text("checking the price")
     await expect(page.locator(".receipt")).to_contain_text("Bet placed")
     assert visit.complaints == []
+
+
+async def test_a_list_that_is_late_is_read_again(visit: Visit, desk: Desk) -> None:
+    """Made behind the fixtures, it may lack one that no stream will announce any more."""
+    late = {"fixtures": 0, "sports": 0}
+
+    async def lacks_all(route: Route) -> None:
+        name = route.request.url.partition("?")[0].rpartition("/")[2]
+        late[name] += 1
+        answer = {"items": [], "next_cursor": None, "up_to_date": False}
+        if late[name] > 4:
+            await route.continue_()
+        else:
+            await route.fulfill(status=200, json=answer)
+
+    await visit.page.route(re.compile("/v1/(fixtures|sports)"), lacks_all)
+    await visit.open()
+    await visit.choose_sport(desk)
+    assert late["sports"] > 4
 
 
 async def test_a_bet_whose_answer_is_lost_is_placed_once(visit: Visit, desk: Desk) -> None:

@@ -12,6 +12,8 @@ const PAGE = 40;
 /** More than anybody reads, and fewer than one connection may follow. */
 const MAX_CARDS = 400;
 const LEAVES_MS = 15_000;
+const LATE_MS = 1_000;
+const LATEST_MS = 30_000;
 const OVER = new Set(["ended", "cancelled"]);
 
 export class Board {
@@ -24,6 +26,8 @@ export class Board {
   #cards = new Map();
   #cursors = { in_play: null, scheduled: null };
   #asked = 0;
+  #late = 0;
+  #lateMs = LATE_MS;
   /** Ids of fixtures that went in play and don't belong on the board as it is. */
   #elsewhere = new Set();
   #flashes = new Flashes();
@@ -82,10 +86,12 @@ export class Board {
 
   /**
    * Read the sports and the first page of each list again. What has ended meanwhile is not asked
-   * for: the stream says so of every fixture on the board.
+   * for: the stream says so of every fixture on the board. The lists are made behind the fixtures;
+   * where they say that they are late, or no answer came, they are read once more.
    */
   async refresh() {
     const asked = ++this.#asked;
+    clearTimeout(this.#late);
     try {
       const [sports, live, later] = await Promise.all([
         get("/v1/sports"), this.#page("in_play"), this.#page("scheduled"),
@@ -96,11 +102,19 @@ export class Board {
       this.#take("in_play", live);
       this.#take("scheduled", later);
       this.#arrange();
+      if ([sports, live, later].every((it) => it.up_to_date)) this.#lateMs = LATE_MS;
+      else this.#refreshSoon();
     } catch (error) {
       if (asked !== this.#asked) return;
       setText(this.problem, explain(error));
       this.problem.hidden = false;
+      this.#refreshSoon();
     }
+  }
+
+  #refreshSoon() {
+    this.#late = setTimeout(() => this.refresh(), this.#lateMs);
+    this.#lateMs = Math.min(2 * this.#lateMs, LATEST_MS);
   }
 
   #page(phase, cursor = "") {

@@ -35,8 +35,9 @@ from actors.odds import MAX_ODDS, MIN_ODDS
 from actors.terms import NO_TERMS, MarketTerms
 from ledger.money import MAX_MINOR
 
-MAX_CAUSES = 20
-"""Causes for which a market can be suspended at a time."""
+MAX_CAUSES = 100
+"""Causes for which a market can be suspended at a time. The desk has it refuse a stop long before:
+what is suspended for too many would not be held by the next, once those are lifted."""
 MAX_CAUSE_LENGTH = 64
 MAX_REOFFER_MS = 60_000
 MAX_HAND_MS = 24 * 3_600_000
@@ -121,7 +122,8 @@ class ChangeLimits(MarketCommand, frozen=True, array_like=True, tag=True):
             return Refused(Reason.UNKNOWN_MARKET)
         version, present = market.limits_version, msgspec.structs.asdict(market.limits)
         if self.expected_version is not None and self.expected_version != version:
-            return Refused(Reason.VERSION_CONFLICT, facts={"version": version, **present})
+            facts: dict[str, int | str] = {"version": version, **present}
+            return Refused(Reason.VERSION_CONFLICT, "the limits have changed since", facts)
         unknown = self.changes.keys() - present.keys()
         if unknown:
             return Refused(Reason.OUT_OF_BOUNDS, f"there is no limit {min(unknown)}")
@@ -329,7 +331,9 @@ class Suspend(MarketCommand, frozen=True, array_like=True, tag=True):
         if market.finished or self.cause in market.causes:
             return Refused(Reason.WRONG_STATUS, facts={"status": market.status})
         if len(market.causes) >= MAX_CAUSES:
-            return Refused(Reason.OUT_OF_BOUNDS, facts={"max_causes": MAX_CAUSES})
+            standing = ", ".join(sorted(market.causes))
+            facts: dict[str, int | str] = {"max_causes": MAX_CAUSES, "causes": standing}
+            return Refused(Reason.OUT_OF_BOUNDS, "one of its causes has to go first", facts)
         causes = market.causes | {self.cause: now_ms}
         return status_changed(now_ms, self, market, fixture, market.status_behind, causes)
 

@@ -87,7 +87,7 @@ class SetFactors(Command, frozen=True, array_like=True, tag=True):
         if self.expected_version is not None and self.expected_version != customer.version:
             facts: dict[str, int | str] = {"version": customer.version, "factor": customer.factor}
             facts |= {f"kinds.{kind}": factor for kind, factor in customer.kinds.items()}
-            return Refused(Reason.VERSION_CONFLICT, facts=facts)
+            return Refused(Reason.VERSION_CONFLICT, "the factors have changed since", facts)
         if not all(0 <= factor <= MAX_FACTOR for factor in (self.factor, *self.kinds.values())):
             return Refused(Reason.OUT_OF_BOUNDS, facts={"max_factor": MAX_FACTOR})
         if len(self.kinds) > MAX_KINDS:

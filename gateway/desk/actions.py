@@ -53,11 +53,14 @@ from gateway.http import Call, T, granted
 from gateway.problems import Problem
 from gateway.services import Services
 from ledger.desk_reads import DeskReads
+from ledger.journal import JournalUnavailable
 
 log = structlog.get_logger()
 
 CATCH_UP_S = 2.0
 """How long the ledger may take to say which markets a stop did not know of."""
+MAX_ALIKE = 5
+"""Stops of the same thing at a time, so that no market is suspended for more than it can be."""
 ATTEMPTS = 3
 """Times that a fixture's markets are suspended where no answer comes."""
 PAUSE_S = 0.1
@@ -145,6 +148,7 @@ async def order_stop(call: Call, body: desk_api.NewStop) -> desk_api.Stop:
     await _check_target(call.services, body.reach, target)
     # The id follows from the key, so that a repetition finds the same stop.
     stop_id = keys.id_from(f"{call.staff.by} {call.key}")
+    await _check_alike(call.services, StopView(stop_id, body.reach, target, 0, 0))
     message = OrderStop(stop_id, body.reach, target)
     await command(call, stop_id, message, StopOrdered, message, body.reason)
     stop = await _stop(call.services, stop_id)
@@ -172,6 +176,29 @@ async def _check_target(services: Services, reach: Reach, target: str) -> None:
     elif reach is Reach.SOURCE and not await _is_source(services, target):
         raise Problem(
             "unknown_source", "It is none of the feeds, of the staff, or who has priced a market."
+        )
+
+
+async def _check_alike(services: Services, new: StopView) -> None:
+    """Raises the problem `too_many_stops`, with those that could be lifted. Those of the last
+    moment are not counted; and where the ledger can't be read, stopping comes first."""
+    try:
+        rows = await DeskReads.beside(services.book).standing_stops()
+    except JournalUnavailable:
+        return
+    if new.stop_id in {row.stop_id for row in rows}:
+        return  # it is ordered again
+    stand = await asyncio.gather(*(_stop(services, row.stop_id) for row in rows))
+    alike = [
+        stop.stop_id
+        for stop in stand
+        if (stop.reach, stop.target) == (new.reach, new.target) and not stop.lifted_at_ms
+    ]
+    if len(alike) >= MAX_ALIKE:
+        raise Problem(
+            "too_many_stops",
+            f"It is stopped {len(alike)} times already. Lift one of those stops first.",
+            facts={"max_stops": MAX_ALIKE, "stops": ", ".join(alike)},
         )
 
 

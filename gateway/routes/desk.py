@@ -16,7 +16,8 @@ from gateway.desk import actions, members, preview
 from gateway.desk import api as desk_api
 from gateway.desk import board as desk_board
 from gateway.desk import history as desk_history
-from gateway.http import MAX_LARGE_BODY, Auth, Call, Route
+from gateway.desk.routes import desk_route
+from gateway.http import MAX_LARGE_BODY, Call, Route
 from gateway.problems import Problem
 from ledger.desk_reads import DeskReads, newest_of
 
@@ -152,35 +153,14 @@ async def settle(call: Call) -> api.ResultNow:
 
 
 def _read(path: str, handle: Any, name: str, summary: str, reply: Any, **more: Any) -> Route:
-    return Route(
-        method="GET",
-        path=f"/v1/desk/{path}",
-        handle=handle,
-        name=name,
-        summary=summary,
-        tag="Desk",
-        reply=reply,
-        auth=Auth.DESK,
-        **more,
-    )
+    return desk_route("GET", path, handle, name, summary, reply=reply, **more)
 
 
 def _act(
     path: str, handle: Any, name: str, summary: str, body: Any, reply: Any, **more: Any
 ) -> Route:
-    return Route(
-        method="POST",
-        path=f"/v1/desk/{path}",
-        handle=handle,
-        name=name,
-        summary=summary,
-        tag="Desk",
-        body=body,
-        reply=reply,
-        auth=Auth.DESK,
-        max_body=MAX_LARGE_BODY,
-        **{"keyed": True, **more},
-    )
+    given = {"body": body, "reply": reply, "max_body": MAX_LARGE_BODY, **more}
+    return desk_route("POST", path, handle, name, summary, **given)
 
 
 _MARKET: dict[str, Any] = {"path_type": api.MarketPath}
@@ -267,7 +247,12 @@ ROUTES = [
         desk_api.Stop,
         status=201,
         role=Role.TRADER,
-        codes=(Reason.UNKNOWN_FIXTURE, Reason.UNKNOWN_MARKET, "unknown_source"),
+        codes=(
+            Reason.UNKNOWN_FIXTURE,
+            Reason.UNKNOWN_MARKET,
+            "unknown_source",
+            "too_many_stops",
+        ),
     ),
     _act(
         "stops/{stop_id}/lift",

@@ -18,9 +18,10 @@ from actors.runtime.keys import fingerprint
 from actors.staff import Role
 from gateway import api, referrals, risk_api
 from gateway.desk import api as desk_api
+from gateway.desk.routes import desk_route
 from gateway.exchanges import all_exchanges
 from gateway.exchanges.exchange import NoAnswer
-from gateway.http import Auth, Call, Route, granted
+from gateway.http import Call, Route, granted
 from gateway.problems import Problem
 from ledger.risk_reads import RiskReads
 
@@ -169,17 +170,7 @@ async def alerts(call: Call) -> risk_api.Alerts:
 
 
 def _route(method: str, path: str, handle: Any, name: str, summary: str, **more: Any) -> Route:
-    return Route(
-        method=method,
-        path=f"/v1/desk/{path}",
-        handle=handle,
-        name=name,
-        summary=summary,
-        tag="Desk: risk",
-        auth=Auth.DESK,
-        keyed=method == "POST",
-        **more,
-    )
+    return desk_route(method, path, handle, name, summary, tag="Desk: risk", **more)
 
 
 _DECIDED = (Reason.UNKNOWN_REFERRAL, Reason.REFERRAL_OVER, Reason.OUT_OF_BOUNDS)

@@ -43,9 +43,8 @@ def test_factors_are_set_all_at_once() -> None:
 def test_factors_that_somebody_else_has_set_since_are_not_overwritten_unseen() -> None:
     customer = Customer("p", 5_000, {"win": 1}, NOW, 3)
     refused = SetFactors("p", 1, {}, 2).decide(NOW, customer, PLAYER)
-    assert refused == Refused(
-        Reason.VERSION_CONFLICT, facts={"version": 3, "factor": 5_000, "kinds.win": 1}
-    )
+    now: dict[str, int | str] = {"version": 3, "factor": 5_000, "kinds.win": 1}
+    assert refused == Refused(Reason.VERSION_CONFLICT, "the factors have changed since", now)
     event = SetFactors("p", 1, {}).decide(NOW, customer, PLAYER)
     assert event == FactorsSet(NOW, "p", 1, {}, 4)
 

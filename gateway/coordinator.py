@@ -399,7 +399,8 @@ class Coordinator:
         else:
             self._ages(market_id, aging)
         bet_on = bool(exposure.lines or exposure.hedged or market.causes)
-        if bet_on or market_id in self._looked:
+        ends = [one.hand.until_ms for one in market.selections if one.hand and one.hand.until_ms]
+        if bet_on or ends or market_id in self._looked:
             self._looked[market_id] = now_ms
         if not exposure.known:
             return AGAIN_MS
@@ -409,7 +410,6 @@ class Coordinator:
                 return AGAIN_MS
         if bet_on and not exposure.ordered and now_ms >= self._no_hedge_before.get(market_id, 0):
             self._hedge_beside(market, exposure)
-        ends = [one.hand.until_ms for one in market.selections if one.hand and one.hand.until_ms]
         return max(1, min(ends) - now_ms) if ends else 0
 
     async def _tell(self, fixture_id: str, command: Command) -> bool:

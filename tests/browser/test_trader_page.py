@@ -236,7 +236,8 @@ async def test_prices_by_hand_and_limits(trader: TraderVisit, desk: Desk) -> Non
     await expect(panel).to_contain_text(f"by hand staff/{trader.login}")
     # What the feed says meanwhile stands behind it.
     await desk.price("rovers", 26_000)
-    await expect(rovers).to_contain_text(f"2.30 (Held by {trader.login}; feed 2.6")
+    await expect(rovers).to_contain_text(f"Held by {trader.login}; feed 2.60")
+    await expect(rovers).to_contain_text("2.30")
 
     await button(panel, "Limits").click()
     await dialog.get_by_label("Largest stake").fill("25")
@@ -265,7 +266,7 @@ async def test_prices_by_hand_and_limits(trader: TraderVisit, desk: Desk) -> Non
     await trader.page.keyboard.type("All clear")
     await trader.page.keyboard.press("Enter")
     await trader.done()
-    await expect(rovers).to_have_text(re.compile(r"^Rovers2\.60"))
+    await expect(rovers).to_have_text(re.compile(r"^\s*Rovers\s*2\.60"))
 
     # Who did what, and why.
     line = trader.page.locator(".history .audit li", has_text="Little known")

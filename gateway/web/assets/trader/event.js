@@ -284,16 +284,17 @@ class SelectionRow {
     this.stakes = cell();
     this.liability = cell();
     this.result = h("td", {});
+    this.held = h("span", { class: "soft held" });
     this.node = h("tr", { "data-selection": selection.selection_id },
-      h("th", { scope: "row" }, selection.name),
+      h("th", { scope: "row" }, selection.name, " ", this.held),
       this.price, this.bets, this.stakes, this.liability, this.result);
     this.take(selection);
   }
 
   take(selection) {
     const moved = selection.base_odds ? ` (from ${price(selection.base_odds)})` : "";
-    const held = selection.hand ? ` (${heldText(selection.hand)})` : "";
-    setText(this.price, price(selection.odds) + moved + held);
+    setText(this.price, price(selection.odds) + moved);
+    setText(this.held, selection.hand ? heldText(selection.hand) : "");
     setText(this.bets, String(selection.bets));
     setText(this.stakes, cash(selection.stakes_minor));
     const hedged = selection.hedged_minor ? ` (hedged ${cash(selection.hedged_minor)})` : "";

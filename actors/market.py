@@ -238,8 +238,13 @@ class Market(Actor, dict=True):
         """Whether there are prices, and all of them are held by hand: then none gets old."""
         if not self.held:
             return False
-        priced = [name for name in self.selections if self.odds_at(name, now_ms)]
-        return bool(priced) and all(self.hand_at(name, now_ms) for name in priced)
+        priced = False
+        for name in self.selections:
+            if self.odds_at(name, now_ms):
+                if self.hand_at(name, now_ms) is None:
+                    return False
+                priced = True
+        return priced
 
     def hand_at(self, selection_id: str, now_ms: int) -> HandPrice | None:
         """By whom the price of a selection is held, if it is."""

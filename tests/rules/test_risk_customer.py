@@ -34,7 +34,7 @@ def test_factors_are_set_all_at_once() -> None:
     asked = GetCustomer("p").answer(NOW, customer, PLAYER)
     assert asked == CustomerView("p", WHOLE, {}, 0)
     for number, (factor, kinds) in enumerate(((5_000, {"win": 0}), (MAX_FACTOR, {}))):
-        event = SetFactors("p", factor, kinds, number).decide(NOW, customer, PLAYER)
+        event = SetFactors("p", factor, kinds, 0, number).decide(NOW, customer, PLAYER)
         assert isinstance(event, FactorsSet)
         event.apply(customer)
         asked = GetCustomer("p").answer(NOW, customer, PLAYER)

@@ -56,21 +56,25 @@ class HoldStake(Question, frozen=True, array_like=True, tag=True):
     """Until when a trader has agreed to this stake at this price (`actors.risk.referral`)."""
     wait_ms: int = 0
     """How long the bet waits for the bet delay of another of its markets."""
-    kind_factors: dict[str, int] = msgspec.field(default_factory=dict)
+    kind_factors: dict[str, int] | None = None
     """Customer factors for markets of some kinds, in place of the one for all."""
 
     def cast(self) -> tuple[str, ...]:
         return (ref("market", self.market_id), ref("fixture", self.fixture_id))
 
     def answer(self, now_ms: int, market: Market, fixture: Fixture) -> Held | Refused:
-        had = market.book.release(self.bet_id) if self.bet_id in market.book.holds else None
+        book = market.book
+        if self.bet_id not in book.holds:
+            return self._answer(now_ms, market, fixture)
+        had = book.release(self.bet_id)
+        assert had is not None
         answer = self._answer(now_ms, market, fixture)
-        if had and isinstance(answer, Refused):
+        if isinstance(answer, Refused):
             # Asked again, because the first answer was lost: what it has had did not count against
             # it. But maybe that answer was not lost, and its bet is on its way to the wallet.
-            market.book.put_back(had)
-        elif had:
-            again = market.book.holds[self.bet_id]
+            book.put_back(had)
+        else:
+            again = book.holds[self.bet_id]
             again.result_version, again.broken = had.result_version, had.broken
         return answer
 
@@ -102,7 +106,9 @@ class HoldStake(Question, frozen=True, array_like=True, tag=True):
             odds,
             now_ms + max(market.bet_delay_ms, min(self.wait_ms, MAX_BET_DELAY_MS)) + HOLD_MS,
         )
-        factor = self.kind_factors.get(market.kind, self.customer_factor)
+        factor = self.customer_factor
+        if self.kind_factors:
+            factor = self.kind_factors.get(market.kind, factor)
         ordinary = not promised and factor == WHOLE and not self.liability_minor
         if not ordinary:
             hold.liability_minor = liability_at(self.liability_minor, stake_minor, self.odds, odds)
@@ -120,8 +126,8 @@ class HoldStake(Question, frozen=True, array_like=True, tag=True):
         refused = market.refuse_room(hold, fixture)
         if refused:
             return self._with_offer(now_ms, hold, market, fixture, refused)
-        # From here the room is taken.
-        book.hold(hold)
+        # From here the room is taken; it had none.
+        book.put_back(hold)
         if self.offer_id:
             book.offers[self.player_id].bet_id = self.bet_id
         return _held(market, fixture, hold)

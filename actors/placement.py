@@ -171,7 +171,7 @@ async def _hold(
         customer_factor=request.factors.of_all,
         offer_id=request.offer_id,
         agreed_until_ms=agreed_until_ms,
-        kind_factors=request.factors.by_kind,
+        kind_factors=request.factors.by_kind or None,
     )
     held: Held | Refused = (await router.ask(BOOK, request.fixture_id, hold)).reply
     if not isinstance(held, Held) or not (held.bet_delay_ms or agreed_until_ms):

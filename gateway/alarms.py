@@ -9,10 +9,10 @@ raises nothing twice.
 from __future__ import annotations
 
 import bisect
-from collections import Counter, OrderedDict, deque
+from collections import Counter, deque
 from collections.abc import Mapping, Sequence
 from operator import attrgetter
-from typing import Protocol, TypeVar
+from typing import Protocol
 
 import structlog
 
@@ -23,11 +23,10 @@ from actors.multiple import SlipPlaced
 from actors.placement import Router
 from actors.player import PlayerRegistered
 from actors.risk.alerts import Alert, Placed, Priced, RaiseAlert, Rules, Watch, alert_id
+from actors.risk.memory import Memory
 from actors.trading import PricesChanged
 
 log = structlog.get_logger()
-
-T = TypeVar("T")
 
 SETTLE_MS = 500
 """How long what was read waits for what happened before it in other partitions."""
@@ -63,11 +62,10 @@ class Alarms:
         self._watch = Watch(rules)
         self._waiting: list[BetPlaced | SlipPlaced | PricesChanged] = []
         """As they were heard; put in order when they are looked at."""
-        self._registered: OrderedDict[str, int] = OrderedDict()
-        self._learned: OrderedDict[str, None] = OrderedDict()
-        """Players whose habit was read."""
+        self._registered: Memory[str, int] = Memory(MAX_PLAYERS)
+        """When, in milliseconds since the epoch."""
         self._unraised: deque[tuple[str, Alert]] = deque(maxlen=MAX_UNRAISED)
-        self._known: OrderedDict[str, None] = OrderedDict()
+        self._known: Memory[str, bool] = Memory(MAX_RAISED)
         """Alerts by their ids that need not be raised again."""
 
     def hear(self, event: AnyEvent) -> None:
@@ -77,7 +75,7 @@ class Alarms:
             case PricesChanged() if not event.moved:
                 self._waiting.append(event)
             case PlayerRegistered():
-                _keep(self._registered, event.player_id, event.at_ms)
+                self._registered.keep(event.player_id, event.at_ms)
             case _:
                 pass
 
@@ -90,7 +88,7 @@ class Alarms:
         del self._waiting[:-MAX_WAITING]
         until = bisect.bisect_right(self._waiting, now_ms - SETTLE_MS, key=_at_ms)
         due = self._waiting[:until]
-        await self._meet([what for what in due if not isinstance(what, PricesChanged)])
+        await self._meet(due)
         # Whoever came while we waited stands behind them.
         del self._waiting[:until]
         for what in due:
@@ -102,8 +100,11 @@ class Alarms:
         await self._raise()
 
     def _placed(self, bet: BetPlaced | SlipPlaced) -> None:
-        registered_at_ms = self._registered.get(bet.player_id, bet.at_ms)
-        for number, leg in enumerate(bet.legs):
+        registered_at_ms = self._registered.get(bet.player_id) or bet.at_ms
+        stake_minor = _stake_minor(bet)
+        # A slip is one bet of its player, whatever its legs.
+        habit = True
+        for leg in bet.legs:
             placed = Placed(
                 bet.at_ms,
                 bet.bet_id,
@@ -111,42 +112,44 @@ class Alarms:
                 registered_at_ms,
                 leg.market_id,
                 leg.selection_id,
-                _stake_minor(bet),
+                stake_minor,
                 leg.odds,
             )
-            # A slip is one bet of its player, whatever its legs.
-            self._note(self._watch.placed(placed, habit=not number))
+            found = self._watch.placed(placed, habit=habit)
+            if found:
+                self._note(found)
+            habit = False
 
     def _note(self, found: Sequence[Alert]) -> None:
         for alert in found:
             name = alert_id(alert, self._rules)
             if name not in self._known:
-                self._known[name] = None
-                if len(self._known) > MAX_RAISED:
-                    self._known.popitem(last=False)
+                self._known.keep(name, True)
                 self._unraised.append((name, alert))
 
-    async def _meet(self, bets: Sequence[BetPlaced | SlipPlaced]) -> None:
-        """Read of the players what is not known of them yet."""
-        known = self._registered
-        strangers = {bet.player_id for bet in bets if bet.player_id not in known}
+    async def _meet(self, due: Sequence[BetPlaced | SlipPlaced | PricesChanged]) -> None:
+        """Read of the players what is not known of them yet, and has to be."""
+        strangers: set[str] = set()
+        large: dict[str, int] = {}
+        for bet in due:
+            if isinstance(bet, PricesChanged):
+                continue
+            player_id = bet.player_id
+            if player_id not in self._registered:
+                strangers.add(player_id)
+            if _stake_minor(bet) >= self._rules.habit_min_minor:
+                large.setdefault(player_id, bet.at_ms)
         if strangers:
             found = await self._players.registered(sorted(strangers))
-            for player_id in strangers:
-                if player_id in found:  # else it was registered a moment ago
-                    _keep(self._registered, player_id, found[player_id])
-        large = {
-            bet.player_id
-            for bet in bets
-            if _stake_minor(bet) >= self._rules.habit_min_minor
-            and bet.player_id not in self._learned
-        }
-        if large:
-            before_ms = min(bet.at_ms for bet in bets if bet.player_id in large)
-            habits = await self._players.habits(sorted(large), before_ms)
-            for player_id in large:
+            for player_id, registered_at_ms in found.items():
+                # Who is missing was registered a moment ago.
+                self._registered.keep(player_id, registered_at_ms)
+        unknown = [player_id for player_id in large if not self._watch.knows(player_id)]
+        if unknown:
+            before_ms = min(large[player_id] for player_id in unknown)
+            habits = await self._players.habits(sorted(unknown), before_ms)
+            for player_id in unknown:
                 self._watch.know(player_id, *habits.get(player_id, (0, 0)))
-                _keep(self._learned, player_id, None)
 
     async def _raise(self) -> None:
         while self._unraised:
@@ -163,9 +166,3 @@ class Alarms:
 
 def _stake_minor(bet: BetPlaced | SlipPlaced) -> int:
     return bet.stake.minor if isinstance(bet, BetPlaced) else bet.slip.stake_minor
-
-
-def _keep(memory: OrderedDict[str, T], name: str, value: T) -> None:
-    memory[name] = value
-    if len(memory) > MAX_PLAYERS:
-        memory.popitem(last=False)

@@ -28,11 +28,13 @@ import msgspec
 import structlog
 
 from actors.base import Command, Reason, Refused
-from actors.bet import BetPlaced, BetSettled, SettlementReversed
+from actors.bet import BetPlaced, BetSettled
+from actors.book import WHOLE, liability_of
 from actors.cashout import CashedOut
 from actors.declaring import ResultDeclared
 from actors.entries import AnyEvent, Entry
 from actors.errors import NoAnswer
+from actors.fixture import UNLIMITED
 from actors.hedging import LapseHedge, OrderHedge, RecordHedge
 from actors.market import (
     LIABILITY,
@@ -47,10 +49,11 @@ from actors.market import (
     MarketEvent,
     MarketView,
 )
+from actors.odds import MAX_ODDS
 from actors.outcomes import ResultRolledBack
 from actors.placement import BOOK, Router
 from actors.risk.desk import decide_moves
-from actors.risk.hedge import propose
+from actors.risk.hedge import loses_at_most_minor, propose
 from actors.risk.settings import RiskSettings, hedge_target_minor
 from actors.runtime.addresses import fixture_of
 from actors.runtime.clock import Clock
@@ -77,6 +80,11 @@ WARM_UP_MS = 120_000
 """How much of the past is read at the start: what alerts go by, and what the ledger may lack."""
 LOOK_MS = 1_000
 """Between two looks at one market. Its limits it keeps by itself, with every bet."""
+ENOUGH = 100
+"""The share of a market's limit, in ten-thousandths, that may be bet before it is looked at again
+so soon."""
+AFRESH_MS = 5_000
+"""Between two looks at a market on which less than that was bet."""
 AGAIN_MS = 1_000
 """When a market is asked again that did not answer, or does not know its liability yet."""
 AT_ONCE = 50
@@ -141,6 +149,27 @@ def _events(entries: Sequence[Entry]) -> Iterator[AnyEvent]:
     return (event for entry in entries for event in entry.events)
 
 
+def _markets_of(event: AnyEvent) -> Sequence[str]:
+    """Of which markets a player's bet is no more. Slips have a room of their own, by which nothing
+    is moved; and the market of a settlement that is taken back has a result."""
+    match event:
+        case BetSettled():
+            return (event.market_id,)
+        case CashedOut():
+            return [change.market_id for change in event.exposed]
+        case _:
+            return ()
+
+
+class _Seen(msgspec.Struct):
+    """Of a market that somebody has bet on, or that we have done something to: the last look."""
+
+    at_ms: int = 0
+    enough_minor: int = 0
+    """The liability of new bets that makes another look urgent."""
+    new_minor: int = 0
+
+
 class _Aging(msgspec.Struct):
     """Of a market whose prices may be too old: all that says when they are."""
 
@@ -153,6 +182,11 @@ class _Aging(msgspec.Struct):
         """The first moment at which they are; None where they never are."""
         limit = self.limits.max_age_in_play_ms if self.in_play else self.limits.max_age_ms
         return self.priced_at_ms + limit + 1 if limit else None
+
+
+def _enough_minor(limits: Limits) -> int:
+    least = min(limits.max_liability_minor, limits.max_market_liability_minor or UNLIMITED)
+    return least * ENOUGH // WHOLE
 
 
 class Coordinator:
@@ -188,8 +222,7 @@ class Coordinator:
         self._due: dict[str, int] = {}
         """When each market that has to be looked at is; and in the order of that:"""
         self._queue: list[tuple[int, str]] = []
-        self._looked: dict[str, int] = {}
-        """Of those that somebody has bet on, or that we have done something to: the last look."""
+        self._looked: dict[str, _Seen] = {}
         self._aging: dict[str, _Aging] = {}
         self._hedging: dict[str, asyncio.Task[None]] = {}
         self._no_hedge_before: dict[str, int] = {}
@@ -228,7 +261,7 @@ class Coordinator:
         for reads in self._players.values():
             urgent.update(await reads.exposed_markets())
         for market_id in urgent:
-            self._looked[market_id] = 0
+            self._looked[market_id] = _Seen()
             self._look_at(market_id, now_ms)
         for market_id in await self._book.tradable_markets():
             if market_id not in urgent:
@@ -236,10 +269,19 @@ class Coordinator:
 
     async def step(self) -> None:
         """Hear what is new, and look at the markets that are due."""
+        bet_on: Counter[str] = Counter()
         for licence, tail in self._tails.items():
+            watched = self._alarms[licence]
             for event in _events(await tail.next()):
-                self._alarms[licence].hear(event)
-                self._players_event(event)
+                watched.hear(event)
+                if isinstance(event, BetPlaced):
+                    leg = event.legs[0]
+                    bet_on[leg.market_id] += liability_of(event.stake.minor, leg.odds or MAX_ODDS)
+                else:
+                    for market_id in _markets_of(event):
+                        self._touch(market_id)
+        for market_id, liability_minor in bet_on.items():
+            self._touch(market_id, liability_minor)
         entries = await self._book_tail.next()
         for event in _events(entries):
             for one in self._alarms.values():
@@ -256,21 +298,6 @@ class Coordinator:
             await asyncio.gather(*(self._look(name) for name in due[start : start + AT_ONCE]))
 
     # What is heard
-
-    def _players_event(self, event: AnyEvent) -> None:
-        """Slips have a room of their own, by which nothing is moved."""
-        match event:
-            case BetPlaced():
-                self._touch(event.legs[0].market_id)
-            case BetSettled():
-                self._touch(event.market_id)
-            case CashedOut():
-                for change in event.exposed:
-                    self._touch(change.market_id)
-            case SettlementReversed():
-                pass  # its market has a result
-            case _:
-                pass
 
     def _market_event(self, event: MarketEvent) -> None:
         market_id = event.market_id
@@ -292,7 +319,7 @@ class Coordinator:
                     # It may have been closed, and so forgotten, with a cause that is gone by now.
                     self._look_at(market_id, self._clock.now_ms())
                 if STALE in event.causes or LIABILITY in event.causes:
-                    self._looked.setdefault(market_id, 0)
+                    self._looked.setdefault(market_id, _Seen())
             case LimitsChanged():
                 if aging is not None:
                     aging.limits = event.limits
@@ -306,10 +333,18 @@ class Coordinator:
             case _:
                 pass
 
-    def _touch(self, market_id: str) -> None:
-        """Something has changed there: look at it, but not all the time."""
-        last_ms = self._looked.setdefault(market_id, 0)
-        self._look_at(market_id, max(self._clock.now_ms(), last_ms + LOOK_MS))
+    def _touch(self, market_id: str, new_minor: int | None = None) -> None:
+        """Something has changed there: look at it, but not all the time. Of bets it is their
+        liability that says how soon."""
+        seen = self._looked.get(market_id)
+        if seen is None:
+            seen = self._looked[market_id] = _Seen()
+        wait_ms = LOOK_MS
+        if new_minor is not None:
+            seen.new_minor += new_minor
+            if seen.new_minor < seen.enough_minor:
+                wait_ms = AFRESH_MS
+        self._look_at(market_id, max(self._clock.now_ms(), seen.at_ms + wait_ms))
 
     def _look_at(self, market_id: str, due_ms: int) -> None:
         if due_ms < self._due.get(market_id, due_ms + 1):
@@ -371,11 +406,15 @@ class Coordinator:
     async def _stand(self, market_id: str, now_ms: int) -> int:
         """Returns after how many milliseconds it has to be looked at again, 0 for no such need."""
         fixture_id = fixture_of(market_id)
-        market = (await self._router.ask(BOOK, fixture_id, GetMarket(fixture_id, market_id))).reply
+        # Both with one message.
+        seen, exposed = await asyncio.gather(
+            self._router.ask(BOOK, fixture_id, GetMarket(fixture_id, market_id)),
+            self._router.ask(BOOK, fixture_id, GetExposure(market_id)),
+        )
+        market, exposure = seen.reply, exposed.reply
         if not isinstance(market, MarketView):
             self._forget(market_id)
             return 0
-        exposure = (await self._router.ask(BOOK, fixture_id, GetExposure(market_id))).reply
         assert isinstance(exposure, Exposure)
         if exposure.ordered:
             self._hedge_beside(market, exposure)
@@ -390,7 +429,7 @@ class Coordinator:
             self._ages(market_id, aging)
         bet_on = bool(exposure.lines or exposure.hedged or market.causes)
         if bet_on or market_id in self._looked:
-            self._looked[market_id] = now_ms
+            self._looked[market_id] = _Seen(now_ms, _enough_minor(market.limits))
         if not exposure.known:
             return AGAIN_MS
         curve = self._settings.curves.of(market.kind)
@@ -421,15 +460,19 @@ class Coordinator:
 
     def _hedge_beside(self, market: MarketView, exposure: Exposure) -> None:
         """An exchange may take long: nobody waits for it. One market has one hedge under way."""
-        if market.market_id in self._hedging or not (exposure.ordered or self._hedges):
+        wanted = exposure.ordered or self._hedge_target_minor(market, exposure) is not None
+        if market.market_id in self._hedging or not wanted:
             return
         task = asyncio.ensure_future(self._hedge_safely(market, exposure))
         self._hedging[market.market_id] = task
         task.add_done_callback(lambda _: self._hedging.pop(market.market_id, None))
 
-    @property
-    def _hedges(self) -> bool:
-        return bool(self._settings.hedges.exchange)
+    def _hedge_target_minor(self, market: MarketView, exposure: Exposure) -> int | None:
+        """To what hedges are to bring the market's worst case; None where none are wanted."""
+        settings = self._settings.hedges
+        if not settings.exchange or market.winners != 1:
+            return None
+        return hedge_target_minor(settings, market.limits, loses_at_most_minor(exposure, market))
 
     async def _hedge_safely(self, market: MarketView, exposure: Exposure) -> None:
         now_ms = self._clock.now_ms()
@@ -450,9 +493,8 @@ class Coordinator:
             await self._carry_out(market, hedge_id, order)
             return True
         settings = self._settings.hedges
-        before_minor = propose(exposure, market, (), 0).before_minor
-        target_minor = hedge_target_minor(settings, market.limits, before_minor)
-        if target_minor is None or market.winners != 1:
+        target_minor = self._hedge_target_minor(market, exposure)
+        if target_minor is None:
             return False
         odds = {one.selection_id: one.odds for one in market.selections if not one.withdrawn}
         exchange = self._exchanges[settings.exchange]

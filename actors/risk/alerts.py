@@ -1,28 +1,27 @@
 """Patterns in what is bet that somebody should look at.
 
     watch = Watch()
+    watch.know(player, ...)   for every player who stakes as much as a habit is asked about
     watch.placed(bet)         for every placed bet, in the order of their times  -> alerts
     watch.priced(change)      for every change of prices                         -> alerts
 
 Nothing is decided by an alert: a person looks at it. All memory is bounded, and what was not heard
-of for longest is forgotten first; then an alert may be missed.
+of for long is forgotten; then an alert may be missed. Of the players of small stakes, who are most,
+no habit is kept: the ledger knows it when one of them stakes much.
 """
 
 from __future__ import annotations
 
 import enum
 import hashlib
-from collections import OrderedDict, deque
-from collections.abc import Hashable
-from typing import TypeVar
+from collections import deque
+from collections.abc import Sequence
 
 import msgspec
 
 from actors.base import Actor, Command, Event, Reason, Refused, ref
 from actors.odds import ONE
-
-_K = TypeVar("_K", bound=Hashable)
-_V = TypeVar("_V")
+from actors.risk.memory import Memory
 
 
 class Pattern(enum.StrEnum):
@@ -101,58 +100,76 @@ class _Habit(msgspec.Struct):
     stakes_minor: int = 0
 
 
+class _Newcomers(msgspec.Struct):
+    """New accounts that bet on one selection of late."""
+
+    recent: deque[tuple[int, str]]
+    """When and who, once each."""
+    said_in: int = -1
+    """The window in which it was last said; in the same one it is not said again."""
+
+
 _HABIT_BETS = 64
 """Bets that make a habit; when there are more, older ones count half."""
 
 
 class Watch:
     def __init__(self, rules: Rules | None = None) -> None:
-        self.rules = rules or Rules()
-        self._newcomers: OrderedDict[tuple[str, str], deque[tuple[int, str]]] = OrderedDict()
-        self._habits: OrderedDict[str, _Habit] = OrderedDict()
-        self._recent: OrderedDict[str, deque[Placed]] = OrderedDict()
+        self.rules = rules = rules or Rules()
+        self._newcomers: Memory[tuple[str, str], _Newcomers] = Memory(rules.max_selections)
+        self._habits: Memory[str, _Habit] = Memory(rules.max_players)
+        self._recent: Memory[str, deque[Placed]] = Memory(rules.max_markets)
 
-    def placed(self, bet: Placed, *, habit: bool = True) -> list[Alert]:
+    def placed(self, bet: Placed, *, habit: bool = True) -> Sequence[Alert]:
         """`habit`: not of a line of a bet that was counted before."""
-        found = [self._new_accounts(bet), self._above_habit(bet) if habit else None]
-        recent = _remembered(self._recent, bet.market_id, self.rules.max_markets)
+        rules = self.rules
+        recent = self._recent.get(bet.market_id)
         if recent is None:
-            recent = self._recent[bet.market_id] = deque(maxlen=self.rules.max_recent)
+            recent = deque(maxlen=rules.max_recent)
+            self._recent.keep(bet.market_id, recent)
         recent.append(bet)
-        return [alert for alert in found if alert]
+        found: list[Alert] = []
+        if bet.at_ms - bet.registered_at_ms <= rules.new_account_ms:
+            self._new_account(bet, found)
+        if habit and (known := self._habits.get(bet.player_id)):
+            self._above_habit(bet, known, found)
+        return found
 
     def know(self, player_id: str, bets: int, stakes_minor: int) -> None:
-        """Take a habit from elsewhere, in place of what is known: so many bets, and their stakes
+        """From now on watch a player's habit; so far he has made so many bets, with such stakes
         together."""
-        _remembered(self._habits, player_id, self.rules.max_players)
         kept = min(bets, _HABIT_BETS)
-        self._habits[player_id] = _Habit(kept, stakes_minor * kept // max(1, bets))
+        self._habits.keep(player_id, _Habit(kept, stakes_minor * kept // max(1, bets)))
 
-    def _new_accounts(self, bet: Placed) -> Alert | None:
+    def knows(self, player_id: str) -> bool:
+        """Whether the player's habit is watched."""
+        return player_id in self._habits
+
+    def _new_account(self, bet: Placed, found: list[Alert]) -> None:
         rules = self.rules
-        if bet.at_ms - bet.registered_at_ms > rules.new_account_ms:
-            return None
         place = (bet.market_id, bet.selection_id)
-        recent = _remembered(self._newcomers, place, rules.max_selections)
-        if recent is None:
-            recent = self._newcomers[place] = deque(maxlen=rules.max_recent)
+        newcomers = self._newcomers.get(place)
+        if newcomers is None:
+            newcomers = _Newcomers(deque(maxlen=rules.max_recent))
+            self._newcomers.keep(place, newcomers)
+        window = window_of(bet.at_ms, rules)
+        if newcomers.said_in == window:
+            return
+        recent = newcomers.recent
         while recent and bet.at_ms - recent[0][0] > rules.accounts_window_ms:
             recent.popleft()
         if all(player_id != bet.player_id for _, player_id in recent):
             recent.append((bet.at_ms, bet.player_id))
         if len(recent) < rules.accounts:
-            return None
-        accounts = len(recent)
-        recent.clear()  # said once; as many again are said again
+            return
+        facts: dict[str, int | str] = {"accounts": len(recent), "last_bet_id": bet.bet_id}
+        recent.clear()  # in the next window it is as many again that are said
+        newcomers.said_in = window
         subject = f"selection/{bet.market_id}/{bet.selection_id}"
-        facts: dict[str, int | str] = {"accounts": accounts, "last_bet_id": bet.bet_id}
-        return Alert(Pattern.NEW_ACCOUNTS, subject, bet.at_ms, facts)
+        found.append(Alert(Pattern.NEW_ACCOUNTS, subject, bet.at_ms, facts))
 
-    def _above_habit(self, bet: Placed) -> Alert | None:
+    def _above_habit(self, bet: Placed, habit: _Habit, found: list[Alert]) -> None:
         rules = self.rules
-        habit = _remembered(self._habits, bet.player_id, rules.max_players)
-        if habit is None:
-            habit = self._habits[bet.player_id] = _Habit()
         bets, stakes_minor = habit.bets, habit.stakes_minor
         if bets >= _HABIT_BETS:
             habit.bets //= 2
@@ -161,13 +178,13 @@ class Watch:
         habit.stakes_minor += bet.stake_minor
         known = bets >= rules.habit_bets and bet.stake_minor >= rules.habit_min_minor
         if not known or bet.stake_minor * bets <= stakes_minor * rules.habit_factor:
-            return None
+            return
         facts: dict[str, int | str] = {
             "stake_minor": bet.stake_minor,
             "usual_minor": stakes_minor // bets,
             "bet_id": bet.bet_id,
         }
-        return Alert(Pattern.STAKE_ABOVE_HABIT, f"player/{bet.player_id}", bet.at_ms, facts)
+        found.append(Alert(Pattern.STAKE_ABOVE_HABIT, f"player/{bet.player_id}", bet.at_ms, facts))
 
     def priced(self, change: Priced) -> list[Alert]:
         """One alert for each player who was just in time."""
@@ -185,7 +202,7 @@ class Watch:
         told = {bet.bet_id for bets in early.values() for bet in bets}
         if told:
             left = [bet for bet in recent if bet.bet_id not in told]
-            self._recent[change.market_id] = deque(left, maxlen=rules.max_recent)
+            self._recent.keep(change.market_id, deque(left, maxlen=rules.max_recent))
         return [
             Alert(
                 Pattern.BEFORE_PRICE_CHANGE,
@@ -205,17 +222,12 @@ class Watch:
         ]
 
 
-def _remembered(memory: OrderedDict[_K, _V], key: _K, most: int) -> _V | None:
-    """What is known under the key, with room made for it where nothing is."""
-    known = memory.get(key)
-    if known is not None:
-        memory.move_to_end(key)
-    elif len(memory) >= most:
-        memory.popitem(last=False)
-    return known
-
-
 # Kept
+
+
+def window_of(at_ms: int, rules: Rules) -> int:
+    """Of new accounts; counted from the epoch."""
+    return at_ms // rules.accounts_window_ms
 
 
 def alert_id(alert: Alert, rules: Rules) -> str:
@@ -228,7 +240,7 @@ def alert_id(alert: Alert, rules: Rules) -> str:
     which: tuple[int | str, ...]
     match alert.pattern:
         case Pattern.NEW_ACCOUNTS:
-            which = (alert.at_ms // rules.accounts_window_ms,)
+            which = (window_of(alert.at_ms, rules),)
         case Pattern.STAKE_ABOVE_HABIT:
             which = (facts["bet_id"],)
         case Pattern.BEFORE_PRICE_CHANGE:

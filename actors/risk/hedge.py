@@ -84,6 +84,12 @@ def propose(
     return Proposal(orders, before, max(0, _worst(losses, orders)))
 
 
+def loses_at_most_minor(exposure: Exposure, market: MarketView) -> int:
+    """What the house loses in the worst case, with what was laid off: what a hedge brings down. Of
+    markets with one winner."""
+    return max(0, max(_losses(exposure, market).values()))
+
+
 _NOBODY = ""
 """A selection without bets and without a quote, which may win too."""
 

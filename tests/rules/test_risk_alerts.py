@@ -53,7 +53,23 @@ def test_many_new_accounts_on_one_selection() -> None:
         NOW + 10_000,
         {"accounts": 3, "last_bet_id": f"r-{NOW + 10_000}"},
     )
-    assert patterns(watch, newcomer(10_001, "s")) == [[]]  # said once
+    # Said once in a window, which began with the minute; in the next it may be said again.
+    assert patterns(watch, *(newcomer(11_000, one) for one in "stuv")) == [[], [], [], []]
+    assert patterns(watch, *(newcomer(20_000, one) for one in "stu")) == [
+        [],
+        [],
+        [Pattern.NEW_ACCOUNTS],
+    ]
+
+
+def test_the_habit_of_who_stakes_little_is_not_watched() -> None:
+    watch = Watch(RULES)
+    assert patterns(watch, *(bet(number, stake_minor=10_000**number) for number in range(4))) == [
+        [] for _ in range(4)
+    ]
+    assert not watch.knows("p")
+    watch.know("p", 64, 6_400)
+    assert patterns(watch, bet(stake_minor=1_001)) == [[Pattern.STAKE_ABOVE_HABIT]]
 
 
 @pytest.mark.parametrize(
@@ -83,6 +99,7 @@ def test_new_accounts_that_are_no_pattern(bets: list[Placed]) -> None:
 )
 def test_a_stake_far_above_the_habit(stakes: list[int], alarming: bool) -> None:
     watch = Watch(RULES)
+    watch.know("p", 0, 0)
     *_, last = (watch.placed(bet(number, stake_minor=stake)) for number, stake in enumerate(stakes))
     assert [alert.pattern for alert in last] == [Pattern.STAKE_ABOVE_HABIT] * alarming
     if alarming:
@@ -93,6 +110,7 @@ def test_a_stake_far_above_the_habit(stakes: list[int], alarming: bool) -> None:
 
 def test_a_habit_is_forgotten_slowly() -> None:
     watch = Watch(RULES)
+    watch.know("p", 0, 0)
     for number in range(200):
         assert watch.placed(bet(number, stake_minor=10)) == []
     for number in range(500):
@@ -160,10 +178,14 @@ def test_memory_is_bounded_whatever_comes(script: list[Any]) -> None:
     for passed_ms, player, market, stake, new in script:
         at_ms += passed_ms
         one = (newcomer if new else bet)(at_ms, f"p{player}", stake_minor=stake)
+        if not watch.knows(one.player_id):
+            watch.know(one.player_id, 0, 0)
         watch.placed(msgspec.structs.replace(one, market_id=f"f:{market}"))
         if stake % 5 == 0:
             watch.priced(Priced(NOW + at_ms, f"f:{market}", {"a": 10_100}))
         for memory in (watch._newcomers, watch._habits, watch._recent):
             assert len(memory) <= 5
-        for recent in (*watch._newcomers.values(), *watch._recent.values()):
+        for newcomers in watch._newcomers.values():
+            assert len(newcomers.recent) <= 10
+        for recent in watch._recent.values():
             assert len(recent) <= 10

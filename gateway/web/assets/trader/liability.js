@@ -20,8 +20,9 @@ export class LiabilityPlot {
     return this.#plot.node;
   }
 
-  /** From here on another market, of which nothing is known yet. */
+  /** From here on this market; of another one nothing is known yet. */
   begin(marketId) {
+    if (marketId === this.#marketId) return;
     this.#marketId = marketId;
     this.#at = [];
     this.#kept = { selections: {}, worst: [] };

@@ -95,6 +95,10 @@ AnyQuestion = (
     | bet.GetBet
     | fixture.GetFixture
     | holds.HoldStake
+    | holds.HoldWatched
+    | holds.HoldLeg
+    | holds.AskRoom
+    | holds.KeepOffer
     | holds.LookAgain
     | holds.ReleaseHold
     | holds.ConfirmHold
@@ -120,6 +124,8 @@ AnyView = (
     | holds.Held
     | holds.Done
     | holds.OpenHolds
+    | holds.LegRoom
+    | holds.OfferKept
     | market.MarketView
     | market.PriceView
     | market.Exposure

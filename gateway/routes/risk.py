@@ -55,18 +55,34 @@ async def customer(call: Call) -> risk_api.Customer:
     answer = await services.router.ask(services.licence.code, path.player_id, question)
     view = granted(answer.reply, CustomerView, services)
     changed_at = api.time_text(view.changed_at_ms) if view.changed_at_ms else UNSET
-    return risk_api.Customer(view.player_id, view.factor, view.kinds, changed_at, view.version)
+    return risk_api.Customer(
+        view.player_id,
+        view.factor,
+        view.kinds,
+        changed_at,
+        view.refer_above_minor or UNSET,
+        view.version,
+    )
 
 
 async def set_factors(call: Call) -> risk_api.Customer:
     path: risk_api.PlayerPath = call.path
     body: risk_api.NewFactors = call.body
     services = call.services
+    above = body.refer_above_minor or 0
     version = None if body.version is UNSET else body.version
-    command = SetFactors(path.player_id, body.factor, body.kinds, version)
-    # As it was before there were versions, so that a repetition across a release is one.
-    compared = () if version is None else (version,)
-    asked = (path.player_id, body.factor, sorted(body.kinds.items()), body.reason, *compared)
+    command = SetFactors(path.player_id, body.factor, body.kinds, above, version)
+    asked: tuple[object, ...] = (
+        path.player_id,
+        body.factor,
+        sorted(body.kinds.items()),
+        body.reason,
+    )
+    # Keys from before these were there stand for the same as ever.
+    if above or version is not None:
+        asked = (*asked, above)
+    if version is not None:
+        asked = (*asked, version)
     answer = await services.router.ask(
         services.licence.code,
         path.player_id,
@@ -77,9 +93,16 @@ async def set_factors(call: Call) -> risk_api.Customer:
         why=body.reason,
     )
     done = granted(answer.reply, FactorsSet, services)
-    services.customers.learn(done.player_id, Factors(done.factor, done.kinds), done.at_ms)
-    changed_at = api.time_text(done.at_ms)
-    return risk_api.Customer(done.player_id, done.factor, done.kinds, changed_at, done.version)
+    factors = Factors(done.factor, done.kinds, done.refer_above_minor)
+    services.customers.learn(done.player_id, factors, done.at_ms)
+    return risk_api.Customer(
+        done.player_id,
+        done.factor,
+        done.kinds,
+        api.time_text(done.at_ms),
+        done.refer_above_minor or UNSET,
+        done.version,
+    )
 
 
 # Hedges

@@ -57,6 +57,7 @@ from actors.risk.hedge import loses_at_most_minor, propose
 from actors.risk.settings import RiskSettings, hedge_target_minor
 from actors.runtime.addresses import fixture_of
 from actors.runtime.clock import Clock
+from actors.runtime.keys import fingerprint
 from actors.trading import (
     LimitsChanged,
     MarketOpened,
@@ -87,6 +88,11 @@ ENOUGH = 100
 so soon."""
 AFRESH_MS = 5_000
 """Between two looks at a market on which less than that was bet."""
+HOLDS_MS = 10_000
+"""When a market with holds is looked at though nothing was heard: nobody says that one ran out."""
+UNHEARD_MS = 60_000
+"""And one with bets: its book may learn from the ledger, after the news, of what was bought back or
+settled. There are many of these."""
 AGAIN_MS = 1_000
 """When a market is asked again that did not answer, or does not know its liability yet."""
 AT_ONCE = 50
@@ -252,6 +258,8 @@ class Coordinator:
         finally:
             for task in self._hedging.values():
                 task.cancel()
+            for one in self._alarms.values():
+                one.stop()
 
     async def start(self) -> None:
         """Find the end of the journals, and every market that somebody may have to look at."""
@@ -442,7 +450,11 @@ class Coordinator:
                 return AGAIN_MS
         if bet_on and not exposure.ordered and now_ms >= self._no_hedge_before.get(market_id, 0):
             self._hedge_beside(market, exposure)
-        return max(1, min(ends) - now_ms) if ends else 0
+        again_ms = HOLDS_MS if exposure.holds else UNHEARD_MS if bet_on else 0
+        if not ends:
+            return again_ms
+        ends_ms = max(1, min(ends) - now_ms)
+        return min(again_ms, ends_ms) if again_ms else ends_ms
 
     async def _tell(self, fixture_id: str, command: Command) -> bool:
         """Whether it was done; if not, things stand otherwise than a moment ago."""
@@ -524,7 +536,17 @@ class Coordinator:
             settings.exchange,
             sum(line.bets for line in exposure.hedged.values()),
         )
-        ordered = (await self._router.ask(BOOK, market.fixture_id, command, by=BY)).reply
+        # Under a key: else an order that came twice, the second time late, would be one again that
+        # has lapsed since.
+        asked = self._router.ask(
+            BOOK,
+            market.fixture_id,
+            command,
+            key=f"hedge {command.hedge_id}",
+            fingerprint=fingerprint("hedge", command.hedge_id),
+            by=BY,
+        )
+        ordered = (await asked).reply
         if isinstance(ordered, Refused):
             # Somebody else has ordered one, or has made one since, or the record is full.
             log.info("hedge_not_ordered", market=market.market_id, why=ordered.reason)

@@ -844,7 +844,7 @@ class Tables:
                 event.at_ms,
                 ReferralState.WAITING.value,
                 event.expires_at_ms,
-                slip=text_of(asked.slip) if asked.slip else None,
+                slip=text_of(event.asked.slip) if event.asked.slip else None,
             )
             return
         referral = self.referrals[event.referral_id]

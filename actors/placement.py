@@ -53,6 +53,7 @@ class Router(Protocol):
         key: str = "",
         fingerprint: bytes = b"",
         by: str = "",
+        why: str = "",
     ) -> Answer: ...
 
     def tell(self, scope: str, routing_id: str, message: Question) -> None: ...

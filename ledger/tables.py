@@ -243,6 +243,11 @@ def columns_of(asked: Terms) -> tuple[str, str, str, int, str, int]:
     return (*place, stake.minor, stake.currency, asked.odds)
 
 
+def slip_text(asked: Terms) -> str | None:
+    """The slip that was asked for, as the ledger keeps it; of a single nothing."""
+    return text_of(asked.slip) if asked.slip else None
+
+
 class CustomerRow(msgspec.Struct):
     player_id: str
     factor: int
@@ -836,7 +841,7 @@ class Tables:
                 event.at_ms,
                 ReferralState.WAITING.value,
                 event.expires_at_ms,
-                slip=text_of(asked.slip) if asked.slip else None,
+                slip=slip_text(event.asked),
             )
             return
         referral = self.referrals[event.referral_id]

@@ -36,7 +36,6 @@ class Reason(enum.StrEnum):
     UNDER_AGE = "under_age"
     ALREADY_REGISTERED = "already_registered"
     BAD_CREDENTIALS = "bad_credentials"
-    LOGIN_LOCKED = "login_locked"
     # wallet
     UNKNOWN_PLAYER = "unknown_player"
     CURRENCY_MISMATCH = "currency_mismatch"

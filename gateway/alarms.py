@@ -8,6 +8,7 @@ raises nothing twice.
 
 from __future__ import annotations
 
+import asyncio
 import bisect
 from collections import Counter, deque
 from collections.abc import Mapping, Sequence
@@ -67,6 +68,7 @@ class Alarms:
         self._unraised: deque[tuple[str, Alert]] = deque(maxlen=MAX_UNRAISED)
         self._known: Memory[str, bool] = Memory(MAX_RAISED)
         """Alerts by their ids that need not be raised again."""
+        self._raising: asyncio.Task[None] | None = None
 
     def hear(self, event: AnyEvent) -> None:
         match event:
@@ -97,7 +99,14 @@ class Alarms:
                 self._note(self._watch.priced(changed))
             else:
                 self._placed(what)
-        await self._raise()
+        if self._unraised and self._raising is None:
+            # Beside: while the shards of some players are away, markets are looked at all the same.
+            self._raising = asyncio.ensure_future(self._raise())
+
+    def stop(self) -> None:
+        """Raise nothing more; whoever comes after notices it again."""
+        if self._raising is not None:
+            self._raising.cancel()
 
     def _placed(self, bet: BetPlaced | SlipPlaced) -> None:
         registered_at_ms = self._registered.get(bet.player_id) or bet.at_ms
@@ -152,16 +161,20 @@ class Alarms:
                 self._watch.know(player_id, *habits.get(player_id, (0, 0)))
 
     async def _raise(self) -> None:
-        while self._unraised:
-            name, alert = self._unraised[0]
-            command = RaiseAlert(name, alert.pattern, alert.subject, alert.at_ms, alert.facts)
-            try:
+        try:
+            while self._unraised:
+                name, alert = self._unraised[0]
+                command = RaiseAlert(name, alert.pattern, alert.subject, alert.at_ms, alert.facts)
                 await self._router.ask(self._licence, name, command, by="risk")
-            except NoAnswer as missing:
-                log.info("alert_waits", pattern=alert.pattern, why=missing.why)
-                return
-            self._unraised.popleft()
-            self.raised[alert.pattern] += 1
+                if self._unraised[0][0] == name:  # else there were too many meanwhile
+                    self._unraised.popleft()
+                self.raised[alert.pattern] += 1
+        except NoAnswer as missing:
+            log.info("alert_waits", why=missing.why)
+        except Exception:
+            log.exception("alert_not_raised")
+        finally:
+            self._raising = None
 
 
 def _stake_minor(bet: BetPlaced | SlipPlaced) -> int:

@@ -57,6 +57,7 @@ from actors.risk.hedge import loses_at_most_minor, propose
 from actors.risk.settings import RiskSettings, hedge_target_minor
 from actors.runtime.addresses import fixture_of
 from actors.runtime.clock import Clock
+from actors.runtime.keys import fingerprint
 from actors.trading import (
     LimitsChanged,
     MarketOpened,
@@ -85,6 +86,11 @@ ENOUGH = 100
 so soon."""
 AFRESH_MS = 5_000
 """Between two looks at a market on which less than that was bet."""
+HOLDS_MS = 10_000
+"""When a market with holds is looked at though nothing was heard: nobody says that one ran out."""
+UNHEARD_MS = 60_000
+"""And one with bets: its book may learn from the ledger, after the news, of what was bought back or
+settled. There are many of these."""
 AGAIN_MS = 1_000
 """When a market is asked again that did not answer, or does not know its liability yet."""
 AT_ONCE = 50
@@ -250,6 +256,8 @@ class Coordinator:
         finally:
             for task in self._hedging.values():
                 task.cancel()
+            for one in self._alarms.values():
+                one.stop()
 
     async def start(self) -> None:
         """Find the end of the journals, and every market that somebody may have to look at."""
@@ -438,7 +446,7 @@ class Coordinator:
                 return AGAIN_MS
         if bet_on and not exposure.ordered and now_ms >= self._no_hedge_before.get(market_id, 0):
             self._hedge_beside(market, exposure)
-        return 0
+        return HOLDS_MS if exposure.holds else UNHEARD_MS if bet_on else 0
 
     async def _tell(self, fixture_id: str, command: Command) -> bool:
         """Whether it was done; if not, things stand otherwise than a moment ago."""
@@ -520,7 +528,17 @@ class Coordinator:
             settings.exchange,
             sum(line.bets for line in exposure.hedged.values()),
         )
-        ordered = (await self._router.ask(BOOK, market.fixture_id, command, by=BY)).reply
+        # Under a key: else an order that came twice, the second time late, would be one again that
+        # has lapsed since.
+        asked = self._router.ask(
+            BOOK,
+            market.fixture_id,
+            command,
+            key=f"hedge {command.hedge_id}",
+            fingerprint=fingerprint("hedge", command.hedge_id),
+            by=BY,
+        )
+        ordered = (await asked).reply
         if isinstance(ordered, Refused):
             # Somebody else has ordered one, or has made one since, or the record is full.
             log.info("hedge_not_ordered", market=market.market_id, why=ordered.reason)

@@ -63,7 +63,6 @@ KINDS: dict[str, Kind] = {
     Reason.UNDER_AGE: Kind(403, "Too young"),
     Reason.ALREADY_REGISTERED: Kind(409, "The player is registered"),
     Reason.BAD_CREDENTIALS: Kind(401, "E-mail address or password is wrong"),
-    Reason.LOGIN_LOCKED: Kind(429, "Too many wrong passwords; the log-in is locked for a while"),
     Reason.UNKNOWN_PLAYER: Kind(404, "There is no such player"),
     Reason.CURRENCY_MISMATCH: Kind(409, "The currency is another one here"),
     Reason.INSUFFICIENT_FUNDS: Kind(409, "The cash does not cover it"),
@@ -157,13 +156,8 @@ class Problem(Exception):
         return document
 
 
-def refused(refusal: Refused, now_ms: int) -> Problem:
+def refused(refusal: Refused) -> Problem:
     """What a client is told of an actor's refusal."""
-    retry_after_s = None
-    if refusal.reason is Reason.LOGIN_LOCKED:
-        locked_until_ms = int(refusal.facts.get("locked_until_ms", now_ms))
-        retry_after_s = -(-(locked_until_ms - now_ms) // 1000)
-    elif refusal.reason is Reason.LIABILITY_UNKNOWN:
-        retry_after_s = 1
+    retry_after_s = 1 if refusal.reason is Reason.LIABILITY_UNKNOWN else None
     detail = f"{refusal.message[:1].upper()}{refusal.message[1:]}." if refusal.message else ""
     return Problem(refusal.reason, detail, facts=refusal.facts, retry_after_s=retry_after_s)

@@ -13,6 +13,7 @@ from actors.runtime.addresses import BOOK, partition_of
 from actors.runtime.clock import Clock
 from actors.runtime.router import View
 from gateway.desk.sessions import StaffSessions
+from gateway.devices import Devices
 from gateway.limits import Limits, Pace
 from gateway.metrics import Metrics
 from gateway.passwords import Passwords
@@ -60,6 +61,7 @@ class Services(msgspec.Struct, frozen=True, kw_only=True):
     sessions: Sessions
     staff_sessions: StaffSessions
     limits: Limits
+    devices: Devices
     pace: Pace
     passwords: Passwords
     processors: Mapping[str, Processor]

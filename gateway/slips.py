@@ -85,7 +85,7 @@ async def quote(services: Services, player_id: str, body: api.NewSlip) -> api.Sl
         priced = given(cast(Slip, priced), bonus) if isinstance(bonus, Bonus) else bonus
     wrong = priced if isinstance(priced, Refused) else refuse(priced)
     if wrong:
-        raise problems.refused(wrong, services.clock.now_ms())
+        raise problems.refused(wrong)
     slip = cast(Slip, priced)
     return api.SlipQuote(
         lines_json(slip),
@@ -153,7 +153,7 @@ async def _refused(
         slip = await on_terms(services.router, request.slip)
         wanted = terms_of(at_prices(slip, str(refused.facts["prices"])), request.currency)
         return await refer_terms(services, player_id, wanted, str(refused.facts["referral_id"]))
-    problem = problems.refused(refused, services.clock.now_ms())
+    problem = problems.refused(refused)
     prices = problem.facts.pop("offer_prices", None)
     if prices is not None:
         problem.facts["offer_leg_odds"] = [int(odds) for odds in str(prices).split()]
@@ -201,7 +201,7 @@ async def offer_for(
     else:
         raise Problem("nothing_open")
     if isinstance(made, Refused):
-        raise problems.refused(made, now_ms)
+        raise problems.refused(made)
     return api.CashOutOffer(
         bet_id,
         made.stake_minor,
@@ -240,7 +240,7 @@ async def take_offer(
         fingerprint=fingerprint("cash_out", (bet_id, taken)),
     )
     if isinstance(bought, Refused):
-        raise problems.refused(bought, services.clock.now_ms())
+        raise problems.refused(bought)
     assert isinstance(bought, CashedOut)
     return api.CashedOut(
         bet_id,

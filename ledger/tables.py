@@ -243,11 +243,6 @@ def columns_of(asked: Terms) -> tuple[str, str, str, int, str, int]:
     return (*place, stake.minor, stake.currency, asked.odds)
 
 
-def slip_text(asked: Terms) -> str | None:
-    """The slip that was asked for, as the ledger keeps it; of a single nothing."""
-    return text_of(asked.slip) if asked.slip else None
-
-
 class CustomerRow(msgspec.Struct):
     player_id: str
     factor: int
@@ -841,7 +836,7 @@ class Tables:
                 event.at_ms,
                 ReferralState.WAITING.value,
                 event.expires_at_ms,
-                slip=slip_text(event.asked),
+                slip=text_of(event.asked.slip) if event.asked.slip else None,
             )
             return
         referral = self.referrals[event.referral_id]

@@ -41,7 +41,7 @@ from ledger.blocks import EMPTY, Block, BrokenChain, Head, check
 from ledger.database import CONNECT_TIMEOUT_S, WrongDatabase
 from ledger.queries import Queries
 from ledger.report import Check, LedgerBusy, Report
-from ledger.tables import columns_of, json_of, reference_of, slip_text, text_of, word_of
+from ledger.tables import columns_of, json_of, reference_of, text_of, word_of
 
 _sql = Queries("verify")
 
@@ -506,7 +506,7 @@ def _referral_of(referral: Referral) -> list[tuple[Any, ...]]:
             accepted and accepted.stake.minor,
             accepted and accepted.odds,
             referral.bet_id or None,
-            slip_text(asked),
+            text_of(asked.slip) if asked.slip else None,
         )
     ]
 

@@ -75,9 +75,6 @@ class Member(api.Reply, frozen=True):
     role: Role
     disabled: bool
     added_at: api.Time
-    locked_until: Annotated[
-        api.Time | UnsetType, Meta(description="After too many wrong passwords")
-    ] = UNSET
 
 
 class StaffSession(api.Reply, frozen=True):

@@ -93,7 +93,7 @@ async def preview(
     message = declaring(market_id, outcomes.results, cancelled=outcomes.cancelled)
     looked = await _look(services, message)
     if isinstance(looked, Refused):
-        raise problems.refused(looked, services.clock.now_ms())
+        raise problems.refused(looked)
     reads = DeskReads.beside(services.ledger)
     alike, all_alike = await reads.singles_on(market_id, looked.market.windows)
     slips, all_slips = await reads.slips_on(market_id, MAX_SLIPS)

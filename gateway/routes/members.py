@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+from aiohttp.web import StreamResponse
+
 from actors.base import Reason
 from actors.runtime.addresses import BOOK
 from actors.runtime.keys import fingerprint
@@ -23,12 +25,13 @@ from actors.staff import (
 )
 from gateway.desk import api as desk_api
 from gateway.desk import members
-from gateway.http import Auth, Call, Route, granted
+from gateway.http import Auth, Call, Route, granted, with_device
 from ledger.money import minor_digits
 
 
-async def log_in(call: Call) -> desk_api.StaffSession:
-    return await members.log_in(call.services, call.body, call.address)
+async def log_in(call: Call) -> StreamResponse:
+    told, device = await members.log_in(call.services, call.body, call.address, call.device)
+    return with_device(told, device, call)
 
 
 async def log_out(call: Call) -> None:
@@ -138,7 +141,6 @@ ROUTES = [
         status=201,
         codes=(
             Reason.BAD_CREDENTIALS,
-            Reason.LOGIN_LOCKED,
             Reason.MEMBER_DISABLED,
             "rate_limited",
         ),
@@ -196,7 +198,7 @@ ROUTES = [
         "/{login}/password",
         set_password,
         "setPassword",
-        "Set a new password: it unlocks the log-in, and ends the member's sessions",
+        "Set a new password: it ends the member's sessions",
         desk_api.NewPassword,
         Reason.UNKNOWN_MEMBER,
     ),

@@ -106,7 +106,7 @@ class TakeRoom(Question, frozen=True, array_like=True, tag=True):
                 Reason.STAKE_TOO_SMALL, facts={"min_stake_minor": limits.min_stake_minor}
             )
         odds = (
-            self._promised_odds(market) if promised else market.selections[self.selection_id].odds
+            self._promised_odds(market) if promised else market.odds_at(self.selection_id, now_ms)
         )
         hold = Hold(
             self.bet_id,
@@ -337,7 +337,7 @@ class LookAgain(Question, frozen=True, array_like=True, tag=True):
             return Refused(Reason.MARKET_CLOSED)
         if refused:
             return refused
-        odds = hold.odds if hold.promised else market.selections[hold.selection_id].odds
+        odds = hold.odds if hold.promised else market.odds_at(hold.selection_id, now_ms)
         hold.liability_minor = liability_at(hold.liability_minor, hold.stake_minor, hold.odds, odds)
         hold.odds = odds
         refused = market.refuse_room(hold, fixture)

@@ -102,6 +102,7 @@ class Customer(api.Reply, frozen=True):
     refer_above_minor: Annotated[
         int | UnsetType, Meta(description="Stakes above it go to a trader, whatever the factor")
     ] = UNSET
+    version: Annotated[int, Meta(description="To be sent with a change of them")] = 0
 
 
 class NewFactors(desk_api.Action, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -115,6 +116,7 @@ class NewFactors(desk_api.Action, frozen=True, forbid_unknown_fields=True, kw_on
         api.Amount | UnsetType,
         Meta(description="Stakes above it go to a trader, whatever the factor; else none do"),
     ] = UNSET
+    version: desk_api.Version = UNSET
 
 
 # Hedges

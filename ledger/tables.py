@@ -62,7 +62,14 @@ from actors.slips.slip import Slip
 from actors.staff import MemberEvent
 from actors.stop import StopEvent
 from actors.terms import NO_TERMS, MarketTerms
-from actors.trading import LimitsChanged, MarketOpened, PricesChanged, StatusChanged
+from actors.trading import (
+    LimitsChanged,
+    MarketOpened,
+    PricesChanged,
+    PricesGivenBack,
+    PricesHeld,
+    StatusChanged,
+)
 from actors.wallet import (
     DepositCompleted,
     DepositFailed,
@@ -576,10 +583,11 @@ class Tables:
                 fixture.score = event.score
             case MarketOpened():
                 self._market_opened(event)
-            case PricesChanged():
+            case PricesChanged() | PricesHeld() | PricesGivenBack():
                 market = self._market(event)
                 market.odds_version = event.odds_version
-                market.source_sequence = event.source_sequence
+                if isinstance(event, PricesChanged):
+                    market.source_sequence = event.source_sequence
                 for selection_id, odds in event.odds.items():
                     self._selection(event.market_id, selection_id).odds = odds
                     self.added["price_change"].append(
@@ -915,6 +923,8 @@ class Tables:
     def _market(
         self,
         event: PricesChanged
+        | PricesHeld
+        | PricesGivenBack
         | StatusChanged
         | SelectionWithdrawn
         | ResultDeclared

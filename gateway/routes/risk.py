@@ -18,9 +18,10 @@ from actors.runtime.keys import fingerprint
 from actors.staff import Role
 from gateway import api, referrals, risk_api
 from gateway.desk import api as desk_api
+from gateway.desk.routes import desk_route
 from gateway.exchanges import all_exchanges
 from gateway.exchanges.exchange import NoAnswer
-from gateway.http import Auth, Call, Route, granted
+from gateway.http import Call, Route, granted
 from gateway.problems import Problem
 from ledger.risk_reads import RiskReads
 
@@ -55,7 +56,12 @@ async def customer(call: Call) -> risk_api.Customer:
     view = granted(answer.reply, CustomerView, services)
     changed_at = api.time_text(view.changed_at_ms) if view.changed_at_ms else UNSET
     return risk_api.Customer(
-        view.player_id, view.factor, view.kinds, changed_at, view.refer_above_minor or UNSET
+        view.player_id,
+        view.factor,
+        view.kinds,
+        changed_at,
+        view.refer_above_minor or UNSET,
+        view.version,
     )
 
 
@@ -64,15 +70,17 @@ async def set_factors(call: Call) -> risk_api.Customer:
     body: risk_api.NewFactors = call.body
     services = call.services
     above = body.refer_above_minor or 0
-    command = SetFactors(path.player_id, body.factor, body.kinds, above)
+    version = None if body.version is UNSET else body.version
+    command = SetFactors(path.player_id, body.factor, body.kinds, above, version)
+    # Keys from before these were there stand for the same as ever.
+    compared = ({"above": above} if above else {}) | ({} if version is None else {"of": version})
     asked: tuple[object, ...] = (
         path.player_id,
         body.factor,
         sorted(body.kinds.items()),
         body.reason,
+        *compared.items(),
     )
-    if above:  # keys from before it was there stand for the same as ever
-        asked = (*asked, above)
     answer = await services.router.ask(
         services.licence.code,
         path.player_id,
@@ -91,6 +99,7 @@ async def set_factors(call: Call) -> risk_api.Customer:
         done.kinds,
         api.time_text(done.at_ms),
         done.refer_above_minor or UNSET,
+        done.version,
     )
 
 
@@ -182,17 +191,7 @@ async def alerts(call: Call) -> risk_api.Alerts:
 
 
 def _route(method: str, path: str, handle: Any, name: str, summary: str, **more: Any) -> Route:
-    return Route(
-        method=method,
-        path=f"/v1/desk/{path}",
-        handle=handle,
-        name=name,
-        summary=summary,
-        tag="Desk: risk",
-        auth=Auth.DESK,
-        keyed=method == "POST",
-        **more,
-    )
+    return desk_route(method, path, handle, name, summary, tag="Desk: risk", **more)
 
 
 _DECIDED = (Reason.UNKNOWN_REFERRAL, Reason.REFERRAL_OVER, Reason.OUT_OF_BOUNDS)
@@ -250,7 +249,7 @@ ROUTES = [
         body=risk_api.NewFactors,
         reply=risk_api.Customer,
         role=Role.HEAD_TRADER,
-        codes=(Reason.UNKNOWN_PLAYER, Reason.OUT_OF_BOUNDS),
+        codes=(Reason.UNKNOWN_PLAYER, Reason.OUT_OF_BOUNDS, Reason.VERSION_CONFLICT),
     ),
     _route(
         "GET",

@@ -54,6 +54,21 @@ cross join lateral (
     limit 1
 ) as priced
 
+-- name: held_by
+-- Markets of which somebody has ever held a price by hand.
+select asked.market_id
+from unnest($1::text[]) as asked (market_id)
+where exists (
+    select
+    from audit
+    where
+        owner >= 'fixture/'
+        and owner < 'stop0'
+        and owner = 'market/' || asked.market_id
+        and by = $2
+        and 'PricesHeld' = any(events)
+)
+
 -- name: price_history
 select odds_version, selection_id, odds, at_ms
 from price_change

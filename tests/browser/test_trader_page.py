@@ -544,6 +544,22 @@ async def test_a_bet_waits_for_a_traders_word(trader: TraderVisit, desk: Desk) -
     await trader.machine.post(f"/v1/desk/referrals/{third}/accept", {"reason": WHY})
     await expect(page.locator(".referral")).to_have_count(0)
     await expect(page.get_by_text("No bet waits for a trader.")).to_be_visible()
+
+    # A slip, of which there may be less, but at no other price.
+    leg = {"market_id": desk.market_id, "selection_id": "rovers", "odds": 24_000}
+    slip = {"kind": "single", "legs": [leg], "stake_minor": 5_000, "currency": "GBP"}
+    told = (await player.post("/v1/slips", slip)).problem(409, "referred")
+    await expect(page.locator(".referred-legs li")).to_contain_text("Rovers · Match result")
+    card = page.locator(f'.referral[data-referral="{told["referral_id"]}"]')
+    await expect(card).to_contain_text("Pays at most£120.00")
+    await button(card, "Offer less").click()
+    await expect(dialog.get_by_label("Price")).to_have_count(0)
+    await dialog.get_by_label("Stake").fill("30")
+    await trader.say_why("Offer", "Half the room")
+    await trader.done()
+    await expect(card).to_have_count(0)
+    taken = slip | {"stake_minor": 3_000, "referral_id": told["referral_id"]}
+    assert (await player.post("/v1/slips", taken)).status == 201
     assert trader.complaints == []
 
 

@@ -88,7 +88,8 @@ class PlaceSlip(Command, frozen=True, array_like=True, tag=True):
     """Take the stake of a slip whose markets have been asked, as `PlaceBet` does of a single.
 
     `legs` are the slip's selections in their order, with names. `refused` says which market said
-    no; the slip is refused first for what is wrong with it whatever its markets say.
+    no; the slip is refused first for what is wrong with it whatever its markets say. Where that is
+    its stake, `refused` says the same, and what can be had in its place.
     """
 
     player_id: str
@@ -108,7 +109,7 @@ class PlaceSlip(Command, frozen=True, array_like=True, tag=True):
         if not wallet.opened:
             return Refused(Reason.UNKNOWN_PLAYER)
         wrong = refuse(self.slip)
-        if wrong:
+        if wrong and not (self.refused and self.refused.reason is wrong.reason):
             return wrong
         if self.refused:
             return self.refused

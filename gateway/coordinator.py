@@ -86,9 +86,11 @@ ENOUGH = 100
 so soon."""
 AFRESH_MS = 5_000
 """Between two looks at a market on which less than that was bet."""
-UNHEARD_MS = 10_000
-"""When a market with bets is looked at though nothing was heard. Nobody says that a hold has run
-out; and of what was bought back or settled its book may learn from the ledger after the news."""
+HOLDS_MS = 10_000
+"""When a market with holds is looked at though nothing was heard: nobody says that one ran out."""
+UNHEARD_MS = 60_000
+"""And one with bets: its book may learn from the ledger, after the news, of what was bought back or
+settled. There are many of these."""
 AGAIN_MS = 1_000
 """When a market is asked again that did not answer, or does not know its liability yet."""
 AT_ONCE = 50
@@ -444,7 +446,7 @@ class Coordinator:
                 return AGAIN_MS
         if bet_on and not exposure.ordered and now_ms >= self._no_hedge_before.get(market_id, 0):
             self._hedge_beside(market, exposure)
-        return UNHEARD_MS if bet_on else 0
+        return HOLDS_MS if exposure.holds else UNHEARD_MS if bet_on else 0
 
     async def _tell(self, fixture_id: str, command: Command) -> bool:
         """Whether it was done; if not, things stand otherwise than a moment ago."""

@@ -6,6 +6,7 @@ the status and title of this table, a sentence, and whatever facts help with the
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import msgspec
@@ -126,7 +127,7 @@ class Problem(Exception):
         code: str,
         detail: str = "",
         *,
-        facts: dict[str, int | str] | None = None,
+        facts: Mapping[str, int | str | list[int]] | None = None,
         headers: dict[str, str] | None = None,
         retry_after_s: int | None = None,
     ) -> None:
@@ -134,7 +135,7 @@ class Problem(Exception):
         self.code = code
         self.kind = KINDS[code]
         self.detail = detail or f"{self.kind.title}."
-        self.facts = facts or {}
+        self.facts = dict(facts or {})
         self.headers = dict(headers or {})
         if retry_after_s is not None:
             self.headers["Retry-After"] = str(max(1, retry_after_s))

@@ -9,7 +9,6 @@ import msgspec
 import redis.asyncio
 
 from actors import placement
-from actors.base import Command, Question, Several
 from actors.runtime.addresses import BOOK, partition_of
 from actors.runtime.clock import Clock
 from actors.runtime.router import View
@@ -36,18 +35,6 @@ if TYPE_CHECKING:
 
 class Router(placement.Router, Protocol):
     """The way to the actors, as `actors.runtime.router.Router` is."""
-
-    async def ask(
-        self,
-        scope: str,
-        routing_id: str,
-        message: Command | Question | Several,
-        *,
-        key: str = "",
-        fingerprint: bytes = b"",
-        by: str = "",
-        why: str = "",
-    ) -> placement.Answer: ...
 
     @property
     def view(self) -> View | None: ...

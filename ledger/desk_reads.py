@@ -79,6 +79,11 @@ class AlikeRow(msgspec.Struct, frozen=True):
     bets: int
 
 
+def is_of(by: str, source: str) -> bool:
+    """Whether who has priced something is that source, or a part of that feed."""
+    return by == source or (source.startswith("feed:") and by.startswith(f"{source}/"))
+
+
 class DeskReads(LedgerReads):
     """Reads of one scope's ledger: of the book's all but `exposures` and what is `..._on` a
     market, which are of a licence's."""
@@ -122,8 +127,9 @@ class DeskReads(LedgerReads):
     async def tradable_of_source(self, source: str) -> list[tuple[str, str]]:
         """The same of the markets that `source` has priced last, whoever has moved that since as
         liability built."""
-        rows = await self._fetch("tradable_of_source", _sql.tradable_of_source, source)
-        return [tuple(row) for row in rows]
+        places = await self.tradable()
+        priced_by = await self.sources([market_id for _, market_id in places])
+        return [place for place in places if is_of(priced_by.get(place[1], ""), source)]
 
     async def sources(self, market_ids: list[str]) -> dict[str, str]:
         """Who has priced each market last; none for one that was never priced. Moves of the house

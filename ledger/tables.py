@@ -55,6 +55,7 @@ from actors.risk.referral import (
     ReferralRefused,
     ReferralState,
     ReferralTaken,
+    Terms,
 )
 from actors.slips.settling import Known
 from actors.slips.slip import Slip
@@ -231,6 +232,15 @@ class ReferralRow(msgspec.Struct):
     accepted_stake_minor: int | None = None
     accepted_odds: int | None = None
     bet_id: str | None = None
+    slip: str | None = None
+    """As JSON; of a single, nothing."""
+
+
+def columns_of(asked: Terms) -> tuple[str, str, str, int, str, int]:
+    """What was asked for, as the columns of a referral from `fixture_id` to `odds`."""
+    stake = asked.stake
+    place = (asked.fixture_id, asked.market_id, asked.selection_id)
+    return (*place, stake.minor, stake.currency, asked.odds)
 
 
 class CustomerRow(msgspec.Struct):
@@ -239,6 +249,7 @@ class CustomerRow(msgspec.Struct):
     kinds: str
     """As JSON."""
     changed_at_ms: int
+    refer_above_minor: int
 
 
 class HedgeRow(msgspec.Struct):
@@ -419,9 +430,9 @@ class Tables:
                     name = type(event).__name__
                     raise LedgerFault(f"{place}: {name} of an unknown {error}") from error
                 if transfers:
-                    reference = _reference_of(event)
+                    reference = reference_of(event)
                     for transfer in transfers:
-                        self._post(outcome, _WORDS[kind], reference, transfer, number)
+                        self._post(outcome, word_of(kind, transfer), reference, transfer, number)
                         number += 1
             self._note(outcome)
 
@@ -431,12 +442,6 @@ class Tables:
         self, outcome: Outcome, kind: str, reference: str, transfer: Transfer, number: int
     ) -> None:
         """Write a transfer, and what it leaves on its two accounts."""
-        # A settlement gives the stake to the house before the house pays.
-        if kind in ("payout", "cash_out"):
-            if transfer.debit.startswith(AccountKind.HELD):
-                kind = "settled_stake"
-            elif transfer.credit.startswith(_TAKES_BACK):
-                kind = "reversal"
         amount, currency = transfer.amount_minor, transfer.currency
         debit = self._account(transfer.debit, currency)
         credit = self._account(transfer.credit, currency)
@@ -669,7 +674,11 @@ class Tables:
                 self._referred(event)
             case FactorsSet():
                 self.customers[event.player_id] = CustomerRow(
-                    event.player_id, event.factor, json_of(event.kinds), event.at_ms
+                    event.player_id,
+                    event.factor,
+                    json_of(event.kinds),
+                    event.at_ms,
+                    event.refer_above_minor,
                 )
             case AlertRaised():
                 self.added["alert"].append(
@@ -820,19 +829,14 @@ class Tables:
         self, event: ReferralAsked | ReferralAccepted | ReferralRefused | ReferralTaken
     ) -> None:
         if isinstance(event, ReferralAsked):
-            asked = event.asked
             self.referrals[event.referral_id] = ReferralRow(
                 event.referral_id,
                 event.player_id,
-                asked.fixture_id,
-                asked.market_id,
-                asked.selection_id,
-                asked.stake.minor,
-                asked.stake.currency,
-                asked.odds,
+                *columns_of(event.asked),
                 event.at_ms,
                 ReferralState.WAITING.value,
                 event.expires_at_ms,
+                slip=text_of(event.asked.slip) if event.asked.slip else None,
             )
             return
         referral = self.referrals[event.referral_id]
@@ -971,7 +975,19 @@ def _set_place(selection: SelectionRow | SelectionChange, result: Result) -> Non
     selection.place_places = result.places
 
 
-def _reference_of(event: Any) -> str:
+def word_of(event: type[msgspec.Struct], transfer: Transfer) -> str:
+    """What is written of a transfer that such an event makes: what it is for."""
+    word = _WORDS[event]
+    # A settlement gives the stake to the house before the house pays.
+    if word in ("payout", "cash_out"):
+        if transfer.debit.startswith(AccountKind.HELD):
+            return "settled_stake"
+        if transfer.credit.startswith(_TAKES_BACK):
+            return "reversal"
+    return word
+
+
+def reference_of(event: Any) -> str:
     """The bet or the payment that the money was for."""
     reference: str = event.bet_id if type(event) in _BET_EVENTS else event.payment_id
     return reference

@@ -93,6 +93,10 @@ AnyQuestion = (
     | bet.GetBet
     | fixture.GetFixture
     | holds.HoldStake
+    | holds.HoldWatched
+    | holds.HoldLeg
+    | holds.AskRoom
+    | holds.KeepOffer
     | holds.LookAgain
     | holds.ReleaseHold
     | holds.ConfirmHold
@@ -118,6 +122,8 @@ AnyView = (
     | holds.Held
     | holds.Done
     | holds.OpenHolds
+    | holds.LegRoom
+    | holds.OfferKept
     | market.MarketView
     | market.PriceView
     | market.Exposure

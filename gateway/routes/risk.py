@@ -54,15 +54,25 @@ async def customer(call: Call) -> risk_api.Customer:
     answer = await services.router.ask(services.licence.code, path.player_id, question)
     view = granted(answer.reply, CustomerView, services)
     changed_at = api.time_text(view.changed_at_ms) if view.changed_at_ms else UNSET
-    return risk_api.Customer(view.player_id, view.factor, view.kinds, changed_at)
+    return risk_api.Customer(
+        view.player_id, view.factor, view.kinds, changed_at, view.refer_above_minor or UNSET
+    )
 
 
 async def set_factors(call: Call) -> risk_api.Customer:
     path: risk_api.PlayerPath = call.path
     body: risk_api.NewFactors = call.body
     services = call.services
-    command = SetFactors(path.player_id, body.factor, body.kinds)
-    asked = (path.player_id, body.factor, sorted(body.kinds.items()), body.reason)
+    above = body.refer_above_minor or 0
+    command = SetFactors(path.player_id, body.factor, body.kinds, above)
+    asked: tuple[object, ...] = (
+        path.player_id,
+        body.factor,
+        sorted(body.kinds.items()),
+        body.reason,
+    )
+    if above:  # keys from before it was there stand for the same as ever
+        asked = (*asked, above)
     answer = await services.router.ask(
         services.licence.code,
         path.player_id,
@@ -73,8 +83,15 @@ async def set_factors(call: Call) -> risk_api.Customer:
         why=body.reason,
     )
     done = granted(answer.reply, FactorsSet, services)
-    services.customers.learn(done.player_id, Factors(done.factor, done.kinds), done.at_ms)
-    return risk_api.Customer(done.player_id, done.factor, done.kinds, api.time_text(done.at_ms))
+    factors = Factors(done.factor, done.kinds, done.refer_above_minor)
+    services.customers.learn(done.player_id, factors, done.at_ms)
+    return risk_api.Customer(
+        done.player_id,
+        done.factor,
+        done.kinds,
+        api.time_text(done.at_ms),
+        done.refer_above_minor or UNSET,
+    )
 
 
 # Hedges

@@ -23,6 +23,7 @@ from actors.risk.customer import (
 )
 from actors.risk.settings import HedgeSettings, RiskSettings, hedge_target_minor, read_risk_settings
 from grandstand.settings import SettingsError, read_settings
+from ledger.money import MAX_MINOR
 
 NOW = 1_800_000_000_000
 PLAYER = Player(player_id="p")
@@ -38,6 +39,13 @@ def test_factors_are_set_all_at_once() -> None:
         event.apply(customer)
         asked = GetCustomer("p").answer(NOW, customer, PLAYER)
         assert asked == CustomerView("p", factor, kinds, NOW)
+    event = SetFactors("p", WHOLE, {}, 5_000).decide(NOW, customer, PLAYER)
+    assert isinstance(event, FactorsSet)
+    event.apply(customer)
+    asked = GetCustomer("p").answer(NOW, customer, PLAYER)
+    assert asked == CustomerView("p", WHOLE, {}, NOW, 5_000)
+    for above in (-1, MAX_MINOR + 1):
+        assert isinstance(SetFactors("p", 1, {}, above).decide(NOW, customer, PLAYER), Refused)
 
 
 @pytest.mark.parametrize(

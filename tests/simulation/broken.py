@@ -319,6 +319,7 @@ def what_is_promised_needs_no_room(replace: Replace) -> None:
 
 def the_desk_does_not_hear_of_bets(replace: Replace) -> None:
     replace(Coordinator, "_touch", lambda *_: None)
+    replace(coordinator, "HOLDS_MS", 10**9)
     replace(coordinator, "UNHEARD_MS", 10**9)
 
 

@@ -91,6 +91,7 @@ BOUNDS: dict[str, float] = {
     "gateway.coordinator.PERIOD_S": 0.8,
     "gateway.coordinator.EXCHANGE_S": 4.0,
     "gateway.coordinator.AFRESH_MS": 2_000,
+    "gateway.coordinator.HOLDS_MS": 2_500,
     "gateway.coordinator.UNHEARD_MS": 2_500,
     "gateway.customers.READ_S": 3.0,
 }

@@ -229,13 +229,8 @@ def test_a_version_counts_once() -> None:
         # which is lost where it was bet on ante-post
         ({"ante_post": True}, Settling("a", VOID, 1), Settling("a", VOID, 2, withdrawn=True), True),
         # who was placed concerns bets each-way
-        ({}, Settling("a", LOST, 1, place=LOST), Settling("a", LOST, 2, place=WON), False),
-        (
-            {"each_way": EW},
-            Settling("a", LOST, 1, place=LOST),
-            Settling("a", LOST, 2, place=WON),
-            True,
-        ),
+        ({}, Settling("a", LOST, 1, place=LOST), PLACED, False),
+        ({"each_way": slips.EachWay(3, 5)}, Settling("a", LOST, 1, place=LOST), PLACED, True),
     ],
 )
 def test_what_is_a_correction(

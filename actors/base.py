@@ -36,7 +36,6 @@ class Reason(enum.StrEnum):
     UNDER_AGE = "under_age"
     ALREADY_REGISTERED = "already_registered"
     BAD_CREDENTIALS = "bad_credentials"
-    LOGIN_LOCKED = "login_locked"
     # wallet
     UNKNOWN_PLAYER = "unknown_player"
     CURRENCY_MISMATCH = "currency_mismatch"
@@ -92,6 +91,7 @@ class Reason(enum.StrEnum):
     ALREADY_EXISTS = "already_exists"
     WRONG_STATUS = "wrong_status"
     STALE_SEQUENCE = "stale_sequence"
+    VERSION_CONFLICT = "version_conflict"
     INCOMPLETE_RESULT = "incomplete_result"
     # staff and the desk
     UNKNOWN_MEMBER = "unknown_member"

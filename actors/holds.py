@@ -2,10 +2,16 @@
 
     HoldStake -> Held, LookAgain after a bet delay -> ConfirmHold or ReleaseHold
 
+of a slip each leg's market with `HoldLeg`, and where one says no, for an offer in its place,
+
+    AskRoom -> LegRoom, KeepOffer -> OfferKept
+
 and what its settlement and its keeper ask of the holds that there are.
 """
 
 from __future__ import annotations
+
+from typing import ClassVar
 
 import msgspec
 
@@ -32,8 +38,11 @@ class Held(msgspec.Struct, frozen=True, array_like=True, tag=True):
     ante_post: bool = False
 
 
-class HoldStake(Question, frozen=True, array_like=True, tag=True):
+class TakeRoom(Question, frozen=True, array_like=True, tag=True):
     """Take room in the book for a bet about to be placed."""
+
+    watched: ClassVar[bool] = False
+    """Whether more is said of it than of an ordinary single."""
 
     fixture_id: str
     market_id: str
@@ -96,7 +105,9 @@ class HoldStake(Question, frozen=True, array_like=True, tag=True):
             return refused or Refused(
                 Reason.STAKE_TOO_SMALL, facts={"min_stake_minor": limits.min_stake_minor}
             )
-        odds = self.odds if promised else market.selections[self.selection_id].odds
+        odds = (
+            self._promised_odds(market) if promised else market.odds_at(self.selection_id, now_ms)
+        )
         hold = Hold(
             self.bet_id,
             self.player_id,
@@ -109,7 +120,9 @@ class HoldStake(Question, frozen=True, array_like=True, tag=True):
         factor = self.customer_factor
         if self.kind_factors:
             factor = self.kind_factors.get(market.kind, factor)
-        ordinary = not promised and factor == WHOLE and not self.liability_minor
+        ordinary = (
+            not promised and factor == WHOLE and not self.liability_minor and not self.watched
+        )
         if not ordinary:
             hold.liability_minor = liability_at(self.liability_minor, stake_minor, self.odds, odds)
             hold.promised = promised
@@ -129,16 +142,16 @@ class HoldStake(Question, frozen=True, array_like=True, tag=True):
         # From here the room is taken; it had none.
         book.put_back(hold)
         if self.offer_id:
-            book.offers[self.player_id].bet_id = self.bet_id
+            book.offers[self._offer_place].bet_id = self.bet_id
         return _held(market, fixture, hold)
 
     def _keeps(self, now_ms: int, book: Book) -> bool:
         """Whether what was promised is what is asked for, and in time."""
-        if not MIN_ODDS <= self.odds <= MAX_ODDS:
+        if not self._is_sound():
             return False
         if self.agreed_until_ms:
             return now_ms <= self.agreed_until_ms
-        offer = book.offers.get(self.player_id)
+        offer = book.offers.get(self._offer_place)
         return (
             offer is not None
             and offer.offer_id == self.offer_id
@@ -149,22 +162,34 @@ class HoldStake(Question, frozen=True, array_like=True, tag=True):
             and now_ms <= offer.valid_until_ms
         )
 
+    @property
+    def _offer_place(self) -> str:
+        """Where the book keeps the player's offer."""
+        return self.player_id
+
+    def _is_sound(self) -> bool:
+        """Whether the price that was promised is one."""
+        return MIN_ODDS <= self.odds <= MAX_ODDS
+
+    def _promised_odds(self, market: Market) -> int:
+        return self.odds
+
+    def _refer_above(self, factor: int, limits: Limits) -> int:
+        """The stake above which a trader is asked; 0: none is."""
+        # Who may have less than others is not referred, but told so.
+        return limits.refer_above_minor if factor >= WHOLE else 0
+
     def _refuse_stake(self, hold: Hold, limits: Limits) -> Refused | None:
         """Why the stake is too large, unless it was promised."""
-        most, refer = limits.max_stake_minor, limits.refer_above_minor
         if hold.promised:
             return None
-        if hold.customer_factor != WHOLE:
-            most = min(most * hold.customer_factor // WHOLE, MAX_MINOR)
-        if refer:
-            most = min(most, refer)
-            # Who may have less than others is not referred, but told so; so is who asks for more
-            # than a trader is asked about, or for a slip, of which a market sees one leg.
-            up_to = limits.refer_up_to_minor or MAX_MINOR
-            single = not hold.liability_minor and hold.customer_factor >= WHOLE
-            if single and refer < hold.stake_minor <= up_to:
-                facts: dict[str, int | str] = {"max_stake_minor": most, "odds": hold.odds}
-                return Refused(Reason.REFERRAL_NEEDED, facts=facts)
+        above = self._refer_above(hold.customer_factor, limits)
+        most = _largest_stake(limits, hold.customer_factor)
+        most = min(most, above) if above else most
+        # Who asks for more than a trader is asked about is told so, too.
+        if above and above < hold.stake_minor <= (limits.refer_up_to_minor or MAX_MINOR):
+            facts: dict[str, int | str] = {"max_stake_minor": most, "odds": hold.odds}
+            return Refused(Reason.REFERRAL_NEEDED, facts=facts)
         if hold.stake_minor > most:
             return Refused(Reason.STAKE_ABOVE_LIMIT, facts={"max_stake_minor": most})
         return None
@@ -175,8 +200,8 @@ class HoldStake(Question, frozen=True, array_like=True, tag=True):
         """The refusal, with what can be had in its place: a smaller stake at the same price, or the
         price of now, with a smaller stake if it has to be.
 
-        Nothing is offered in place of an offer; nor of a bet of several legs, for the others would
-        have to be offered, too.
+        Nothing is offered in place of an offer; nor for one leg of a slip: the others have to be
+        asked first (`AskRoom`, `KeepOffer`).
         """
         limits = market.limits
         wanted = refused.reason in (
@@ -221,6 +246,64 @@ class HoldStake(Question, frozen=True, array_like=True, tag=True):
         return msgspec.structs.replace(refused, facts=refused.facts | terms)
 
 
+def _largest_stake(limits: Limits, factor: int) -> int:
+    """That a customer may have without a trader's word."""
+    most, refer = limits.max_stake_minor, limits.refer_above_minor
+    if factor != WHOLE:
+        most = min(most * factor // WHOLE, MAX_MINOR)
+    return min(most, refer) if refer else most
+
+
+class HoldStake(TakeRoom, frozen=True, array_like=True, tag=True):
+    """For a single."""
+
+
+class TakeRoomWatched(TakeRoom, frozen=True, array_like=True, tag=True):
+    watched: ClassVar[bool] = True
+
+    refer_above_minor: int = 0
+    """The customer's stakes above it go to a trader, whatever the factor."""
+
+    def _refer_above(self, factor: int, limits: Limits) -> int:
+        of_all = TakeRoom._refer_above(self, factor, limits)
+        return min(self.refer_above_minor or of_all, of_all or self.refer_above_minor)
+
+
+class HoldWatched(TakeRoomWatched, frozen=True, array_like=True, tag=True):
+    """For a single of a customer whose bets go to a trader."""
+
+
+class HoldLeg(TakeRoomWatched, frozen=True, array_like=True, tag=True):
+    """For one selection of a slip; `stake` is that of all its lines."""
+
+    joined: bool = False
+    """It is under one price with others, which is the one that `odds` says and is promised."""
+    referable: bool = True
+    """Whether a trader is asked about the slip: not with a bonus on it."""
+
+    @property
+    def _offer_place(self) -> str:
+        return _place_of_leg(self.player_id, self.selection_id)
+
+    def _is_sound(self) -> bool:
+        return not self.odds or TakeRoom._is_sound(self)
+
+    def _promised_odds(self, market: Market) -> int:
+        return market.selections[self.selection_id].odds if self.joined else self.odds
+
+    def _refuse_stake(self, hold: Hold, limits: Limits) -> Refused | None:
+        refused = TakeRoom._refuse_stake(self, hold, limits)
+        if refused and refused.reason is Reason.REFERRAL_NEEDED and not self.referable:
+            facts = {"max_stake_minor": refused.facts["max_stake_minor"]}
+            return Refused(Reason.STAKE_ABOVE_LIMIT, facts=facts)
+        return refused
+
+
+def _place_of_leg(player_id: str, selection_id: str) -> str:
+    """Where a book keeps the offer of a leg: beside those of singles and of other selections."""
+    return f"{player_id} {selection_id}"
+
+
 class LookAgain(Question, frozen=True, array_like=True, tag=True):
     """The bet delay has passed: is the price still to be had? A refusal gives the room back, but
     that of what was promised: its request may have come twice, and the first be at the wallet."""
@@ -254,7 +337,7 @@ class LookAgain(Question, frozen=True, array_like=True, tag=True):
             return Refused(Reason.MARKET_CLOSED)
         if refused:
             return refused
-        odds = hold.odds if hold.promised else market.selections[hold.selection_id].odds
+        odds = hold.odds if hold.promised else market.odds_at(hold.selection_id, now_ms)
         hold.liability_minor = liability_at(hold.liability_minor, hold.stake_minor, hold.odds, odds)
         hold.odds = odds
         refused = market.refuse_room(hold, fixture)
@@ -276,6 +359,110 @@ def _held(market: Market, fixture: Fixture, hold: Hold) -> Held:
         market.in_play,
         market.terms.ante_post,
     )
+
+
+# An offer in place of a slip
+
+
+class LegRoom(msgspec.Struct, frozen=True, array_like=True, tag=True):
+    """On what terms a market would have a leg now."""
+
+    odds: int
+    min_stake_minor: int
+    max_stake_minor: int
+    liability_minor: int
+    """What the leg may carry."""
+    valid_ms: int
+    """How long an offer is good; at 0 none is made."""
+
+
+class AskRoom(Question, frozen=True, array_like=True, tag=True):
+    """What room is there for a leg? Nothing is taken by it."""
+
+    fixture_id: str
+    market_id: str
+    selection_id: str
+    player_id: str
+    odds: int
+    """0 at the starting price; else any: the price of now is what is wanted."""
+    customer_factor: int = WHOLE
+    kind_factors: dict[str, int] = msgspec.field(default_factory=dict)
+    refer_above_minor: int = 0
+
+    def cast(self) -> tuple[str, ...]:
+        return (ref("market", self.market_id), ref("fixture", self.fixture_id))
+
+    def answer(self, now_ms: int, market: Market, fixture: Fixture) -> LegRoom | Refused:
+        refused = market.refuse_price(self.selection_id, self.odds, PriceChange.ANY, now_ms)
+        if refused:
+            return refused
+        if fixture.over:
+            return Refused(Reason.MARKET_CLOSED)
+        if not market.knows_liability:
+            return Refused(Reason.LIABILITY_UNKNOWN)
+        factor = self.kind_factors.get(market.kind, self.customer_factor)
+        # Of a stake that costs as much as it is, the largest there is room for is the room.
+        probe = Hold(
+            "",
+            self.player_id,
+            "",
+            self.selection_id,
+            MAX_MINOR,
+            0,
+            0,
+            liability_minor=MAX_MINOR,
+            customer_factor=factor,
+        )
+        full = market.refuse_room(probe, fixture)
+        if full and full.reason is not Reason.LIABILITY_LIMIT:
+            return full
+        limits = market.limits
+        most = _largest_stake(limits, factor)
+        return LegRoom(
+            market.selections[self.selection_id].odds if self.odds else 0,
+            limits.min_stake_minor,
+            min(most, self.refer_above_minor or most),
+            int(full.facts["max_stake_minor"]) if full else MAX_MINOR,
+            limits.reoffer_ms,
+        )
+
+
+class OfferKept(msgspec.Struct, frozen=True, array_like=True, tag=True):
+    valid_until_ms: int
+
+
+class KeepOffer(Question, frozen=True, array_like=True, tag=True):
+    """Promise a leg's price to a player, with the stake of its whole slip. No room is taken."""
+
+    fixture_id: str
+    market_id: str
+    selection_id: str
+    player_id: str
+    offer_id: str
+    stake_minor: int
+    odds: int
+    joined: bool
+    """As in `HoldLeg`."""
+    valid_ms: int
+
+    def cast(self) -> tuple[str, ...]:
+        return (ref("market", self.market_id), ref("fixture", self.fixture_id))
+
+    def answer(self, now_ms: int, market: Market, fixture: Fixture) -> OfferKept | Refused:
+        policy = PriceChange.ANY if self.joined else PriceChange.NONE
+        refused = market.refuse_price(self.selection_id, self.odds, policy, now_ms)
+        if refused:
+            return refused
+        if fixture.over:
+            return Refused(Reason.MARKET_CLOSED)
+        place = _place_of_leg(self.player_id, self.selection_id)
+        last = market.book.offers.get(place)
+        if last and last.offer_id == self.offer_id and last.bet_id:
+            return Refused(Reason.REOFFER_EXPIRED)  # taken meanwhile
+        until_ms = now_ms + min(self.valid_ms, market.limits.reoffer_ms)
+        offer = Offer(self.offer_id, self.selection_id, self.stake_minor, self.odds, until_ms)
+        market.book.offer(place, offer)
+        return OfferKept(until_ms)
 
 
 class Done(msgspec.Struct, frozen=True, array_like=True, tag=True):

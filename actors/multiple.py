@@ -88,7 +88,8 @@ class PlaceSlip(Command, frozen=True, array_like=True, tag=True):
     """Take the stake of a slip whose markets have been asked, as `PlaceBet` does of a single.
 
     `legs` are the slip's selections in their order, with names. `refused` says which market said
-    no; the slip is refused first for what is wrong with it whatever its markets say.
+    no; the slip is refused first for what is wrong with it whatever its markets say. Where that is
+    its stake, `refused` says the same, and what can be had in its place.
     """
 
     player_id: str
@@ -108,7 +109,7 @@ class PlaceSlip(Command, frozen=True, array_like=True, tag=True):
         if not wallet.opened:
             return Refused(Reason.UNKNOWN_PLAYER)
         wrong = refuse(self.slip)
-        if wrong:
+        if wrong and not (self.refused and self.refused.reason is wrong.reason):
             return wrong
         if self.refused:
             return self.refused
@@ -208,7 +209,7 @@ class SettleLeg(Command, frozen=True, array_like=True, tag=True):
             changes(bet.legs, carried(bet.slip, before), carried(bet.slip, known)),
             wallet.cash_minor + max(0, more) - repaid - taken,
             wallet.held_minor - house,
-            fact.known.result is not None and fact.known != fact_now,
+            _corrects(bet.slip, fact.known, fact_now),
         )
 
 
@@ -217,6 +218,18 @@ def _leg_on(bet: Bet, market_id: str, selection_id: str) -> int | None:
         if (leg.market_id, leg.selection_id) == (market_id, selection_id):
             return number
     return None
+
+
+def _corrects(slip: Slip, was: Known, now: Known) -> bool:
+    """Whether a leg that was known comes out otherwise. Who was placed concerns slips each-way
+    only, and who did not run those ante-post: for the others it is void like any other."""
+    if was.result is None:
+        return False
+    if not slip.each_way:
+        was, now = (msgspec.structs.replace(one, place=None) for one in (was, now))
+    if not any(leg.ante_post for leg in slip.legs):
+        was, now = (msgspec.structs.replace(one, withdrawn=False) for one in (was, now))
+    return was != now
 
 
 def _stake_given(bet: Bet, now: Settlement) -> int:

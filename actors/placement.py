@@ -16,7 +16,7 @@ from actors.base import Command, Question, Reason, Refused, Several
 from actors.bet import BetPlaced, HoldResolved, Leg, PlaceBet, PriceChange, ResolveHold
 from actors.book import Confirmed, Hold, bet_of
 from actors.errors import NothingDone
-from actors.holds import ConfirmHold, Held, HoldStake, LookAgain, ReleaseHold
+from actors.holds import ConfirmHold, Held, HoldStake, HoldWatched, LookAgain, ReleaseHold
 from actors.risk.customer import ORDINARY, Factors
 from actors.risk.referral import (
     GetReferral,
@@ -53,6 +53,7 @@ class Router(Protocol):
         key: str = "",
         fingerprint: bytes = b"",
         by: str = "",
+        why: str = "",
     ) -> Answer: ...
 
     def tell(self, scope: str, routing_id: str, message: Question) -> None: ...
@@ -154,11 +155,16 @@ async def _hold(
 ) -> Held | Refused:
     agreed_until_ms = 0
     if request.referral_id:
-        agreed = await _agreed(router, request, bet_id, licence, player_id)
+        wanted = Terms(
+            request.fixture_id, request.market_id, request.selection_id, request.stake, request.odds
+        )
+        agreed = await agreed_until(
+            router, licence, player_id, request.referral_id, wanted, bet_id=bet_id
+        )
         if isinstance(agreed, Refused):
             return agreed
         agreed_until_ms = agreed
-    hold = HoldStake(
+    hold: HoldStake | HoldWatched = HoldStake(
         request.fixture_id,
         request.market_id,
         request.selection_id,
@@ -173,6 +179,9 @@ async def _hold(
         agreed_until_ms=agreed_until_ms,
         kind_factors=request.factors.by_kind or None,
     )
+    if request.factors.refer_above_minor:
+        said = msgspec.structs.asdict(hold)
+        hold = HoldWatched(**said, refer_above_minor=request.factors.refer_above_minor)
     held: Held | Refused = (await router.ask(BOOK, request.fixture_id, hold)).reply
     if not isinstance(held, Held) or not (held.bet_delay_ms or agreed_until_ms):
         return held
@@ -183,11 +192,10 @@ async def _hold(
         _give_back(router, request, bet_id)
         return Refused(Reason.INSUFFICIENT_FUNDS, facts={"cash_minor": wallet.cash_minor})
     if agreed_until_ms:
-        take = TakeReferral(player_id, request.referral_id, bet_id)
-        taken = (await router.ask(licence, player_id, take)).reply
-        if not isinstance(taken, ReferralTaken):
+        refused = await take_agreed(router, licence, player_id, request.referral_id, bet_id)
+        if refused:
             _give_back(router, request, bet_id)
-            return cast(Refused, taken)
+            return refused
     if not held.bet_delay_ms:
         return held
     await clock.sleep(held.bet_delay_ms / 1000)
@@ -203,27 +211,36 @@ def _give_back(router: Router, request: BetRequest, bet_id: str) -> None:
         router.tell(BOOK, request.fixture_id, ReleaseHold(request.market_id, bet_id))
 
 
-async def _agreed(
-    router: Router, request: BetRequest, bet_id: str, licence: str, player_id: str
+# What a trader has agreed to, of a single or of a slip
+
+
+async def agreed_until(
+    router: Router, licence: str, player_id: str, referral_id: str, wanted: Terms, *, bet_id: str
 ) -> int | Refused:
     """Until when a trader has agreed to just this bet, or why it can't be had on those terms."""
-    question = GetReferral(player_id, request.referral_id)
+    question = GetReferral(player_id, referral_id)
     found = (await router.ask(licence, player_id, question)).reply
     if not isinstance(found, ReferralView):
         return cast(Refused, found)
     asked_again = found.state is ReferralState.TAKEN and found.bet_id == bet_id
     if found.accepted is None or not (asked_again or found.state is ReferralState.ACCEPTED):
         return Refused(Reason.REFERRAL_OVER, facts={"state": found.state})
-    wanted = Terms(
-        request.fixture_id, request.market_id, request.selection_id, request.stake, request.odds
-    )
-    if wanted != found.accepted:
+    if not wanted.is_same(found.accepted):
         facts: dict[str, int | str] = {
             "stake_minor": found.accepted.stake.minor,
             "odds": found.accepted.odds,
         }
         return Refused(Reason.REFERRAL_OVER, "the trader has accepted other terms", facts)
     return found.expires_at_ms
+
+
+async def take_agreed(
+    router: Router, licence: str, player_id: str, referral_id: str, bet_id: str
+) -> Refused | None:
+    """Use up what was agreed to, for that bet; or why not."""
+    take = TakeReferral(player_id, referral_id, bet_id)
+    taken = (await router.ask(licence, player_id, take)).reply
+    return None if isinstance(taken, ReferralTaken) else cast(Refused, taken)
 
 
 async def resolve_hold(router: Router, hold: Hold) -> HoldResolved | None:

@@ -14,11 +14,6 @@ import msgspec
 from actors.base import Actor, Command, Event, Question, Reason, Refused, ref
 from actors.wallet import Wallet
 
-MAX_FAILED_LOGINS = 5
-"""Wrong passwords in a row that lock the log-in."""
-LOCK_MS = 15 * 60 * 1000
-"""How long a locked log-in stays locked, in milliseconds."""
-
 
 def age_on(birth_date: dt.date, day: dt.date) -> int:
     """Whole years on `day`; somebody born on 29 February is a year older on 1 March."""
@@ -38,8 +33,6 @@ class Credential(Actor):
     email: str = ""
     player_id: str = ""
     password_hash: str = ""
-    failed: int = 0
-    locked_until_ms: int = 0
 
 
 class CredentialView(msgspec.Struct, frozen=True, array_like=True, tag=True):
@@ -47,8 +40,6 @@ class CredentialView(msgspec.Struct, frozen=True, array_like=True, tag=True):
 
     player_id: str
     password_hash: str
-    locked_until_ms: int
-    """Zero, or the moment at which a locked log-in opens again."""
 
 
 class GetCredential(Question, frozen=True, array_like=True, tag=True):
@@ -60,8 +51,7 @@ class GetCredential(Question, frozen=True, array_like=True, tag=True):
     def answer(self, now_ms: int, credential: Credential) -> CredentialView | Refused:
         if not credential.player_id:
             return Refused(Reason.BAD_CREDENTIALS)
-        locked = credential.locked_until_ms if credential.locked_until_ms > now_ms else 0
-        return CredentialView(credential.player_id, credential.password_hash, locked)
+        return CredentialView(credential.player_id, credential.password_hash)
 
 
 class ClaimEmail(Command, frozen=True, array_like=True, tag=True):
@@ -87,13 +77,13 @@ class ClaimEmail(Command, frozen=True, array_like=True, tag=True):
 
 
 class RecordLogin(Command, frozen=True, array_like=True, tag=True):
-    """Note whether the password that was given was right.
+    """Note that somebody came in with the right password.
 
-    It carries no key: an attempt whose answer was lost and which is made again counts twice.
+    Wrong ones are counted at the door (`gateway.limits`), by whence they come: were they counted
+    here, whoever knows an address could lock its owner out.
     """
 
     email: str
-    right: bool
 
     def cast(self) -> tuple[str, ...]:
         return (ref("credential", self.email),)
@@ -101,15 +91,7 @@ class RecordLogin(Command, frozen=True, array_like=True, tag=True):
     def decide(self, now_ms: int, credential: Credential) -> Event:
         if not credential.player_id:
             return Refused(Reason.BAD_CREDENTIALS)
-        if credential.locked_until_ms > now_ms:
-            return Refused(
-                Reason.LOGIN_LOCKED, facts={"locked_until_ms": credential.locked_until_ms}
-            )
-        if self.right:
-            return LoggedIn(now_ms, self.email, credential.player_id)
-        failed = credential.failed + 1
-        locked_until_ms = now_ms + LOCK_MS if failed >= MAX_FAILED_LOGINS else 0
-        return LoginFailed(now_ms, self.email, credential.player_id, failed, locked_until_ms)
+        return LoggedIn(now_ms, self.email, credential.player_id)
 
 
 class CredentialEvent(Event, frozen=True, array_like=True, tag=True):
@@ -132,18 +114,18 @@ class EmailClaimed(CredentialEvent, frozen=True, array_like=True, tag=True):
 
 class LoggedIn(CredentialEvent, frozen=True, array_like=True, tag=True):
     def apply(self, credential: Credential) -> None:
-        credential.failed = 0
-        credential.locked_until_ms = 0
+        pass
 
 
 class LoginFailed(CredentialEvent, frozen=True, array_like=True, tag=True):
+    """Of journals from before wrong passwords were counted at the door. No such lock stands any
+    more."""
+
     failed: int
     locked_until_ms: int
 
     def apply(self, credential: Credential) -> None:
-        credential.locked_until_ms = self.locked_until_ms
-        # A lock that has passed gives the full number of attempts again.
-        credential.failed = 0 if self.locked_until_ms else self.failed
+        pass
 
 
 # The player

@@ -4,40 +4,71 @@ As with a single (`actors.placement`) a market's yes is only a hold, and the bet
 decision alone. A slip has one hold for each of its selections; one no of a market releases all.
 Selections that are joined have one price, which is the house's own (`actors.same_game`): their
 markets only say that they can be had.
+
+Where a market has too little room, or a price has moved, another stake or the prices of now may be
+offered, as of a single: each market then keeps its leg's price for the player for some seconds,
+under an id that says for what slip it is. Nothing is held for it, and what a market may lose is
+looked at again when it is taken. What needs a trader's word is referred, as a whole. Neither is for
+a slip with a bonus on it.
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+import hashlib
+from collections.abc import Iterable, Sequence
 from itertools import chain
-from typing import Protocol, cast
+from typing import Any, Protocol, cast
 
 import msgspec
 
-from actors.base import Reason, Refused
+from actors.base import Question, Reason, Refused
 from actors.bet import BetView, Leg, PriceChange, less
 from actors.book import Confirmed, hold_id
 from actors.cashout import CashedOut, CashOut, known_about, slip_of
 from actors.errors import NothingDone
 from actors.fixture import FixtureView, GetFixture
-from actors.holds import ConfirmHold, Held, HoldStake, LookAgain, ReadAgain, ReleaseHold
+from actors.holds import (
+    AskRoom,
+    ConfirmHold,
+    Held,
+    HoldLeg,
+    KeepOffer,
+    LegRoom,
+    LookAgain,
+    OfferKept,
+    ReadAgain,
+    ReleaseHold,
+)
 from actors.market import GetPrice, PriceView
 from actors.multiple import PlaceSlip, SlipPlaced, carried, stake_of
 from actors.odds import MAX_ODDS
-from actors.placement import BOOK, Answer, LiabilityNotKnown, Router, Waiter
+from actors.placement import (
+    BOOK,
+    Answer,
+    LiabilityNotKnown,
+    Router,
+    Waiter,
+    agreed_until,
+    take_agreed,
+)
 from actors.risk.customer import ORDINARY, Factors
+from actors.risk.referral import terms_of
 from actors.same_game import joint_odds, leg_of
 from actors.slips.bonus import Bonus, given
 from actors.slips.cashout import CashOutRules, Offer
+from actors.slips.exposure import largest_stake
 from actors.slips.settling import Known, look
-from actors.slips.slip import Selection, Slip, refuse
+from actors.slips.slip import Selection, Slip, as_said, refuse
 from actors.wallet import GetWallet, WalletView
 from ledger.money import Money
 
 MAX_ROUNDS = 3
 """Times that markets are asked for room while prices rise."""
 
+
+OFFERED = (Reason.STAKE_ABOVE_LIMIT, Reason.LIABILITY_LIMIT, Reason.PRICE_CHANGED)
+"""Refusals in whose place there may be an offer."""
 
 PRICES_GOOD_MS = 2_000
 """How old the prices may be by which a bet is bought back."""
@@ -48,7 +79,10 @@ class Watch(Waiter, Protocol):
 
 
 class SlipRequest(msgspec.Struct, frozen=True):
-    """A slip as the player asks for it; its odds are the prices that the player was shown."""
+    """A slip as the player asks for it; its odds are the prices that the player was shown.
+
+    With the id of an offer or of a referral it is what was promised, as in `BetRequest`.
+    """
 
     slip: Slip
     currency: str
@@ -56,6 +90,12 @@ class SlipRequest(msgspec.Struct, frozen=True):
     factors: Factors = ORDINARY
     bonus_id: str = ""
     """That the player wants to use for it."""
+    offer_id: str = ""
+    referral_id: str = ""
+
+    @property
+    def promised(self) -> bool:
+        return bool(self.offer_id or self.referral_id)
 
 
 class _Asked(msgspec.Struct, frozen=True):
@@ -78,6 +118,8 @@ class _On(msgspec.Struct, frozen=True):
     bonus: Bonus | None
     licence: str
     player_id: str
+    bet_id: str
+    agreed_until_ms: int = 0
 
     def with_bonus(self, slip: Slip) -> Slip:
         """Where the bonus does not fit it, without: then the wallet says no."""
@@ -114,24 +156,22 @@ async def place_slip(
     """
     slip = await on_terms(router, request.slip)
     asked = _selections(slip, bet_id)
-    held: _HeldSlip | Refused | None = None
-    if refuse(slip) is None:
-        bonus = None
-        if request.bonus_id:
-            bonus = await bonus_of(router, licence, player_id, request.bonus_id)
-        unfit = given(slip, bonus) if isinstance(bonus, Bonus) else bonus
-        if isinstance(unfit, Refused):
-            held = unfit
-        else:
-            assert not isinstance(bonus, Refused)
-            on = _On(request, bonus, licence, player_id)
-            held = await _hold_all(router, clock, on, slip, asked)
+    held: _HeldSlip | Refused | None = refuse(slip)
+    if held is None:
+        on = await _on(router, request, slip, bet_id, licence, player_id)
+        held = on if isinstance(on, Refused) else await _hold_all(router, clock, on, slip, asked)
     legs, expires_at_ms, refused = tuple[Leg, ...](), 0, None
     if isinstance(held, Refused):
         if held.reason is Reason.LIABILITY_UNKNOWN:
             raise LiabilityNotKnown(bet_id)
         refused = held
-    elif held is not None:
+        if held.reason is Reason.REFERRAL_NEEDED:
+            # In the answer that is kept, so that whoever asks again is referred once.
+            refused = _with(held, referral_id=bet_id)
+        elif held.reason in OFFERED and not (request.promised or request.bonus_id):
+            attempt = _digest(player_id.encode(), key.encode(), fingerprint)
+            refused = _with(held, **await _offer(router, request, slip, asked, attempt, player_id))
+    else:
         slip = held.slip
         legs = tuple(_leg(one, yes) for one, yes in zip(asked, held.yes, strict=True))
         expires_at_ms = min(yes.expires_at_ms for yes in held.yes)
@@ -143,7 +183,7 @@ async def place_slip(
         answer = await router.ask(licence, player_id, command, key=key, fingerprint=fingerprint)
     except NothingDone:
         if command.legs:
-            _release(router, asked)
+            _give_back(router, request, asked)
         raise
     # When there was no answer at all the holds stay: it is not known whether the bet was placed.
     placed: SlipPlaced | Refused = answer.reply
@@ -162,7 +202,35 @@ async def place_slip(
                 router.tell(BOOK, one.fixture_id, ConfirmHold(one.market_id, one.hold_id, bet))
         else:
             _release(router, asked)
+    elif request.promised and isinstance(placed, Refused):
+        # The wallet's no is one to every sending of the request.
+        _release(router, asked)
     return placed
+
+
+async def _on(
+    router: Router, request: SlipRequest, slip: Slip, bet_id: str, licence: str, player_id: str
+) -> _On | Refused:
+    """With the bonus or the promise that it names, or why that can't be had."""
+    bonus = None
+    if request.bonus_id:
+        bonus = await bonus_of(router, licence, player_id, request.bonus_id)
+    unfit = given(slip, bonus) if isinstance(bonus, Bonus) else bonus
+    if isinstance(unfit, Refused):
+        return unfit
+    assert not isinstance(bonus, Refused)
+    if request.offer_id and not request.offer_id.endswith(f".{_name_of(slip)}"):
+        return Refused(Reason.REOFFER_EXPIRED)
+    agreed_until_ms = 0
+    if request.referral_id:
+        wanted = terms_of(slip, request.currency)
+        agreed = await agreed_until(
+            router, licence, player_id, request.referral_id, wanted, bet_id=bet_id
+        )
+        if isinstance(agreed, Refused):
+            return agreed
+        agreed_until_ms = agreed
+    return _On(request, bonus, licence, player_id, bet_id, agreed_until_ms)
 
 
 async def on_terms(router: Router, slip: Slip) -> Slip:
@@ -216,7 +284,7 @@ async def _hold_all(
 ) -> _HeldSlip | Refused:
     """A yes of every market, or the first no in the order of the legs; then nothing is held."""
     policy = on.request.policy
-    priced = await _at_joint_prices(router, slip, policy)
+    priced = await _at_joint_prices(router, slip, on.request)
     if isinstance(priced, Refused):
         return priced
     priced = on.with_bonus(priced)
@@ -225,13 +293,23 @@ async def _hold_all(
         return held
     got = on.as_held(priced, asked, held)
     delay_ms = max(yes.bet_delay_ms for yes in held)
-    if not delay_ms:
+    if not (delay_ms or on.agreed_until_ms):
         return _HeldSlip(got, held)
-    # Who can't pay must not keep others out of the markets for as long as the delay is.
+    # Who can't pay must not keep others out of the markets for as long as the delay is; nor use up
+    # what a trader has agreed to.
     wallet = (await router.ask(on.licence, on.player_id, GetWallet(on.player_id))).reply
     if isinstance(wallet, WalletView) and wallet.cash_minor < stake_of(priced):
-        _release(router, asked)
+        _give_back(router, on.request, asked)
         return Refused(Reason.INSUFFICIENT_FUNDS, facts={"cash_minor": wallet.cash_minor})
+    if on.agreed_until_ms:
+        refused = await take_agreed(
+            router, on.licence, on.player_id, on.request.referral_id, on.bet_id
+        )
+        if refused:
+            _give_back(router, on.request, asked)
+            return refused
+    if not delay_ms:
+        return _HeldSlip(got, held)
     if any(yes.bet_delay_ms < delay_ms for yes in held):
         # The leg with the longest delay is waited for by all: theirs must not run out meanwhile.
         held = await _hold_enough(router, on, asked, got, delay_ms)
@@ -249,12 +327,12 @@ async def _hold_all(
         )
         for one in asked
     ]
-    again = await _ask_all(router, asked, looks)
+    again = await _ask_all(router, on, asked, slip, looks)
     if isinstance(again, Refused):
         return again
-    priced = await _at_joint_prices(router, slip, policy)
+    priced = await _at_joint_prices(router, slip, on.request)
     if isinstance(priced, Refused):
-        _release(router, asked)
+        _give_back(router, on.request, asked)
         return priced
     now = on.as_held(priced, asked, again)
     if not _costs_no_more(got, now):
@@ -281,7 +359,7 @@ async def _hold_enough(
     for _ in range(MAX_ROUNDS):
         costs = carried(slip, {})
         holds = [
-            HoldStake(
+            HoldLeg(
                 one.fixture_id,
                 one.market_id,
                 one.selection_id,
@@ -293,19 +371,24 @@ async def _hold_enough(
                 _policy(one, on.request.policy),
                 costs[one.market_id, one.selection_id],
                 customer_factor=on.request.factors.of_all,
+                offer_id=on.request.offer_id,
+                agreed_until_ms=on.agreed_until_ms,
                 wait_ms=wait_ms,
                 kind_factors=on.request.factors.by_kind,
+                refer_above_minor=on.request.factors.refer_above_minor,
+                joined=one.joined,
+                referable=not on.request.bonus_id,
             )
             for one in asked
         ]
-        held = await _ask_all(router, asked, holds)
+        held = await _ask_all(router, on, asked, slip, holds)
         if isinstance(held, Refused):
             return held
         got = on.as_held(slip, asked, held)
         if _costs_no_more(slip, got):
             return held
         slip = got
-    _release(router, asked)
+    _give_back(router, on.request, asked)
     odds = slip.legs[asked[0].leg].odds
     return Refused(Reason.PRICE_CHANGED, facts={"leg": asked[0].leg, "odds": odds})
 
@@ -324,9 +407,12 @@ def _policy(one: _Asked, policy: PriceChange) -> PriceChange:
 # Several selections under one price
 
 
-async def _at_joint_prices(router: Router, slip: Slip, policy: PriceChange) -> Slip | Refused:
-    """The slip with what is joined at the house's price now, if the player takes that."""
-    now = await joined(router, slip)
+async def _at_joint_prices(router: Router, slip: Slip, request: SlipRequest) -> Slip | Refused:
+    """The slip with what is joined at the house's price now, if the player takes that; or at the
+    price that was promised."""
+    if request.promised:
+        return slip
+    now, policy = await joined(router, slip), request.policy
     if isinstance(now, Refused):
         return now
     for number, (leg, then) in enumerate(zip(slip.legs, now.legs, strict=True)):
@@ -375,25 +461,50 @@ async def _joint_price(
 
 
 async def _ask_all(
-    router: Router, asked: Sequence[_Asked], questions: Sequence[HoldStake | LookAgain]
+    router: Router,
+    on: _On,
+    asked: Sequence[_Asked],
+    slip: Slip,
+    questions: Sequence[HoldLeg | LookAgain],
 ) -> list[Held] | Refused:
+    """A yes of every market; else what is held is given back."""
+    answers = await _replies(router, asked, questions)
+    if isinstance(answers, BaseException):
+        _give_back(router, on.request, asked)
+        raise answers
+    replies: list[Held | Refused] = answers
+    held = [reply for reply in replies if isinstance(reply, Held)]
+    if len(held) == len(replies):
+        return held
+    _give_back(router, on.request, asked)
+    # What no stake or price could mend comes first, and last what a trader could.
+    noes = [
+        (one.leg, reply)
+        for one, reply in zip(asked, replies, strict=True)
+        if isinstance(reply, Refused)
+    ]
+    leg, refused = min(noes, key=lambda no: _mended(no[1].reason))
+    facts: dict[str, int | str] = {"leg": leg}
+    if refused.reason is Reason.REFERRAL_NEEDED:
+        facts["prices"] = _prices_got(slip, asked, replies)
+    return msgspec.structs.replace(refused, facts=facts | refused.facts)
+
+
+async def _replies(
+    router: Router, asked: Sequence[_Asked], questions: Sequence[Question]
+) -> list[Any] | BaseException:
+    """What their markets answer, or why one of them did not."""
     asking = [
         router.ask(BOOK, one.fixture_id, question)
         for one, question in zip(asked, questions, strict=True)
     ]
     answers = await asyncio.gather(*asking, return_exceptions=True)
     failure = next((answer for answer in answers if isinstance(answer, BaseException)), None)
-    replies = [] if failure else [answer.reply for answer in cast(list[Answer], answers)]
-    no = next((number for number, reply in enumerate(replies) if not isinstance(reply, Held)), None)
-    if failure is None and no is None:
-        return replies
-    _release(router, asked)
-    if failure is not None:
-        raise failure
-    assert no is not None
-    refused: Refused = replies[no]
-    facts = {"leg": asked[no].leg, **refused.facts}
-    return msgspec.structs.replace(refused, facts=facts)
+    return failure or [answer.reply for answer in cast(list[Answer], answers)]
+
+
+def _mended(reason: Reason) -> int:
+    return 2 if reason is Reason.REFERRAL_NEEDED else int(reason in OFFERED)
 
 
 def _as_held(slip: Slip, asked: Sequence[_Asked], held: Sequence[Held]) -> Slip:
@@ -424,6 +535,130 @@ def _leg(one: _Asked, held: Held) -> Leg:
 def _release(router: Router, asked: Sequence[_Asked]) -> None:
     for one in asked:
         router.tell(BOOK, one.fixture_id, ReleaseHold(one.market_id, one.hold_id))
+
+
+def _give_back(router: Router, request: SlipRequest, asked: Sequence[_Asked]) -> None:
+    """Not of what was promised, as with a single (`placement`)."""
+    if not request.promised:
+        _release(router, asked)
+
+
+# What can be had in its place
+
+
+async def _offer(
+    router: Router,
+    request: SlipRequest,
+    slip: Slip,
+    asked: Sequence[_Asked],
+    attempt: str,
+    player_id: str,
+) -> dict[str, int | str]:
+    """Have the markets keep what can be had in place of a refused slip, and say it; or nothing."""
+    factors = request.factors
+    questions = [
+        AskRoom(
+            one.fixture_id,
+            one.market_id,
+            one.selection_id,
+            player_id,
+            one.odds,
+            factors.of_all,
+            factors.by_kind,
+            factors.refer_above_minor,
+        )
+        for one in asked
+    ]
+    rooms = await _replies(router, asked, questions)
+    if isinstance(rooms, BaseException) or not all(isinstance(one, LegRoom) for one in rooms):
+        return {}
+    offered = await _at_prices(router, slip, asked, rooms)
+    if isinstance(offered, Refused):
+        return {}
+    most_minor = min(slip.stake_minor, *(room.max_stake_minor for room in rooms))
+    room = {
+        (one.market_id, one.selection_id): room.liability_minor
+        for one, room in zip(asked, rooms, strict=True)
+    }
+    stake_minor = largest_stake(offered, room, most_minor)
+    valid_ms = min(room.valid_ms for room in rooms)
+    if not valid_ms or stake_minor < max(1, *(room.min_stake_minor for room in rooms)):
+        return {}
+    offered = msgspec.structs.replace(offered, stake_minor=stake_minor)
+    # Asked again, because the first answer was lost, it is the same offer: the one that is kept
+    # under the key has to be good.
+    offer_id = f"{attempt}.{_name_of(offered)}"
+    keeping = [
+        KeepOffer(
+            one.fixture_id,
+            one.market_id,
+            one.selection_id,
+            player_id,
+            offer_id,
+            stake_minor,
+            offered.legs[one.leg].odds,
+            one.joined,
+            valid_ms,
+        )
+        for one in asked
+    ]
+    kept = await _replies(router, asked, keeping)
+    if isinstance(kept, BaseException) or not all(isinstance(one, OfferKept) for one in kept):
+        return {}
+    return {
+        "offer_id": offer_id,
+        "offer_stake_minor": stake_minor,
+        "offer_prices": prices_text(leg.odds for leg in offered.legs),
+        "offer_valid_until_ms": min(one.valid_until_ms for one in kept),
+    }
+
+
+async def _at_prices(
+    router: Router, slip: Slip, asked: Sequence[_Asked], rooms: Sequence[LegRoom]
+) -> Slip | Refused:
+    """The slip at the prices of now."""
+    legs = list(slip.legs)
+    for one, room in zip(asked, rooms, strict=True):
+        if not one.joined:
+            legs[one.leg] = msgspec.structs.replace(legs[one.leg], odds=room.odds)
+    return await joined(router, msgspec.structs.replace(slip, legs=tuple(legs)))
+
+
+def _name_of(slip: Slip) -> str:
+    """By what the player says of it: who takes an offer has to say the same."""
+    return _digest(msgspec.msgpack.encode(as_said(slip)))
+
+
+def _digest(*parts: bytes) -> str:
+    return hashlib.blake2b(b" ".join(parts), digest_size=12).hexdigest()
+
+
+def _with(refused: Refused, **more: int | str) -> Refused:
+    return msgspec.structs.replace(refused, facts={**refused.facts, **more})
+
+
+def _prices_got(slip: Slip, asked: Sequence[_Asked], replies: Sequence[Held | Refused]) -> str:
+    """Of each leg the price that it would have; a market that wants a trader's word says it."""
+    odds = [leg.odds for leg in slip.legs]
+    for one, reply in zip(asked, replies, strict=True):
+        if one.odds and not one.joined:
+            got = reply.odds if isinstance(reply, Held) else int(reply.facts["odds"])
+            odds[one.leg] = got
+    return prices_text(odds)
+
+
+def prices_text(odds: Iterable[int]) -> str:
+    """Prices leg by leg, for the facts of a refusal."""
+    return " ".join(map(str, odds))
+
+
+def at_prices(slip: Slip, text: str) -> Slip:
+    """The slip at the prices that such a text says."""
+    legs = (
+        msgspec.structs.replace(leg, odds=int(odds))
+        for leg, odds in zip(slip.legs, text.split(), strict=True)
+    )
+    return msgspec.structs.replace(slip, legs=tuple(legs))
 
 
 # Cashing out

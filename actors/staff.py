@@ -12,11 +12,6 @@ import msgspec
 
 from actors.base import Actor, Command, Event, Question, Reason, Refused, ref
 
-MAX_FAILED_LOGINS = 5
-"""Wrong passwords in a row that lock the log-in."""
-LOCK_MS = 15 * 60 * 1000
-"""How long a locked log-in stays locked, in milliseconds."""
-
 
 class Role(enum.StrEnum):
     VIEWER = "viewer"
@@ -42,8 +37,6 @@ class Member(Actor):
     credential_version: int = 0
     """Rises with every new password, and ends the sessions of those before."""
     disabled: bool = False
-    failed: int = 0
-    locked_until_ms: int = 0
     added_at_ms: int = 0
 
 
@@ -59,8 +52,6 @@ class MemberView(msgspec.Struct, frozen=True, array_like=True, tag=True):
     password_hash: str
     credential_version: int
     disabled: bool
-    locked_until_ms: int
-    """Zero, or the moment at which a locked log-in opens again."""
     added_at_ms: int
 
 
@@ -73,7 +64,6 @@ class GetMember(Question, frozen=True, array_like=True, tag=True):
     def answer(self, now_ms: int, member: Member) -> MemberView | Refused:
         if not member.login:
             return Refused(Reason.UNKNOWN_MEMBER)
-        locked = member.locked_until_ms if member.locked_until_ms > now_ms else 0
         return MemberView(
             member.login,
             member.name,
@@ -81,7 +71,6 @@ class GetMember(Question, frozen=True, array_like=True, tag=True):
             member.password_hash,
             member.credential_version,
             member.disabled,
-            locked,
             member.added_at_ms,
         )
 
@@ -152,25 +141,15 @@ class EnableMember(MemberCommand, frozen=True, array_like=True, tag=True):
 
 
 class RecordStaffLogin(MemberCommand, frozen=True, array_like=True, tag=True):
-    """Note whether the password that was given was right.
-
-    It carries no key: an attempt whose answer was lost and which is made again counts twice.
-    """
-
-    right: bool
+    """Note that somebody came in with the right password; wrong ones are counted at the door
+    (`gateway.limits`)."""
 
     def decide(self, now_ms: int, member: Member) -> Event:
         if not member.login:
             return Refused(Reason.BAD_CREDENTIALS)
-        if member.locked_until_ms > now_ms:
-            return Refused(Reason.LOGIN_LOCKED, facts={"locked_until_ms": member.locked_until_ms})
-        if self.right and member.disabled:
+        if member.disabled:
             return Refused(Reason.MEMBER_DISABLED)
-        if self.right:
-            return StaffLoggedIn(now_ms, self.login)
-        failed = member.failed + 1
-        locked_until_ms = now_ms + LOCK_MS if failed >= MAX_FAILED_LOGINS else 0
-        return StaffLoginFailed(now_ms, self.login, failed, locked_until_ms)
+        return StaffLoggedIn(now_ms, self.login)
 
 
 # What can happen to it
@@ -212,8 +191,6 @@ class PasswordSet(MemberEvent, frozen=True, array_like=True, tag=True):
     def apply(self, member: Member) -> None:
         member.password_hash = self.password_hash
         member.credential_version = self.credential_version
-        member.failed = 0
-        member.locked_until_ms = 0
 
 
 class MemberDisabled(MemberEvent, frozen=True, array_like=True, tag=True):
@@ -228,15 +205,15 @@ class MemberEnabled(MemberEvent, frozen=True, array_like=True, tag=True):
 
 class StaffLoggedIn(MemberEvent, frozen=True, array_like=True, tag=True):
     def apply(self, member: Member) -> None:
-        member.failed = 0
-        member.locked_until_ms = 0
+        pass
 
 
 class StaffLoginFailed(MemberEvent, frozen=True, array_like=True, tag=True):
+    """Of journals from before wrong passwords were counted at the door. No such lock stands any
+    more."""
+
     failed: int
     locked_until_ms: int
 
     def apply(self, member: Member) -> None:
-        member.locked_until_ms = self.locked_until_ms
-        # A lock that has passed gives the full number of attempts again.
-        member.failed = 0 if self.locked_until_ms else self.failed
+        pass

@@ -22,7 +22,7 @@ from actors.player import (
     RegisterPlayer,
 )
 from actors.runtime.keys import fingerprint
-from gateway import api, keys, problems
+from gateway import api, keys
 from gateway.http import granted
 from gateway.problems import Problem
 from gateway.services import Services
@@ -40,7 +40,7 @@ async def register(
             "invalid_request", f"A birth date before {EARLIEST_BIRTH} - at `$.birth_date`."
         )
     email = registration.email.lower()
-    await services.limits.attempt("register", address, email)
+    await services.limits.attempt("register", address, _who(email))
     asked = fingerprint("register", [registration.name, registration.birth_date.isoformat(), email])
     password_hash = await services.passwords.hash(registration.password)
     claim = ClaimEmail(
@@ -97,31 +97,34 @@ async def _claimed_by_the_same(services: Services, email: str, password: str) ->
     return player_id
 
 
-async def log_in(services: Services, credentials: api.Credentials, address: str) -> api.NewSession:
-    """A session for whoever knows the password.
+async def log_in(
+    services: Services, credentials: api.Credentials, address: str, device: str
+) -> tuple[api.NewSession, str]:
+    """A session for whoever knows the password, and a token for the device that was used.
 
-    An unknown address is told the same as a wrong password, after as much hashing. That makes it
-    no secret who has an account: wrong passwords are counted, which costs a commit, and lock a
-    known address, and registering says that an address is taken. Against trying many of them
-    stand the limits on attempts.
+    An unknown address is told the same as a wrong password, after the same work. That makes it no
+    secret who has an account: registering says that an address is taken. Against trying passwords
+    stand the limits on attempts, which a wrong password does not change for its owner elsewhere.
     """
     email = credentials.email.lower()
-    await services.limits.attempt("login", address, email)
+    who = _who(email)
+    await services.limits.attempt("login", address, who, services.devices.number(device, who))
     scope = services.licence.code
     view = (await services.router.ask(scope, email, GetCredential(email))).reply
-    if not isinstance(view, CredentialView):
-        await services.passwords.verify(None, credentials.password)
-        raise problems.refused(view, services.clock.now_ms())
-    if view.locked_until_ms:
-        locked = Refused(Reason.LOGIN_LOCKED, facts={"locked_until_ms": view.locked_until_ms})
-        raise problems.refused(locked, services.clock.now_ms())
-    right = await services.passwords.verify(view.password_hash, credentials.password)
-    recorded = (await services.router.ask(scope, email, RecordLogin(email, right))).reply
-    if not right and not isinstance(recorded, Refused):
+    known = view.password_hash if isinstance(view, CredentialView) else None
+    if not await services.passwords.verify(known, credentials.password):
         raise Problem(Reason.BAD_CREDENTIALS)
+    recorded = (await services.router.ask(scope, email, RecordLogin(email))).reply
     granted(recorded, LoggedIn, services)
+    await services.limits.came_in(address, who)
     token, session = await services.sessions.create(view.player_id)
-    return api.NewSession(token, session.player_id, api.time_text(session.expires_at_ms))
+    told = api.NewSession(token, session.player_id, api.time_text(session.expires_at_ms))
+    return told, services.devices.new(who)
+
+
+def _who(email: str) -> str:
+    """As attempts are counted for: staff have log-ins of their own."""
+    return f"player/{email}"
 
 
 async def profile(services: Services, player_id: str) -> api.Profile:

@@ -8,6 +8,7 @@ raises nothing twice.
 
 from __future__ import annotations
 
+import asyncio
 import bisect
 from collections import Counter, deque
 from collections.abc import Mapping, Sequence
@@ -24,7 +25,7 @@ from actors.placement import Router
 from actors.player import PlayerRegistered
 from actors.risk.alerts import Alert, Placed, Priced, RaiseAlert, Rules, Watch, alert_id
 from actors.risk.memory import Memory
-from actors.trading import PricesChanged
+from actors.trading import PricesChanged, PricesHeld
 
 log = structlog.get_logger()
 
@@ -37,6 +38,7 @@ MAX_UNRAISED = 1_000
 MAX_RAISED = 20_000
 """Alerts that are remembered, so that what goes on is not said again and again."""
 _at_ms = attrgetter("at_ms")
+_Heard = BetPlaced | SlipPlaced | PricesChanged | PricesHeld
 
 
 class Players(Protocol):
@@ -60,19 +62,20 @@ class Alarms:
         self._router = router
         self._players = players
         self._watch = Watch(rules)
-        self._waiting: list[BetPlaced | SlipPlaced | PricesChanged] = []
+        self._waiting: list[_Heard] = []
         """As they were heard; put in order when they are looked at."""
         self._registered: Memory[str, int] = Memory(MAX_PLAYERS)
         """When, in milliseconds since the epoch."""
         self._unraised: deque[tuple[str, Alert]] = deque(maxlen=MAX_UNRAISED)
         self._known: Memory[str, bool] = Memory(MAX_RAISED)
         """Alerts by their ids that need not be raised again."""
+        self._raising: asyncio.Task[None] | None = None
 
     def hear(self, event: AnyEvent) -> None:
         match event:
             case BetPlaced() | SlipPlaced():
                 self._waiting.append(event)
-            case PricesChanged() if not event.moved:
+            case PricesChanged(moved=False) | PricesHeld():
                 self._waiting.append(event)
             case PlayerRegistered():
                 self._registered.keep(event.player_id, event.at_ms)
@@ -92,12 +95,19 @@ class Alarms:
         # Whoever came while we waited stands behind them.
         del self._waiting[:until]
         for what in due:
-            if isinstance(what, PricesChanged):
+            if isinstance(what, PricesChanged | PricesHeld):
                 changed = Priced(what.at_ms, what.market_id, what.odds)
                 self._note(self._watch.priced(changed))
             else:
                 self._placed(what)
-        await self._raise()
+        if self._unraised and self._raising is None:
+            # Beside: while the shards of some players are away, markets are looked at all the same.
+            self._raising = asyncio.ensure_future(self._raise())
+
+    def stop(self) -> None:
+        """Raise nothing more; whoever comes after notices it again."""
+        if self._raising is not None:
+            self._raising.cancel()
 
     def _placed(self, bet: BetPlaced | SlipPlaced) -> None:
         registered_at_ms = self._registered.get(bet.player_id) or bet.at_ms
@@ -127,12 +137,12 @@ class Alarms:
                 self._known.keep(name, True)
                 self._unraised.append((name, alert))
 
-    async def _meet(self, due: Sequence[BetPlaced | SlipPlaced | PricesChanged]) -> None:
+    async def _meet(self, due: Sequence[_Heard]) -> None:
         """Read of the players what is not known of them yet, and has to be."""
         strangers: set[str] = set()
         large: dict[str, int] = {}
         for bet in due:
-            if isinstance(bet, PricesChanged):
+            if isinstance(bet, PricesChanged | PricesHeld):
                 continue
             player_id = bet.player_id
             if player_id not in self._registered:
@@ -152,16 +162,20 @@ class Alarms:
                 self._watch.know(player_id, *habits.get(player_id, (0, 0)))
 
     async def _raise(self) -> None:
-        while self._unraised:
-            name, alert = self._unraised[0]
-            command = RaiseAlert(name, alert.pattern, alert.subject, alert.at_ms, alert.facts)
-            try:
+        try:
+            while self._unraised:
+                name, alert = self._unraised[0]
+                command = RaiseAlert(name, alert.pattern, alert.subject, alert.at_ms, alert.facts)
                 await self._router.ask(self._licence, name, command, by="risk")
-            except NoAnswer as missing:
-                log.info("alert_waits", pattern=alert.pattern, why=missing.why)
-                return
-            self._unraised.popleft()
-            self.raised[alert.pattern] += 1
+                if self._unraised[0][0] == name:  # else there were too many meanwhile
+                    self._unraised.popleft()
+                self.raised[alert.pattern] += 1
+        except NoAnswer as missing:
+            log.info("alert_waits", why=missing.why)
+        except Exception:
+            log.exception("alert_not_raised")
+        finally:
+            self._raising = None
 
 
 def _stake_minor(bet: BetPlaced | SlipPlaced) -> int:

@@ -418,6 +418,24 @@ class Slip(Body, frozen=True, forbid_unknown_fields=True):
             raise ValueError("an offer or a referral, not both")
 
 
+class ReferredLeg(Reply, frozen=True):
+    market_id: str
+    selection_id: str
+    odds: Annotated[
+        int, Meta(description="As the leg would be placed, with what is joined; 0 at the SP")
+    ]
+    banker: bool | UnsetType = UNSET
+    joined: list[JoinedSelection] | UnsetType = UNSET
+
+
+class ReferredSlip(Reply, frozen=True):
+    """Of a referral that is about a slip. A trader may accept less of it, never other prices."""
+
+    lines: Lines
+    legs: list[ReferredLeg]
+    potential_payout_minor: Annotated[int, Meta(description="With the stake that was asked for")]
+
+
 class Referral(Reply, frozen=True):
     """A bet that a trader was asked about. Nothing is held for it."""
 
@@ -426,7 +444,7 @@ class Referral(Reply, frozen=True):
         ReferralState,
         Meta(description="Once `accepted`, it is placed with `referral_id` until it expires"),
     ]
-    market_id: str
+    market_id: Annotated[str, Meta(description="Of a slip this and what is below: its first leg's")]
     selection_id: str
     stake_minor: Annotated[int, Meta(description="As it was asked for")]
     currency: str
@@ -441,6 +459,7 @@ class Referral(Reply, frozen=True):
     ] = UNSET
     accepted_odds: int | UnsetType = UNSET
     bet_id: Annotated[str | UnsetType, Meta(description="The bet that it became")] = UNSET
+    slip: Annotated[ReferredSlip | UnsetType, Meta(description="Not of a single")] = UNSET
 
 
 class Referrals(OwnPage, frozen=True):
@@ -607,6 +626,26 @@ class NewSlip(Body, frozen=True, forbid_unknown_fields=True):
     bonus_id: Annotated[
         Id | UnsetType, Meta(description="One of the player's bonuses, used with this slip")
     ] = UNSET
+    offer_id: Annotated[
+        Id | UnsetType,
+        Meta(
+            description="Takes what was offered in place of a refused slip (`offer_id` of the "
+            "problem), at exactly that stake and those odds. It is good once, until "
+            "`offer_valid_until_ms`; then it is `reoffer_expired`"
+        ),
+    ] = UNSET
+    referral_id: Annotated[
+        Id | UnsetType,
+        Meta(
+            description="Takes what a trader has accepted, at exactly that stake and those odds; "
+            "once, until it expires; then it is `referral_over`"
+        ),
+    ] = UNSET
+
+    def __post_init__(self) -> None:
+        promises = (self.bonus_id, self.offer_id, self.referral_id)
+        if sum(promise is not UNSET for promise in promises) > 1:
+            raise ValueError("a bonus, an offer or a referral: one of them")
 
 
 class SlipQuote(Reply, frozen=True):
@@ -944,6 +983,10 @@ class Problem(Reply, frozen=True):
         int | UnsetType, Meta(description="The stake to place it with")
     ] = UNSET
     offer_odds: Annotated[int | UnsetType, Meta(description="The odds to place it with")] = UNSET
+    offer_leg_odds: Annotated[
+        list[int] | UnsetType,
+        Meta(description="Of a slip, in place of them: leg by leg, 0 at the starting price"),
+    ] = UNSET
     offer_valid_until_ms: Annotated[
         int | UnsetType, Meta(description="Milliseconds since 1970, UTC")
     ] = UNSET

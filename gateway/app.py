@@ -29,6 +29,7 @@ from gateway.channels import Channels
 from gateway.customers import Customers
 from gateway.desk.sessions import StaffSessions
 from gateway.desk.stream import DeskStreams
+from gateway.devices import Devices
 from gateway.express import Express
 from gateway.health import Readiness
 from gateway.http import MAX_BODY, Boundary, Endpoint
@@ -105,6 +106,7 @@ class Gateway:
             staff_sessions=StaffSessions(
                 valkey, clock, settings.session_idle_s * 1000, settings.session_max_s * 1000
             ),
+            devices=Devices(settings.staff_token, clock),
             limits=Limits(valkey, settings.attempts_per_login, settings.attempts_per_address),
             pace=Pace(settings.bets_per_minute),
             passwords=Passwords(settings.password_threads),

@@ -84,7 +84,7 @@ async def take_bet(
         if placed.reason is Reason.REFERRAL_NEEDED:
             problem = await refer(services, player_id, request, placed)
         else:
-            problem = problems.refused(placed, services.clock.now_ms())
+            problem = problems.refused(placed)
         services.metrics.bet(problem.code)
         raise problem
     services.metrics.bet("placed")

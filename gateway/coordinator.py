@@ -57,11 +57,14 @@ from actors.risk.hedge import loses_at_most_minor, propose
 from actors.risk.settings import RiskSettings, hedge_target_minor
 from actors.runtime.addresses import fixture_of
 from actors.runtime.clock import Clock
+from actors.runtime.keys import fingerprint
 from actors.trading import (
     LimitsChanged,
     MarketOpened,
     MovePrices,
     PricesChanged,
+    PricesGivenBack,
+    PricesHeld,
     StatusChanged,
     Suspend,
 )
@@ -85,6 +88,11 @@ ENOUGH = 100
 so soon."""
 AFRESH_MS = 5_000
 """Between two looks at a market on which less than that was bet."""
+HOLDS_MS = 10_000
+"""When a market with holds is looked at though nothing was heard: nobody says that one ran out."""
+UNHEARD_MS = 60_000
+"""And one with bets: its book may learn from the ledger, after the news, of what was bought back or
+settled. There are many of these."""
 AGAIN_MS = 1_000
 """When a market is asked again that did not answer, or does not know its liability yet."""
 AT_ONCE = 50
@@ -250,6 +258,8 @@ class Coordinator:
         finally:
             for task in self._hedging.values():
                 task.cancel()
+            for one in self._alarms.values():
+                one.stop()
 
     async def start(self) -> None:
         """Find the end of the journals, and every market that somebody may have to look at."""
@@ -324,7 +334,7 @@ class Coordinator:
                 if aging is not None:
                     aging.limits = event.limits
                 self._touch(market_id)  # which sees its age, if it has one now
-            case DeskEvent():
+            case PricesHeld() | PricesGivenBack() | DeskEvent():
                 self._touch(market_id)
             case ResultDeclared():
                 self._forget(market_id)
@@ -421,14 +431,16 @@ class Coordinator:
         if market.status not in TRADABLE:
             self._forget(market_id)
             return 0
-        # Of prices that are too old already there is nothing to wait for.
+        # Of prices that are too old already there is nothing to wait for, nor of those that nobody
+        # but a trader answers for.
         aging = _Aging(market.limits, market.in_play, now_ms - market.price_age_ms)
-        if market.stale:
+        if market.stale or market.by_hand:
             self._aging[market_id] = aging
         else:
             self._ages(market_id, aging)
         bet_on = bool(exposure.lines or exposure.hedged or market.causes)
-        if bet_on or market_id in self._looked:
+        ends = [one.hand.until_ms for one in market.selections if one.hand and one.hand.until_ms]
+        if bet_on or ends or market_id in self._looked:
             self._looked[market_id] = _Seen(now_ms, _enough_minor(market.limits))
         if not exposure.known:
             return AGAIN_MS
@@ -438,7 +450,12 @@ class Coordinator:
                 return AGAIN_MS
         if bet_on and not exposure.ordered and now_ms >= self._no_hedge_before.get(market_id, 0):
             self._hedge_beside(market, exposure)
-        return 0
+        waits = [until_ms - now_ms for until_ms in ends]
+        if exposure.holds:
+            waits.append(HOLDS_MS)
+        elif bet_on:
+            waits.append(UNHEARD_MS)
+        return max(1, min(waits)) if waits else 0
 
     async def _tell(self, fixture_id: str, command: Command) -> bool:
         """Whether it was done; if not, things stand otherwise than a moment ago."""
@@ -520,7 +537,17 @@ class Coordinator:
             settings.exchange,
             sum(line.bets for line in exposure.hedged.values()),
         )
-        ordered = (await self._router.ask(BOOK, market.fixture_id, command, by=BY)).reply
+        # Under a key: else an order that came twice, the second time late, would be one again that
+        # has lapsed since.
+        asked = self._router.ask(
+            BOOK,
+            market.fixture_id,
+            command,
+            key=f"hedge {command.hedge_id}",
+            fingerprint=fingerprint("hedge", command.hedge_id),
+            by=BY,
+        )
+        ordered = (await asked).reply
         if isinstance(ordered, Refused):
             # Somebody else has ordered one, or has made one since, or the record is full.
             log.info("hedge_not_ordered", market=market.market_id, why=ordered.reason)

@@ -71,7 +71,7 @@ class Customers:
             after = rows[-1].player_id
 
     def _learn_row(self, row: CustomerRow) -> None:
-        factors = Factors(row.factor, _kinds.decode(row.kinds))
+        factors = Factors(row.factor, _kinds.decode(row.kinds), row.refer_above_minor)
         self.learn(row.player_id, factors, row.changed_at_ms)
         self._newest_ms = max(self._newest_ms, row.changed_at_ms)
 

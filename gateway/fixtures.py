@@ -100,6 +100,7 @@ def market_of_view(view: MarketView, now_ms: int = 0) -> Market:
         causes=dict(view.causes),
         terms=view.terms,
         windows=view.windows,
+        limits_version=view.limits_version,
     )
     for selection in view.selections:
         market.selections[selection.selection_id] = Selection(
@@ -113,6 +114,8 @@ def market_of_view(view: MarketView, now_ms: int = 0) -> Market:
             market.starting_odds[selection.selection_id] = selection.starting_odds
         if selection.gone is not None:
             market.gone[selection.selection_id] = selection.gone
+        if selection.hand is not None:
+            market.held[selection.selection_id] = selection.hand
     return market
 
 

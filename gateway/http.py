@@ -30,7 +30,7 @@ from multidict import MultiMapping, istr
 from actors.base import Refused
 from actors.errors import KeyReused, Overloaded, Unavailable
 from actors.staff import Role
-from gateway import problems
+from gateway import devices, problems
 from gateway.desk import members
 from gateway.problems import Problem
 from gateway.services import Services
@@ -111,6 +111,11 @@ class Call:
             if len(hops) >= proxies:
                 return hops[-proxies]
         return self.request.remote or ""
+
+    @property
+    def device(self) -> str:
+        """What the client's device was given when somebody logged in from it."""
+        return self.request.cookies.get(devices.COOKIE, "")
 
 
 class Route(msgspec.Struct, frozen=True, kw_only=True):
@@ -283,7 +288,7 @@ def decode(decoder: msgspec.json.Decoder[T], raw: bytes | msgspec.Raw) -> T:
 def granted(reply: Any, kind: type[T], services: Services) -> T:
     """The actor's yes; its no ends the request."""
     if isinstance(reply, Refused):
-        raise problems.refused(reply, services.clock.now_ms())
+        raise problems.refused(reply)
     assert isinstance(reply, kind), f"{type(reply).__name__} instead of {kind.__name__}"
     return reply
 
@@ -293,6 +298,22 @@ def granted(reply: Any, kind: type[T], services: Services) -> T:
 
 def json_response(reply: Any, status: int = 200) -> web.Response:
     return web.Response(body=_encode(reply), status=status, headers=_JSON)
+
+
+def with_device(reply: Any, device: str, call: Call) -> web.Response:
+    """A new session, and in a cookie what the device is known by at the next log-in. Pages can't
+    read it, and it is sent to where one logs in only."""
+    response = json_response(reply, 201)
+    response.set_cookie(
+        devices.COOKIE,
+        device,
+        max_age=devices.LIVES_MS // 1_000,
+        path=call.request.path,
+        secure=call.request.secure,
+        httponly=True,
+        samesite="Strict",
+    )
+    return response
 
 
 def problem_parts(

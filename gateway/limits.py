@@ -1,5 +1,17 @@
 """How often somebody may try to log in or to register, and how fast a player may bet.
 
+Attempts are counted by where they come from, and right and wrong ones alike, before any password
+is looked at; so nothing tells whether there is such an account.
+
+    for one account from one address    a few; who has forgotten the password asks in vain
+    from one address, for any account   more; many may be behind one
+    for one account, from strangers     more; passwords are guessed at from many addresses
+
+The last one is a stranger's only: an address from which somebody has come in stays known for a
+while, and so does a device, by its cookie (`gateway.devices`), which has attempts of its own
+whatever its address. So whoever knows an e-mail address can keep its owner from a new device, for
+as long as the guessing goes on, and from no other.
+
 The generic cell rate algorithm: one time for each key says when its bucket is empty again, and an
 attempt that would move it beyond the burst is refused with the time to wait. It runs in Valkey, on
 Valkey's clock, so all gateways count together.
@@ -23,6 +35,10 @@ MAX_PACED = 100_000
 """Players that are remembered, those of the last minute aside."""
 WINDOW_MS = 10 * 60 * 1000
 """The time in which the allowed number of attempts comes back."""
+STRANGERS = 3
+"""Times what one address may try for an account, that all strangers together may."""
+KNOWN_MS = 30 * 24 * 3_600_000
+"""How long an address is known from which somebody has come in."""
 
 # KEYS: buckets. ARGV: for each the milliseconds that an attempt costs, and how many fit at once.
 # Answers the milliseconds to wait, 0 for go ahead; nothing is counted unless every bucket agrees.
@@ -54,16 +70,31 @@ class Limits:
     """Counts attempts at the door."""
 
     def __init__(self, valkey: redis.asyncio.Redis, per_login: int, per_address: int) -> None:
+        self._valkey = valkey
         self._script = valkey.register_script(_GCRA)
         self._per_login = per_login
         self._per_address = per_address
 
-    async def attempt(self, what: str, address: str, email: str) -> None:
-        """Count one attempt, or raise the problem `rate_limited`."""
-        await self.check(
-            Limit(f"limit/{what}/{_hash(address, email)}", self._per_login),
+    async def attempt(self, what: str, address: str, who: str, device: str = "") -> None:
+        """Count one attempt at an account, or raise the problem `rate_limited`.
+
+        `device` is the number of one that has come in before, if it is one.
+        """
+        if device:
+            await self.check(Limit(f"limit/{what}/device/{_hash(who, device)}", self._per_login))
+            return
+        limits = [
+            Limit(f"limit/{what}/{_hash(address, who)}", self._per_login),
             Limit(f"limit/{what}/{_hash(address)}", self._per_address),
-        )
+        ]
+        if not await self._valkey.exists(_known(address, who)):
+            everybody = STRANGERS * self._per_login
+            limits.append(Limit(f"limit/strangers/{_hash(who)}", everybody))
+        await self.check(*limits)
+
+    async def came_in(self, address: str, who: str) -> None:
+        """Somebody has given the right password: the address is no stranger's."""
+        await self._valkey.set(_known(address, who), b"", px=KNOWN_MS)
 
     async def check(self, *limits: Limit) -> None:
         arguments: list[Any] = []
@@ -105,6 +136,10 @@ class Pace:
         if len(self._ends) >= MAX_PACED:
             self._ends = {player: end for player, end in self._ends.items() if end > now_ms}
         self._ends[player_id] = end
+
+
+def _known(address: str, who: str) -> str:
+    return f"known/{_hash(address, who)}"
 
 
 def _hash(*parts: str) -> str:

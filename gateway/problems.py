@@ -6,6 +6,7 @@ the status and title of this table, a sentence, and whatever facts help with the
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import msgspec
@@ -55,6 +56,7 @@ KINDS: dict[str, Kind] = {
     "too_many_subscriptions": Kind(409, "This connection follows too many fixtures"),
     # the desk
     "unknown_source": Kind(404, "There is no such source of prices"),
+    "too_many_stops": Kind(409, "Too many stops stand: lift one first"),
     "preview_outdated": Kind(409, "The market has changed since the preview: look again"),
     # what actors refuse
     Reason.OUT_OF_BOUNDS: Kind(409, "A figure is out of its bounds"),
@@ -62,7 +64,6 @@ KINDS: dict[str, Kind] = {
     Reason.UNDER_AGE: Kind(403, "Too young"),
     Reason.ALREADY_REGISTERED: Kind(409, "The player is registered"),
     Reason.BAD_CREDENTIALS: Kind(401, "E-mail address or password is wrong"),
-    Reason.LOGIN_LOCKED: Kind(429, "Too many wrong passwords; the log-in is locked for a while"),
     Reason.UNKNOWN_PLAYER: Kind(404, "There is no such player"),
     Reason.CURRENCY_MISMATCH: Kind(409, "The currency is another one here"),
     Reason.INSUFFICIENT_FUNDS: Kind(409, "The cash does not cover it"),
@@ -110,6 +111,7 @@ KINDS: dict[str, Kind] = {
     Reason.ALREADY_EXISTS: Kind(409, "It exists already"),
     Reason.WRONG_STATUS: Kind(409, "Its status does not allow that"),
     Reason.STALE_SEQUENCE: Kind(409, "A later sequence is known"),
+    Reason.VERSION_CONFLICT: Kind(409, "It has changed since that version"),
     Reason.INCOMPLETE_RESULT: Kind(409, "Every selection needs a result"),
     Reason.UNKNOWN_MEMBER: Kind(404, "There is no such member of the staff"),
     Reason.MEMBER_DISABLED: Kind(403, "The member of the staff is disabled"),
@@ -127,7 +129,7 @@ class Problem(Exception):
         code: str,
         detail: str = "",
         *,
-        facts: dict[str, int | str] | None = None,
+        facts: Mapping[str, int | str | list[int]] | None = None,
         headers: dict[str, str] | None = None,
         retry_after_s: int | None = None,
     ) -> None:
@@ -135,7 +137,7 @@ class Problem(Exception):
         self.code = code
         self.kind = KINDS[code]
         self.detail = detail or f"{self.kind.title}."
-        self.facts = facts or {}
+        self.facts = dict(facts or {})
         self.headers = dict(headers or {})
         if retry_after_s is not None:
             self.headers["Retry-After"] = str(max(1, retry_after_s))
@@ -156,13 +158,8 @@ class Problem(Exception):
         return document
 
 
-def refused(refusal: Refused, now_ms: int) -> Problem:
+def refused(refusal: Refused) -> Problem:
     """What a client is told of an actor's refusal."""
-    retry_after_s = None
-    if refusal.reason is Reason.LOGIN_LOCKED:
-        locked_until_ms = int(refusal.facts.get("locked_until_ms", now_ms))
-        retry_after_s = -(-(locked_until_ms - now_ms) // 1000)
-    elif refusal.reason is Reason.LIABILITY_UNKNOWN:
-        retry_after_s = 1
+    retry_after_s = 1 if refusal.reason is Reason.LIABILITY_UNKNOWN else None
     detail = f"{refusal.message[:1].upper()}{refusal.message[1:]}." if refusal.message else ""
     return Problem(refusal.reason, detail, facts=refusal.facts, retry_after_s=retry_after_s)

@@ -3,14 +3,15 @@
 A market that wants a trader's word refuses with `referral_needed`, and the player is told
 `referred`: nothing is held, and no money moves. The referral is named after the attempt, in the
 answer that is kept under its key, so that asking again refers once. What a trader has accepted is
-taken like any other bet, with `referral_id`.
+taken like any other bet, with `referral_id`. Of a slip all of that is the same.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 
-from msgspec import UNSET
+import msgspec
+from msgspec import UNSET, UnsetType
 
 from actors.base import Reason, Refused
 from actors.placement import BetRequest
@@ -29,12 +30,16 @@ from actors.risk.referral import (
     Terms,
 )
 from actors.runtime.keys import fingerprint
+from actors.slips.settling import settle
+from actors.slips.slip import Selection, Slip, folds_in, lines_in
 from gateway import api, risk_api
 from gateway.http import Call, granted
 from gateway.problems import Problem
 from gateway.services import Services
 from ledger.risk_reads import NameRow, RiskReads
 from ledger.tables import ReferralRow
+
+_from_json = msgspec.json.Decoder(Slip)
 
 # The player's side
 
@@ -43,14 +48,21 @@ async def refer(
     services: Services, player_id: str, request: BetRequest, refused: Refused
 ) -> Problem:
     """Ask a trader about a bet that its market will not take alone: what the player is told."""
+    odds = int(refused.facts["odds"])
+    asked = Terms(request.fixture_id, request.market_id, request.selection_id, request.stake, odds)
+    return await refer_terms(services, player_id, asked, str(refused.facts["referral_id"]))
+
+
+async def refer_terms(
+    services: Services, player_id: str, asked: Terms, referral_id: str
+) -> Problem:
+    """The same of a single or of a slip, at the prices that it would be placed at."""
     settings = services.settings.risk.referrals
-    referral_id, odds = str(refused.facts["referral_id"]), int(refused.facts["odds"])
     now_ms = services.clock.now_ms()
     reads = RiskReads.beside(services.ledger)
     if await reads.count_waiting(player_id, now_ms) >= settings.at_once:
         facts: dict[str, int | str] = {"max_referrals": settings.at_once}
         return Problem("too_many_referrals", facts=facts)
-    asked = Terms(request.fixture_id, request.market_id, request.selection_id, request.stake, odds)
     command = Refer(player_id, referral_id, asked, settings.wait_ms)
     scope = services.licence.code
     reply = (await services.router.ask(scope, player_id, command)).reply
@@ -87,8 +99,9 @@ def referral_json(view: ReferralView) -> api.Referral:
         api.time_text(view.asked_at_ms),
         api.time_text(view.expires_at_ms),
         accepted.stake.minor if accepted else UNSET,
-        accepted.odds if accepted else UNSET,
+        accepted.odds if accepted and accepted.slip is None else UNSET,
         view.bet_id or UNSET,
+        _slip_json(view.asked.slip),
     )
 
 
@@ -104,9 +117,31 @@ def referral_of_row(row: ReferralRow, now_ms: int) -> api.Referral:
         api.time_text(row.asked_at_ms),
         api.time_text(row.expires_at_ms),
         UNSET if row.accepted_stake_minor is None else row.accepted_stake_minor,
-        UNSET if row.accepted_odds is None else row.accepted_odds,
+        UNSET if row.accepted_odds is None or row.slip else row.accepted_odds,
         row.bet_id or UNSET,
+        _slip_json(_slip_of(row)),
     )
+
+
+def _slip_of(row: ReferralRow) -> Slip | None:
+    return _from_json.decode(row.slip) if row.slip else None
+
+
+def _slip_json(slip: Slip | None) -> api.ReferredSlip | UnsetType:
+    if slip is None:
+        return UNSET
+    legs = [
+        api.ReferredLeg(
+            leg.market_id,
+            leg.selection_id,
+            leg.odds,
+            leg.banker or UNSET,
+            [api.JoinedSelection(*one) for one in leg.joined] or UNSET,
+        )
+        for leg in slip.legs
+    ]
+    lines = api.Lines(slip.kind, list(folds_in(slip)), lines_in(slip), slip.each_way or UNSET)
+    return api.ReferredSlip(lines, legs, settle(slip, {}).most_minor)
 
 
 def _state_of(row: ReferralRow, now_ms: int) -> ReferralState:
@@ -129,12 +164,22 @@ async def waiting(services: Services) -> list[risk_api.DeskReferral]:
 async def _desk_json(
     services: Services, rows: Sequence[ReferralRow], now_ms: int
 ) -> list[risk_api.DeskReferral]:
-    places = list({(row.market_id, row.selection_id) for row in rows})
+    places = list({selection for row in rows for selection in _selections_of(row)})
     names = await RiskReads.beside(services.book).names(places) if places else {}
-    return [_row_json(row, names.get((row.market_id, row.selection_id)), now_ms) for row in rows]
+    return [_row_json(row, names, now_ms) for row in rows]
 
 
-def _row_json(row: ReferralRow, names: NameRow | None, now_ms: int) -> risk_api.DeskReferral:
+def _selections_of(row: ReferralRow) -> list[Selection]:
+    slip = _slip_of(row)
+    if slip is None:
+        return [(row.market_id, row.selection_id)]
+    return [selection for leg in slip.legs for selection in leg.selections]
+
+
+def _row_json(
+    row: ReferralRow, known: dict[Selection, NameRow], now_ms: int
+) -> risk_api.DeskReferral:
+    names, slip = known.get((row.market_id, row.selection_id)), _slip_of(row)
     return risk_api.DeskReferral(
         referral_of_row(row, now_ms),
         row.player_id,
@@ -143,7 +188,33 @@ def _row_json(row: ReferralRow, names: NameRow | None, now_ms: int) -> risk_api.
         names.market_name if names else row.market_id,
         names.selection_name if names else row.selection_id,
         names.odds if names else 0,
+        _legs_json(slip, known) if slip else UNSET,
     )
+
+
+def _legs_json(slip: Slip, known: dict[Selection, NameRow]) -> list[risk_api.DeskLeg]:
+    found = []
+    for leg in slip.legs:
+        selections = []
+        for market_id, selection_id in leg.selections:
+            names = known.get((market_id, selection_id))
+            selections.append(
+                risk_api.DeskSelection(
+                    market_id,
+                    selection_id,
+                    names.market_name if names else market_id,
+                    names.selection_name if names else selection_id,
+                    names.odds if names else 0,
+                )
+            )
+        first = known.get((leg.market_id, leg.selection_id))
+        fixture_name = first.fixture_name if first else leg.fixture_id
+        found.append(
+            risk_api.DeskLeg(
+                leg.fixture_id, fixture_name, leg.odds, selections, leg.banker or UNSET
+            )
+        )
+    return found
 
 
 async def accept(

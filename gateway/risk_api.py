@@ -31,6 +31,24 @@ class ReferralPath(api.Query, frozen=True, forbid_unknown_fields=True):
     referral_id: api.Id
 
 
+class DeskSelection(api.Reply, frozen=True):
+    market_id: str
+    selection_id: str
+    market_name: str
+    selection_name: str
+    odds_now: Annotated[int, Meta(description="0 where there are none")]
+
+
+class DeskLeg(api.Reply, frozen=True):
+    """A leg of a slip: one selection, or several of a fixture under one price."""
+
+    fixture_id: str
+    fixture_name: str
+    odds: Annotated[int, Meta(description="As asked for; 0 at the starting price")]
+    selections: list[DeskSelection]
+    banker: bool | UnsetType = UNSET
+
+
 class DeskReferral(api.Reply, frozen=True):
     """A bet that waits for a trader, with what the player is shown of it."""
 
@@ -41,6 +59,10 @@ class DeskReferral(api.Reply, frozen=True):
     market_name: str
     selection_name: str
     odds_now: Annotated[int, Meta(description="Of the selection; 0 where there are none")]
+    legs: Annotated[
+        list[DeskLeg] | UnsetType,
+        Meta(description="Of a slip; the fixture and the names beside are its first leg's"),
+    ] = UNSET
 
 
 class DeskReferrals(api.Reply, frozen=True):
@@ -54,7 +76,7 @@ class AcceptedReferral(desk_api.Action, frozen=True, forbid_unknown_fields=True,
     stake_minor: Annotated[
         api.Amount | UnsetType, Meta(description="At most what was asked for")
     ] = UNSET
-    odds: Odds | UnsetType = UNSET
+    odds: Annotated[Odds | UnsetType, Meta(description="Of a single")] = UNSET
     valid_ms: Annotated[
         Annotated[int, Meta(gt=0, le=MAX_VALID_MS)] | UnsetType,
         Meta(description="How long the player can take it"),
@@ -77,6 +99,10 @@ class Customer(api.Reply, frozen=True):
     changed_at: Annotated[
         api.Time | UnsetType, Meta(description="Where somebody has said anything")
     ] = UNSET
+    refer_above_minor: Annotated[
+        int | UnsetType, Meta(description="Stakes above it go to a trader, whatever the factor")
+    ] = UNSET
+    version: Annotated[int, Meta(description="To be sent with a change of them")] = 0
 
 
 class NewFactors(desk_api.Action, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -86,6 +112,11 @@ class NewFactors(desk_api.Action, frozen=True, forbid_unknown_fields=True, kw_on
     kinds: Annotated[dict[api.Id, Factor], Meta(max_length=MAX_KINDS)] = msgspec.field(
         default_factory=dict
     )
+    refer_above_minor: Annotated[
+        api.Amount | UnsetType,
+        Meta(description="Stakes above it go to a trader, whatever the factor; else none do"),
+    ] = UNSET
+    version: desk_api.Version = UNSET
 
 
 # Hedges

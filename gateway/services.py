@@ -9,11 +9,11 @@ import msgspec
 import redis.asyncio
 
 from actors import placement
-from actors.base import Command, Question, Several
 from actors.runtime.addresses import BOOK, partition_of
 from actors.runtime.clock import Clock
 from actors.runtime.router import View
 from gateway.desk.sessions import StaffSessions
+from gateway.devices import Devices
 from gateway.limits import Limits, Pace
 from gateway.metrics import Metrics
 from gateway.passwords import Passwords
@@ -35,18 +35,6 @@ if TYPE_CHECKING:
 
 class Router(placement.Router, Protocol):
     """The way to the actors, as `actors.runtime.router.Router` is."""
-
-    async def ask(
-        self,
-        scope: str,
-        routing_id: str,
-        message: Command | Question | Several,
-        *,
-        key: str = "",
-        fingerprint: bytes = b"",
-        by: str = "",
-        why: str = "",
-    ) -> placement.Answer: ...
 
     @property
     def view(self) -> View | None: ...
@@ -73,6 +61,7 @@ class Services(msgspec.Struct, frozen=True, kw_only=True):
     sessions: Sessions
     staff_sessions: StaffSessions
     limits: Limits
+    devices: Devices
     pace: Pace
     passwords: Passwords
     processors: Mapping[str, Processor]

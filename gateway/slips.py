@@ -8,15 +8,17 @@ from typing import cast
 import msgspec
 from msgspec import UNSET
 
-from actors.base import Refused
+from actors.base import Reason, Refused
 from actors.bet import BetState, BetView, GetBet
 from actors.cashout import CashedOut, slip_of, worth_by
 from actors.multiple import SlipPlaced
 from actors.placement import LiabilityNotKnown
+from actors.risk.referral import terms_of
 from actors.runtime.addresses import fixture_of
 from actors.runtime.keys import fingerprint
 from actors.slip_placement import (
     SlipRequest,
+    at_prices,
     bonus_of,
     cash_out,
     joined,
@@ -32,6 +34,7 @@ from gateway import api, keys, problems
 from gateway.bets import leg_json, lines_json, selections_of, slip_leg_json
 from gateway.http import granted
 from gateway.problems import Problem
+from gateway.referrals import refer_terms
 from gateway.services import Services
 from ledger.money import MAX_MINOR
 
@@ -82,7 +85,7 @@ async def quote(services: Services, player_id: str, body: api.NewSlip) -> api.Sl
         priced = given(cast(Slip, priced), bonus) if isinstance(bonus, Bonus) else bonus
     wrong = priced if isinstance(priced, Refused) else refuse(priced)
     if wrong:
-        raise problems.refused(wrong, services.clock.now_ms())
+        raise problems.refused(wrong)
     slip = cast(Slip, priced)
     return api.SlipQuote(
         lines_json(slip),
@@ -100,29 +103,36 @@ async def take_slip(services: Services, player_id: str, body: api.NewSlip, key: 
     for _ in body.legs:  # each costs what a bet does
         services.pace.check(player_id, services.clock.now_ms())
     slip = slip_asked(body)
+    asked = fingerprint("slip", _what_is_asked(slip, body))
+    request = SlipRequest(
+        _capped(services, slip),
+        body.currency,
+        body.accept,
+        services.customers.factors_of(player_id),
+        body.bonus_id or "",
+        body.offer_id or "",
+        body.referral_id or "",
+    )
+    # A promise is kept for one bet, as that of a single is (`gateway.bets`).
+    promised = keys.id_from(f"{player_id} {key} {asked.hex()}") if request.promised else ""
     try:
         placed = await place_slip(
             services.router,
             services.clock,
-            SlipRequest(
-                _capped(services, slip),
-                body.currency,
-                body.accept,
-                services.customers.factors_of(player_id),
-                body.bonus_id or "",
-            ),
-            bet_id=keys.new_id(),
+            request,
+            bet_id=promised or keys.new_id(),
             licence=services.licence.code,
             player_id=player_id,
             key=key,
-            fingerprint=fingerprint("slip", _what_is_asked(slip, body)),
+            fingerprint=asked,
         )
     except LiabilityNotKnown:
         services.metrics.bet("liability_unknown")
         raise Problem("liability_unknown", retry_after_s=1) from None
     if isinstance(placed, Refused):
-        services.metrics.bet(placed.reason)
-        raise problems.refused(placed, services.clock.now_ms())
+        problem = await _refused(services, player_id, request, placed)
+        services.metrics.bet(problem.code)
+        raise problem
     services.metrics.bet("placed")
     return slip_json(placed, [leg.odds for leg in slip.legs])
 
@@ -130,7 +140,24 @@ async def take_slip(services: Services, player_id: str, body: api.NewSlip, key: 
 def _what_is_asked(slip: Slip, body: api.NewSlip) -> tuple[object, ...]:
     """What the key stands for: for ever, so nothing new in it where nothing new is asked for."""
     asked = (slip, body.currency, body.accept)
+    if body.offer_id or body.referral_id:
+        return (*asked, body.offer_id or "", body.referral_id or "")
     return (*asked, body.bonus_id) if body.bonus_id else asked
+
+
+async def _refused(
+    services: Services, player_id: str, request: SlipRequest, refused: Refused
+) -> Problem:
+    """What the player is told, a trader having been asked where one has to be."""
+    if refused.reason is Reason.REFERRAL_NEEDED:
+        slip = await on_terms(services.router, request.slip)
+        wanted = terms_of(at_prices(slip, str(refused.facts["prices"])), request.currency)
+        return await refer_terms(services, player_id, wanted, str(refused.facts["referral_id"]))
+    problem = problems.refused(refused)
+    prices = problem.facts.pop("offer_prices", None)
+    if prices is not None:
+        problem.facts["offer_leg_odds"] = [int(odds) for odds in str(prices).split()]
+    return problem
 
 
 def slip_json(placed: SlipPlaced, asked: list[int]) -> api.Bet:
@@ -174,7 +201,7 @@ async def offer_for(
     else:
         raise Problem("nothing_open")
     if isinstance(made, Refused):
-        raise problems.refused(made, now_ms)
+        raise problems.refused(made)
     return api.CashOutOffer(
         bet_id,
         made.stake_minor,
@@ -213,7 +240,7 @@ async def take_offer(
         fingerprint=fingerprint("cash_out", (bet_id, taken)),
     )
     if isinstance(bought, Refused):
-        raise problems.refused(bought, services.clock.now_ms())
+        raise problems.refused(bought)
     assert isinstance(bought, CashedOut)
     return api.CashedOut(
         bet_id,

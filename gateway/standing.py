@@ -26,8 +26,14 @@ from actors.placement import BOOK, Router
 from actors.runtime.addresses import fixture_of
 from actors.runtime.clock import Clock
 from actors.stop import GetStop, Reach, StopLifted, StopOrdered, StopView, cause_of
-from actors.trading import MarketOpened, PricesChanged, SwitchedMarkets, SwitchMarkets
-from ledger.desk_reads import StandingStop
+from actors.trading import (
+    MarketOpened,
+    PricesChanged,
+    PricesHeld,
+    SwitchedMarkets,
+    SwitchMarkets,
+)
+from ledger.desk_reads import StandingStop, is_of
 from ledger.journal import JournalUnavailable
 
 log = structlog.get_logger()
@@ -88,11 +94,6 @@ def comes_under(stop: StopView, fixture_id: str, by: str, *, new: bool) -> bool:
             return is_of(by, stop.target)
         case Reach.EVERYTHING:
             return new
-
-
-def is_of(by: str, source: str) -> bool:
-    """Whether who has priced something is that source, or a part of that feed."""
-    return by == source or (source.startswith("feed:") and by.startswith(f"{source}/"))
 
 
 class Opening:
@@ -175,7 +176,7 @@ class Standing:
                 match event:
                     case MarketOpened():
                         self._comes_under((event.fixture_id, event.market_id), entry.by, new=True)
-                    case PricesChanged() if not event.moved:
+                    case PricesChanged(moved=False) | PricesHeld():
                         self._comes_under((event.fixture_id, event.market_id), entry.by, new=False)
                     case _:
                         pass

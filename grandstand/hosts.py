@@ -28,9 +28,9 @@ from gateway.coordinator import Coordinator
 from gateway.exchanges import all_exchanges
 from gateway.feeds import feed
 from gateway.feeds.pump import Tally, pump, retire, unfinished
-from gateway.feeds.simulated import Settings as SimulatedSettings
 from gateway.settings import GatewaySettings
 from gateway.standing import Opening
+from grandstand import demo
 from jurisdictions import licence
 from ledger.desk_reads import DeskReads
 from ledger.journal import JournalUnavailable
@@ -194,7 +194,7 @@ class RiskHost(Hosted):
 
 
 class FeedHost(Hosted):
-    """The simulated feed, for ever.
+    """The demonstration's board, for ever: simulated matches at the house's own prices.
 
     What an earlier one left unfinished is taken off the board first: its markets are void.
     """
@@ -203,9 +203,7 @@ class FeedHost(Hosted):
         self, fixtures: int, currency: str, config: HostConfig, risk: RiskSettings
     ) -> None:
         super().__init__()
-        self._settings = SimulatedSettings(
-            seed=now_ms() % 1_000_000, fixtures=fixtures, currency=currency
-        )
+        self._settings = demo.board(now_ms() % 1_000_000, fixtures, currency)
         self._config = config
         self._limits = risk.limit_table
         self._tally = Tally()
@@ -220,7 +218,7 @@ class FeedHost(Hosted):
             try:
                 await retire(router, clock, await unfinished(LedgerReads(pool), feed("simulated")))
                 start_ms = now_ms()
-                source = feed("simulated").open(self._settings, f"{start_ms:x}", start_ms)
+                source = feed("priced").open(self._settings, f"{start_ms:x}", start_ms)
                 await pump(
                     source, router, clock, tally=self._tally, limits=self._limits, stops=stops
                 )

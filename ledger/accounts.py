@@ -40,11 +40,6 @@ def account_of(kind: AccountKind, owner: str) -> str:
     return kind + "/" + owner  # an enum in an f-string takes four times as long
 
 
-def kind_of(account: str) -> AccountKind:
-    """The kind of a named account."""
-    return AccountKind(account.split("/", 1)[0])
-
-
 class UnbalancedTransfer(ValueError):
     """A transfer that is not a positive amount between two accounts."""
 

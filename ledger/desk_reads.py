@@ -91,6 +91,11 @@ class AlikeRow(msgspec.Struct, frozen=True):
     bets: int
 
 
+def is_of(by: str, source: str) -> bool:
+    """Whether who has priced something is that source, or a part of that feed."""
+    return by == source or (source.startswith("feed:") and by.startswith(f"{source}/"))
+
+
 class DeskReads(LedgerReads):
     """Reads of one scope's ledger: of the book's all but `liability_series` and what is `..._on` a
     market, which are of a licence's."""
@@ -133,9 +138,20 @@ class DeskReads(LedgerReads):
 
     async def tradable_of_source(self, source: str) -> list[tuple[str, str]]:
         """The same of the markets that `source` has priced last, whoever has moved that since as
-        liability built."""
-        rows = await self._fetch("tradable_of_source", _sql.tradable_of_source, source)
-        return [tuple(row) for row in rows]
+        liability built; of staff also where a price was ever held by hand, which it may be still.
+        """
+        places = await self.tradable()
+        market_ids = [market_id for _, market_id in places]
+        priced_by = await self.sources(market_ids)
+        held: set[str] = set()
+        if source.startswith("staff"):
+            rows = await self._fetch("held_by", _sql.held_by, market_ids, source)
+            held = {market_id for (market_id,) in rows}
+        return [
+            place
+            for place in places
+            if place[1] in held or is_of(priced_by.get(place[1], ""), source)
+        ]
 
     async def sources(self, market_ids: list[str]) -> dict[str, str]:
         """Who has priced each market last; none for one that was never priced. Moves of the house

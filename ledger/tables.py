@@ -55,13 +55,21 @@ from actors.risk.referral import (
     ReferralRefused,
     ReferralState,
     ReferralTaken,
+    Terms,
 )
 from actors.slips.settling import Known
 from actors.slips.slip import Slip
 from actors.staff import MemberEvent
 from actors.stop import StopEvent
 from actors.terms import NO_TERMS, MarketTerms
-from actors.trading import LimitsChanged, MarketOpened, PricesChanged, StatusChanged
+from actors.trading import (
+    LimitsChanged,
+    MarketOpened,
+    PricesChanged,
+    PricesGivenBack,
+    PricesHeld,
+    StatusChanged,
+)
 from actors.wallet import (
     DepositCompleted,
     DepositFailed,
@@ -231,6 +239,15 @@ class ReferralRow(msgspec.Struct):
     accepted_stake_minor: int | None = None
     accepted_odds: int | None = None
     bet_id: str | None = None
+    slip: str | None = None
+    """As JSON; of a single, nothing."""
+
+
+def columns_of(asked: Terms) -> tuple[str, str, str, int, str, int]:
+    """What was asked for, as the columns of a referral from `fixture_id` to `odds`."""
+    stake = asked.stake
+    place = (asked.fixture_id, asked.market_id, asked.selection_id)
+    return (*place, stake.minor, stake.currency, asked.odds)
 
 
 class CustomerRow(msgspec.Struct):
@@ -239,6 +256,7 @@ class CustomerRow(msgspec.Struct):
     kinds: str
     """As JSON."""
     changed_at_ms: int
+    refer_above_minor: int
 
 
 class HedgeRow(msgspec.Struct):
@@ -436,9 +454,9 @@ class Tables:
                     name = type(event).__name__
                     raise LedgerFault(f"{place}: {name} of an unknown {error}") from error
                 if transfers:
-                    reference = _reference_of(event)
+                    reference = reference_of(event)
                     for transfer in transfers:
-                        self._post(outcome, _WORDS[kind], reference, transfer, number)
+                        self._post(outcome, word_of(kind, transfer), reference, transfer, number)
                         number += 1
             self._note(outcome)
 
@@ -448,12 +466,6 @@ class Tables:
         self, outcome: Outcome, kind: str, reference: str, transfer: Transfer, number: int
     ) -> None:
         """Write a transfer, and what it leaves on its two accounts."""
-        # A settlement gives the stake to the house before the house pays.
-        if kind in ("payout", "cash_out"):
-            if transfer.debit.startswith(AccountKind.HELD):
-                kind = "settled_stake"
-            elif transfer.credit.startswith(_TAKES_BACK):
-                kind = "reversal"
         amount, currency = transfer.amount_minor, transfer.currency
         debit = self._account(transfer.debit, currency)
         credit = self._account(transfer.credit, currency)
@@ -589,10 +601,11 @@ class Tables:
                 fixture.score = event.score
             case MarketOpened():
                 self._market_opened(event)
-            case PricesChanged():
+            case PricesChanged() | PricesHeld() | PricesGivenBack():
                 market = self._market(event)
                 market.odds_version = event.odds_version
-                market.source_sequence = event.source_sequence
+                if isinstance(event, PricesChanged):
+                    market.source_sequence = event.source_sequence
                 for selection_id, odds in event.odds.items():
                     self._selection(event.market_id, selection_id).odds = odds
                     self.added["price_change"].append(
@@ -687,7 +700,11 @@ class Tables:
                 self._referred(event)
             case FactorsSet():
                 self.customers[event.player_id] = CustomerRow(
-                    event.player_id, event.factor, json_of(event.kinds), event.at_ms
+                    event.player_id,
+                    event.factor,
+                    json_of(event.kinds),
+                    event.at_ms,
+                    event.refer_above_minor,
                 )
             case AlertRaised():
                 self.added["alert"].append(
@@ -841,19 +858,14 @@ class Tables:
         self, event: ReferralAsked | ReferralAccepted | ReferralRefused | ReferralTaken
     ) -> None:
         if isinstance(event, ReferralAsked):
-            asked = event.asked
             self.referrals[event.referral_id] = ReferralRow(
                 event.referral_id,
                 event.player_id,
-                asked.fixture_id,
-                asked.market_id,
-                asked.selection_id,
-                asked.stake.minor,
-                asked.stake.currency,
-                asked.odds,
+                *columns_of(event.asked),
                 event.at_ms,
                 ReferralState.WAITING.value,
                 event.expires_at_ms,
+                slip=text_of(event.asked.slip) if event.asked.slip else None,
             )
             return
         referral = self.referrals[event.referral_id]
@@ -932,6 +944,8 @@ class Tables:
     def _market(
         self,
         event: PricesChanged
+        | PricesHeld
+        | PricesGivenBack
         | StatusChanged
         | SelectionWithdrawn
         | ResultDeclared
@@ -992,7 +1006,19 @@ def _set_place(selection: SelectionRow | SelectionChange, result: Result) -> Non
     selection.place_places = result.places
 
 
-def _reference_of(event: Any) -> str:
+def word_of(event: type[msgspec.Struct], transfer: Transfer) -> str:
+    """What is written of a transfer that such an event makes: what it is for."""
+    word = _WORDS[event]
+    # A settlement gives the stake to the house before the house pays.
+    if word in ("payout", "cash_out"):
+        if transfer.debit.startswith(AccountKind.HELD):
+            return "settled_stake"
+        if transfer.credit.startswith(_TAKES_BACK):
+            return "reversal"
+    return word
+
+
+def reference_of(event: Any) -> str:
     """The bet or the payment that the money was for."""
     reference: str = event.bet_id if type(event) in _BET_EVENTS else event.payment_id
     return reference

@@ -5,11 +5,12 @@
     books       every currency sums to zero, balances follow from postings, each posting from the
                 one before, and no account is on the wrong side of zero
     fold        the events, applied to the real actors, make the wallets, bets, markets, fixtures,
-                players and exposure that the tables show; and the audit, the first answers and
-                the history of prices are what the entries say, row by row
+                players and exposure that the tables show; and the transfers, the audit, the
+                first answers and the history of prices are what the entries say, row by row
 
 All is read in one transaction, so a verifier sees one moment and may run beside everything else.
-One partition is folded at a time. No check ends at its first fault.
+One partition is folded at a time, and transfers are compared as they come. No check ends at its
+first fault.
 """
 
 from __future__ import annotations
@@ -21,6 +22,7 @@ from typing import Any
 import asyncpg
 import msgspec
 
+from actors.base import Event
 from actors.bet import Bet, BetState, Fact
 from actors.book import Line
 from actors.entries import KINDS, Entry, answer_of, decode_entries
@@ -32,13 +34,14 @@ from actors.risk.alerts import Raised
 from actors.risk.referral import Referral
 from actors.slips.settling import settle
 from actors.terms import NO_TERMS
-from actors.trading import PricesChanged
+from actors.trading import PricesChanged, PricesGivenBack, PricesHeld
 from actors.wallet import Wallet
+from ledger.accounts import Transfer
 from ledger.blocks import EMPTY, Block, BrokenChain, Head, check
 from ledger.database import CONNECT_TIMEOUT_S, WrongDatabase
 from ledger.queries import Queries
 from ledger.report import Check, LedgerBusy, Report
-from ledger.tables import json_of, text_of
+from ledger.tables import columns_of, json_of, reference_of, text_of, word_of
 
 _sql = Queries("verify")
 
@@ -47,6 +50,8 @@ _encoder = msgspec.msgpack.Encoder()
 _NO_TIMEOUT = 24 * 3600.0
 _PAGE = 500
 """Rows that are compared at a time."""
+_MOVED = 2_000
+"""Transfers that wait to be compared, and those of one block beyond."""
 
 
 async def verify(pool: asyncpg.Pool, scope: str) -> Report:
@@ -82,6 +87,12 @@ class _Fold:
         self.partition = partition
         self.actors: defaultdict[str, dict[str, Any]] = defaultdict(dict)
         """By kind and id."""
+        self.moved: list[tuple[Any, ...]] = []
+        """Transfers that were not compared yet, as they are written."""
+        self._left: dict[tuple[str, str], list[int]] = {}
+        """By account and currency how many postings there are, and the balance."""
+        self._last = (0, 0)
+        """The last transfer: its block, and its place there."""
         self.written: Counter[str] = Counter()
         """How many transfers, entries and answers, and the sum of what was moved."""
         self.audit: defaultdict[int, list[tuple[Any, ...]]] = defaultdict(list)
@@ -101,7 +112,7 @@ class _Fold:
             answer = _encoder.encode(answer_of(entry))
             self.answers[entry.owner].append((entry.owner, entry.key, entry.fingerprint, answer))
         for event in entry.events:
-            if isinstance(event, PricesChanged):
+            if isinstance(event, PricesChanged | PricesHeld | PricesGivenBack):
                 self.prices[event.market_id] += [
                     (event.market_id, event.odds_version, selection_id, odds, event.at_ms)
                     for selection_id, odds in event.odds.items()
@@ -110,6 +121,22 @@ class _Fold:
             for transfer in event.transfers(self.partition):
                 self.written["transfers"] += 1
                 self.written["moved_minor"] += transfer.amount_minor
+                self._move(seq, number, entry.at_ms, event, transfer)
+
+    def _move(self, seq: int, number: int, at_ms: int, event: Event, transfer: Transfer) -> None:
+        last, place = self._last
+        place = place + 1 if seq == last else 0
+        self._last = (seq, place)
+        amount, currency = transfer.amount_minor, transfer.currency
+        debit = self._left.setdefault((transfer.debit, currency), [0, 0])
+        credit = self._left.setdefault((transfer.credit, currency), [0, 0])
+        debit[0] += 1
+        debit[1] -= amount
+        credit[0] += 1
+        credit[1] += amount
+        word, reference = word_of(type(event), transfer), reference_of(event)
+        sides = (transfer.debit, transfer.credit, amount, currency)
+        self.moved.append((seq, place, number, at_ms, word, reference, *sides, *debit, *credit))
 
     def _actor(self, address: str) -> Any:
         kind, _, actor_id = address.partition("/")
@@ -173,7 +200,7 @@ class _Verifier:
     async def _chain(self, partition: str, position: Head) -> _Fold:
         """Follow the chain to its end, folding what the projector has seen of it."""
         chain, folded, positions = self.check("chain"), self.check("fold"), self.check("positions")
-        fold, head = _Fold(partition), EMPTY
+        fold, head, compared = _Fold(partition), EMPTY, 0
         async for row in self._connection.cursor(
             _sql.blocks, partition, prefetch=16, timeout=_NO_TIMEOUT
         ):
@@ -201,12 +228,32 @@ class _Verifier:
                 # Whatever an event that never happened may do to an actor.
                 except Exception as error:
                     folded.fault(f"{place}: {type(error).__name__} {error}")
+            if len(fold.moved) >= _MOVED:
+                compared = await self._transfers(fold, compared, block.seq)
+        await self._transfers(fold, compared, position.seq)
         positions.counted += 1
         if position.seq > head.seq:
             positions.fault(
                 f"{partition} is projected up to {position.seq}, its journal ends at {head.seq}"
             )
         return fold
+
+    async def _transfers(self, fold: _Fold, after: int, upto: int) -> int:
+        """Hold the transfers of some blocks against those that were written; the last block."""
+        check, made = self.check("transfers"), fold.moved
+        stored = await self._fetch(_sql.transfers, fold.partition, after, upto)
+        if [tuple(row) for row in stored] == made:
+            check.counted += len(made)
+        else:
+            by_block: defaultdict[int, tuple[list[Any], list[Any]]] = defaultdict(lambda: ([], []))
+            for row in stored:
+                by_block[row[0]][0].append(row)
+            for row in made:
+                by_block[row[0]][1].append(row)
+            for seq, (there, expected) in sorted(by_block.items()):
+                _compare_rows(check, f"{fold.partition} block {seq}", there, expected)
+        fold.moved = []
+        return upto
 
     async def _wallets(self, wallets: dict[str, Wallet]) -> None:
         await self._compare(
@@ -346,7 +393,15 @@ class _Verifier:
             "customers",
             _sql.customers,
             fold.actors["customer"],
-            lambda one: [(one.player_id, one.factor, json_of(one.kinds), one.changed_at_ms)],
+            lambda one: [
+                (
+                    one.player_id,
+                    one.factor,
+                    json_of(one.kinds),
+                    one.changed_at_ms,
+                    one.refer_above_minor,
+                )
+            ],
         )
         await self._compare("alerts", _sql.alerts, fold.actors["alert"], _alert_of)
         await self._compare("hedges", _sql.hedges, fold.actors["market"], _hedges_of)
@@ -445,18 +500,14 @@ def _referral_of(referral: Referral) -> list[tuple[Any, ...]]:
         (
             referral.referral_id,
             referral.player_id,
-            asked.fixture_id,
-            asked.market_id,
-            asked.selection_id,
-            asked.stake.minor,
-            asked.stake.currency,
-            asked.odds,
+            *columns_of(asked),
             referral.asked_at_ms,
             referral.state,
             referral.expires_at_ms,
             accepted and accepted.stake.minor,
             accepted and accepted.odds,
             referral.bet_id or None,
+            text_of(asked.slip) if asked.slip else None,
         )
     ]
 

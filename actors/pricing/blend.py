@@ -134,17 +134,16 @@ def blend(
     unknown = [name for name in names if name not in rule.sources]
     if unknown:
         raise ValueError(f"no such source: {unknown[0]}")
-    total = np.broadcast_to(winners, len(markets)) * 1.0
-    with np.errstate(invalid="ignore"):
-        if np.any((implied <= 0.0) | (implied >= 1.0)):
-            raise ValueError("an implied probability is between 0 and 1")
+    total = np.full(len(markets), winners, np.float64)
+    said = ~np.isnan(implied)
+    if not np.where(said, (implied > 0.0) & (implied < 1.0), True).all():
+        raise ValueError("an implied probability is between 0 and 1")
     heard = np.zeros((len(names), len(markets)), np.int8)
     fair = np.full(implied.shape, np.nan)
     going = np.zeros(len(markets), bool) if in_play is None else in_play
     for row, name in enumerate(names):
         source = rule.sources[name]
-        known = ~np.isnan(implied[row])
-        some = markets.total(known.astype(np.float64))
+        some = markets.total(said[row].astype(np.float64))
         heard[row] = np.where(some > 0, Heard.PARTIAL, Heard.ABSENT)
         good_for_ms = np.where(going, source.good_for_ms(True), source.good_for_ms(False))
         stale = (heard[row] != Heard.ABSENT) & (np.abs(age_ms[row]) > good_for_ms)
@@ -190,7 +189,7 @@ def _hear_complete(
     if not complete.any():
         return
     low, high = rule.overrounds
-    books = markets.total(np.nan_to_num(implied)) / winners
+    books = markets.total(np.where(np.isnan(implied), 0.0, implied)) / winners
     meant = complete & (low <= books) & (books <= high)
     heard[complete & ~meant] = Heard.IMPLAUSIBLE
     if not meant.any():
@@ -220,8 +219,11 @@ def _hear_whole(
 
     Writes `fair` and `heard`; which selections each of them leaves out, or None without one.
     """
+    partial = heard == Heard.PARTIAL
+    if not partial.any():
+        return None
     lacking = ~(heard == Heard.USED).any(axis=0)
-    if not (lacking & (heard == Heard.PARTIAL).any(axis=0)).any():
+    if not (lacking & partial.any(axis=0)).any():
         return None
     gaps = np.zeros(implied.shape, bool)
     for row, name in enumerate(names):
@@ -311,10 +313,14 @@ def _pooled(
     heard: NDArray[np.int8],
     winners: Floats,
 ) -> Blend:
+    within = np.minimum(np.maximum(fair, LEAST), 1.0 - LEAST)
+    if len(names) == 1:
+        # What one says needs no pooling.
+        priced: Flags = heard[0] == Heard.USED
+        return Blend(np.where(priced[markets.of], within[0], np.nan), heard, priced)
     weights = _weights(rule, names, heard)
-    priced: Flags = weights.sum(axis=0) > 0.0
+    priced = weights.sum(axis=0) > 0.0
     each = weights[:, markets.of]
-    within = np.clip(fair, LEAST, 1.0 - LEAST)
     if rule.pool is Pool.LINEAR:
         pooled = np.where(each > 0.0, each * within, 0.0).sum(axis=0)
     else:

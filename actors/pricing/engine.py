@@ -214,12 +214,13 @@ class Engine:
         Raises ValueError for odds or a source that there is not. Selections that the market does
         not have are nobody's here, such as runners that were withdrawn.
         """
-        prices = [odds.get(selection, 0) for selection in self._markets[market_id].setup.selections]
-        if any(price and not MIN_ODDS <= price <= MAX_ODDS for price in prices):
-            raise ValueError(f"odds are from {MIN_ODDS} to {MAX_ODDS}")
-        self._say(
-            market_id, source, [ONE / price if price else math.nan for price in prices], at_ms
-        )
+        implied = []
+        for selection in self._markets[market_id].setup.selections:
+            price = odds.get(selection, 0)
+            if price and not MIN_ODDS <= price <= MAX_ODDS:
+                raise ValueError(f"odds are from {MIN_ODDS} to {MAX_ODDS}")
+            implied.append(ONE / price if price else math.nan)
+        self._say(market_id, source, implied, at_ms)
 
     def model(
         self, market_id: str, source: str, probabilities: Mapping[str, float], at_ms: int
@@ -453,7 +454,7 @@ def price(
         if not using.any():
             continue
         picked, theirs = markets.pick(using)
-        within = np.clip(fair[theirs], OFF, 1.0 - OFF)
+        within = np.minimum(np.maximum(fair[theirs], OFF), 1.0 - OFF)
         implied = apply(picked, within, model, overrounds[using], winners[using])
         offered = np.minimum(whole_odds(implied), longest[using][picked.of])
         sure = (within <= OFF) | (within >= 1.0 - OFF) | (offered < SHORTEST_STEP)

@@ -56,4 +56,6 @@ class Markets:
 
     def pick(self, chosen: Flags) -> tuple[Markets, Flags]:
         """Some of the markets, and which selections are theirs."""
+        if chosen.all():
+            return self, np.ones(self.selections, np.bool_)
         return Markets(self.sizes[chosen]), chosen[self.of]

@@ -4,7 +4,8 @@ A market that answers `referral_needed` has neither taken nor refused the bet. I
 trader may accept it, at a smaller stake or another price where that seems better, or refuse it,
 and has a time limit for it. No money is held while it waits. What was accepted can be had for some
 seconds, once: `TakeReferral` says on what terms, and `HoldStake` with `agreed_until_ms` has the
-market honour them. The limits of liability hold for it like for any other bet.
+markets honour them. The limits of liability hold for it like for any other bet. A slip keeps the
+prices it was referred at; its stake may be less, as much on each line.
 
 A referral is a neighbour of its player, because the book names nobody.
 """
@@ -17,6 +18,7 @@ import msgspec
 
 from actors.base import Actor, Command, Event, Question, Reason, Refused, ref
 from actors.odds import MAX_ODDS, MIN_ODDS
+from actors.slips.slip import Slip, as_said, refuse
 from ledger.money import MAX_MINOR, Money
 
 MAX_WAIT_MS = 300_000
@@ -35,13 +37,27 @@ class ReferralState(enum.StrEnum):
 
 
 class Terms(msgspec.Struct, frozen=True, array_like=True):
-    """A stake on a selection at a price."""
+    """A stake on a selection at a price; or on a slip, whose first leg they then are."""
 
     fixture_id: str
     market_id: str
     selection_id: str
     stake: Money
     odds: int
+    slip: Slip | None = None
+
+    def is_same(self, other: Terms) -> bool:
+        """Whether a player who asks for the one has asked for the other."""
+        if self.slip is None or other.slip is None:
+            return self == other
+        return self.stake == other.stake and as_said(self.slip) == as_said(other.slip)
+
+
+def terms_of(slip: Slip, currency: str) -> Terms:
+    """Those of a bet on a slip."""
+    leg = slip.legs[0]
+    stake = Money(slip.stake_minor, currency)
+    return Terms(leg.fixture_id, leg.market_id, leg.selection_id, stake, leg.odds, slip)
 
 
 class Referral(Actor):
@@ -129,15 +145,16 @@ class Refer(ReferralCommand, frozen=True, array_like=True, tag=True):
             return Refused(Reason.OUT_OF_BOUNDS, facts={"max_wait_ms": MAX_WAIT_MS})
         if not 0 < self.asked.stake.minor <= MAX_MINOR:
             return Refused(Reason.OUT_OF_BOUNDS, facts={"max_stake_minor": MAX_MINOR})
-        if not MIN_ODDS <= self.asked.odds <= MAX_ODDS:
-            return Refused(Reason.OUT_OF_BOUNDS, facts={"max_odds": MAX_ODDS})
-        return ReferralAsked(
+        slip = self.asked.slip
+        wrong = refuse(slip) if slip else _refuse_odds(self.asked.odds)
+        return wrong or ReferralAsked(
             now_ms, self.player_id, self.referral_id, self.asked, now_ms + self.wait_ms
         )
 
 
 class AcceptReferral(ReferralCommand, frozen=True, array_like=True, tag=True):
-    """The trader's yes, to at most the stake that was asked for, at a price of the trader's."""
+    """The trader's yes, to at most the stake that was asked for, at a price of the trader's; a slip
+    keeps its prices."""
 
     stake_minor: int
     odds: int
@@ -152,16 +169,29 @@ class AcceptReferral(ReferralCommand, frozen=True, array_like=True, tag=True):
         stake = referral.asked.stake
         if not 0 < self.stake_minor <= stake.minor:
             return Refused(Reason.OUT_OF_BOUNDS, facts={"max_stake_minor": stake.minor})
-        if not MIN_ODDS <= self.odds <= MAX_ODDS:
-            return Refused(Reason.OUT_OF_BOUNDS, facts={"max_odds": MAX_ODDS})
+        wrong = self._refuse_terms(referral.asked)
+        if wrong:
+            return wrong
         if not 0 < self.valid_ms <= MAX_VALID_MS:
             return Refused(Reason.OUT_OF_BOUNDS, facts={"max_valid_ms": MAX_VALID_MS})
+        slip = referral.asked.slip
         accepted = msgspec.structs.replace(
-            referral.asked, stake=Money(self.stake_minor, stake.currency), odds=self.odds
+            referral.asked,
+            stake=Money(self.stake_minor, stake.currency),
+            odds=self.odds,
+            slip=slip and msgspec.structs.replace(slip, stake_minor=self.stake_minor),
         )
         return ReferralAccepted(
             now_ms, self.player_id, self.referral_id, accepted, now_ms + self.valid_ms
         )
+
+    def _refuse_terms(self, asked: Terms) -> Refused | None:
+        """Why the price or the stake can't be had on what was asked for."""
+        if asked.slip is None:
+            return _refuse_odds(self.odds)
+        if self.odds != asked.odds:
+            return Refused(Reason.OUT_OF_BOUNDS, "a slip keeps its prices", {"odds": asked.odds})
+        return refuse(msgspec.structs.replace(asked.slip, stake_minor=self.stake_minor))
 
 
 class RefuseReferral(ReferralCommand, frozen=True, array_like=True, tag=True):
@@ -191,6 +221,12 @@ class TakeReferral(ReferralCommand, frozen=True, array_like=True, tag=True):
         return ReferralTaken(
             now_ms, self.player_id, self.referral_id, self.bet_id, accepted, referral.expires_at_ms
         )
+
+
+def _refuse_odds(odds: int) -> Refused | None:
+    if MIN_ODDS <= odds <= MAX_ODDS:
+        return None
+    return Refused(Reason.OUT_OF_BOUNDS, facts={"max_odds": MAX_ODDS})
 
 
 # What can happen to it

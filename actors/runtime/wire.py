@@ -52,6 +52,8 @@ AnyCommand = (
     | fixture.SetModel
     | trading.OpenMarket
     | trading.ChangePrices
+    | trading.HoldPrices
+    | trading.GiveBackPrices
     | trading.ChangeStatus
     | declaring.WithdrawSelection
     | declaring.DeclareResult
@@ -93,6 +95,10 @@ AnyQuestion = (
     | bet.GetBet
     | fixture.GetFixture
     | holds.HoldStake
+    | holds.HoldWatched
+    | holds.HoldLeg
+    | holds.AskRoom
+    | holds.KeepOffer
     | holds.LookAgain
     | holds.ReleaseHold
     | holds.ConfirmHold
@@ -118,6 +124,8 @@ AnyView = (
     | holds.Held
     | holds.Done
     | holds.OpenHolds
+    | holds.LegRoom
+    | holds.OfferKept
     | market.MarketView
     | market.PriceView
     | market.Exposure

@@ -16,6 +16,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from math import prod
 
+import msgspec
+
 from actors.results import Outcome
 from actors.slips.settling import (
     ASSUMED_STARTING_ODDS,
@@ -28,8 +30,12 @@ from actors.slips.settling import (
     factors_of,
     look,
 )
-from actors.slips.slip import Selection, Slip
+from actors.slips.slip import Selection, Slip, lines_in
 from actors.slips.sums import Ratio, sum_over_lines, sums_by_leg
+
+_FINE = 10**12
+"""A stake on each line so large that what it costs, rounded up, is as good as exact."""
+_NO_CAP = 10**300
 
 
 def liabilities(
@@ -58,6 +64,29 @@ def liabilities(
             costs.append(_ceil(exact, view.lines * den))
         found |= dict.fromkeys(leg.selections, max(0, min(costs)))
     return found
+
+
+def largest_stake(slip: Slip, rooms: Mapping[Selection, int], most_minor: int) -> int:
+    """The largest stake up to `most_minor` that leaves every selection within its room, the same
+    whole number of minor units on each line; 0 where there is none.
+
+    What a selection carries rises with the stake until the cap on payouts binds, and falls from
+    there, for the stake is then more and the payout is not. So a stake that is too large is brought
+    down at once to what the part that rises allows.
+    """
+    if min(rooms.values(), default=1) < 1:
+        return 0
+    lines = lines_in(slip)
+    large = _FINE * lines
+    rising = liabilities(msgspec.structs.replace(slip, stake_minor=large, payout_cap_minor=_NO_CAP))
+    unit = min(most_minor, slip.payout_cap_minor) // lines
+    while unit > 0:
+        costs = liabilities(msgspec.structs.replace(slip, stake_minor=unit * lines))
+        over = [selection for selection, cost in costs.items() if cost > rooms[selection]]
+        if not over:
+            return unit * lines
+        unit = min([unit - 1, *(rooms[one] * _FINE // rising[one] for one in over)])
+    return 0
 
 
 def _payouts(view: View, sides: list[Side]) -> list[Ratio]:

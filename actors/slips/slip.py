@@ -90,6 +90,22 @@ def lines_in(slip: Slip) -> int:
     return lines_of(folds_in(slip), free) * (2 if slip.each_way else 1)
 
 
+def as_said(slip: Slip) -> Slip:
+    """What the player says of it, without what its markets and the house's settings add."""
+    legs = tuple(
+        Leg(
+            leg.fixture_id,
+            leg.market_id,
+            leg.selection_id,
+            leg.odds,
+            leg.banker,
+            joined=leg.joined,
+        )
+        for leg in slip.legs
+    )
+    return Slip(legs, slip.kind, slip.stake_minor, slip.folds, slip.each_way)
+
+
 def price_of_legs(legs: Sequence[Leg]) -> tuple[int, int]:
     """The product of the prices of the legs, their own boosts included, as an exact ratio."""
     num = den = 1

@@ -13,7 +13,7 @@ from actors.market import MAX_SELECTIONS, MarketStatus
 from actors.slips.kinds import Kind
 from actors.staff import Role
 from actors.stop import Reach
-from actors.trading import MAX_REOFFER_MS
+from actors.trading import MAX_HAND_MS, MAX_REOFFER_MS
 from gateway import api
 from ledger.money import MAX_MINOR
 
@@ -75,9 +75,6 @@ class Member(api.Reply, frozen=True):
     role: Role
     disabled: bool
     added_at: api.Time
-    locked_until: Annotated[
-        api.Time | UnsetType, Meta(description="After too many wrong passwords")
-    ] = UNSET
 
 
 class StaffSession(api.Reply, frozen=True):
@@ -136,6 +133,17 @@ class BoardQuery(api.PageQuery, frozen=True, forbid_unknown_fields=True):
     limit: Annotated[int, Meta(ge=1, le=50)] = 20
 
 
+class HeldByHand(api.Reply, frozen=True):
+    """A price that somebody holds; the feed's is kept behind it."""
+
+    by: str
+    since: api.Time
+    feed_odds: Annotated[
+        api.Price, Meta(description="What is shown when it is given back, unless it is too old")
+    ]
+    until: Annotated[api.Time | UnsetType, Meta(description="Where it gives itself back")] = UNSET
+
+
 class DeskSelection(api.Reply, frozen=True):
     selection_id: str
     name: str
@@ -153,6 +161,7 @@ class DeskSelection(api.Reply, frozen=True):
         api.SelectionResult | UnsetType, Meta(description="How the place part came out")
     ] = UNSET
     starting_odds: int | UnsetType = UNSET
+    hand: Annotated[HeldByHand | UnsetType, Meta(description="While it is held by hand")] = UNSET
 
 
 class DeskMarket(api.Reply, frozen=True):
@@ -166,12 +175,15 @@ class DeskMarket(api.Reply, frozen=True):
         dict[str, api.Time],
         Meta(description="For what it is suspended, and since when; `stop/<id>` is the desk's"),
     ]
-    source: Annotated[str, Meta(description="Who has priced it last; empty where nobody has")]
+    source: Annotated[
+        str,
+        Meta(description="Who has priced it last, but by hand; empty where nobody has"),
+    ]
     priced_at: Annotated[
         api.Time | UnsetType,
         Meta(
             description="When the prices were last said; the house's own "
-            "moves do not make them younger"
+            "moves and prices by hand do not make them younger"
         ),
     ]
     stale: Annotated[bool, Meta(description="Too old to be bet at, whatever the status says")]
@@ -242,6 +254,7 @@ class DeskLimits(api.Reply, frozen=True):
     max_slip_liability_minor: Annotated[
         int, Meta(description="For each selection, of slips with a leg on it: beside its singles")
     ]
+    version: Annotated[int, Meta(description="To be sent with a change of them")]
 
 
 # Over time
@@ -334,6 +347,17 @@ class StopPath(api.Query, frozen=True, forbid_unknown_fields=True):
 
 class HandPrices(Action, frozen=True, forbid_unknown_fields=True, kw_only=True):
     odds: Annotated[dict[api.Id, api.Price], Meta(min_length=1, max_length=MAX_SELECTIONS)]
+    for_s: Annotated[
+        Annotated[int, Meta(ge=1, le=MAX_HAND_MS // 1000)] | UnsetType,
+        Meta(description="They give themselves back then; left out, somebody has to"),
+    ] = UNSET
+
+
+class GivenBack(Action, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    selection_ids: Annotated[
+        Annotated[list[api.Id], Meta(min_length=1, max_length=MAX_SELECTIONS)] | UnsetType,
+        Meta(description="All that are held by hand, where they are left out"),
+    ] = UNSET
 
 
 class HandStatus(Action, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -342,6 +366,13 @@ class HandStatus(Action, frozen=True, forbid_unknown_fields=True, kw_only=True):
 
 _Limit = Annotated[int, Meta(ge=0, le=MAX_MINOR)]
 _Age = Annotated[int, Meta(ge=0, le=24 * 3_600_000)]
+Version = Annotated[
+    Annotated[int, Meta(ge=0, le=2**53)] | UnsetType,
+    Meta(
+        description="As they were read: refused with `version_conflict`, and how they are, where "
+        "they have changed since. Left out, nothing is compared"
+    ),
+]
 
 
 class ChangedLimits(Action, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -357,6 +388,7 @@ class ChangedLimits(Action, frozen=True, forbid_unknown_fields=True, kw_only=Tru
     max_age_in_play_ms: _Age | UnsetType = UNSET
     refer_up_to_minor: _Limit | UnsetType = UNSET
     max_slip_liability_minor: _Limit | UnsetType = UNSET
+    version: Version = UNSET
 
 
 class LimitsNow(api.Reply, frozen=True):

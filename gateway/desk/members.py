@@ -6,7 +6,6 @@ import asyncio
 import hmac
 
 import msgspec
-from msgspec import UNSET
 
 from actors.base import Reason, Refused
 from actors.runtime.addresses import BOOK
@@ -58,30 +57,28 @@ async def _member(services: Services, login: str) -> MemberView | None:
 
 
 async def log_in(
-    services: Services, credentials: desk_api.StaffCredentials, address: str
-) -> desk_api.StaffSession:
-    """A session for whoever knows the password; an unknown log-in takes as long as a wrong one."""
+    services: Services, credentials: desk_api.StaffCredentials, address: str, device: str
+) -> tuple[desk_api.StaffSession, str]:
+    """A session for whoever knows the password, and a token for the device that was used; an
+    unknown log-in takes as long as a wrong password."""
     login = credentials.login.lower()
-    await services.limits.attempt("staff", address, login)
+    who = f"staff/{login}"
+    await services.limits.attempt("staff", address, who, services.devices.number(device, who))
     member = await _member(services, login)
-    if member is None:
-        await services.passwords.verify(None, credentials.password)
+    known = member.password_hash if member else None
+    right = await services.passwords.verify(known, credentials.password)
+    if member is None or not right:
         raise Problem("bad_credentials")
-    if member.locked_until_ms:
-        facts: dict[str, int | str] = {"locked_until_ms": member.locked_until_ms}
-        raise problems.refused(Refused(Reason.LOGIN_LOCKED, facts=facts), services.clock.now_ms())
-    right = await services.passwords.verify(member.password_hash, credentials.password)
-    record = RecordStaffLogin(login, right)
-    recorded = (await services.router.ask(BOOK, login, record)).reply
-    if not right and not isinstance(recorded, Refused):
-        raise Problem("bad_credentials")
+    recorded = (await services.router.ask(BOOK, login, RecordStaffLogin(login))).reply
     if isinstance(recorded, Refused):
-        raise problems.refused(recorded, services.clock.now_ms())
+        raise problems.refused(recorded)
     assert isinstance(recorded, StaffLoggedIn)
+    await services.limits.came_in(address, who)
     token, expires_at_ms = await services.staff_sessions.create(login, member.credential_version)
-    return desk_api.StaffSession(
+    told = desk_api.StaffSession(
         token, login, member.name, member.role, api.time_text(expires_at_ms)
     )
+    return told, services.devices.new(who)
 
 
 async def all_members(services: Services) -> list[desk_api.Member]:
@@ -106,5 +103,4 @@ def member_json(member: MemberView) -> desk_api.Member:
         member.role,
         member.disabled,
         api.time_text(member.added_at_ms),
-        api.time_text(member.locked_until_ms) if member.locked_until_ms else UNSET,
     )

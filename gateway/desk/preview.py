@@ -91,7 +91,7 @@ async def preview(
     message = declaring(market_id, outcomes.results, cancelled=outcomes.cancelled)
     looked = await _look(services, message)
     if isinstance(looked, Refused):
-        raise problems.refused(looked, services.clock.now_ms())
+        raise problems.refused(looked)
     reads = DeskReads.beside(services.ledger)
     alike, all_alike = await reads.singles_on(market_id, looked.market.windows)
     slips, all_slips = await reads.slips_on(market_id, MAX_SLIPS)
@@ -169,7 +169,7 @@ async def _look(services: Services, message: DeclareResult) -> Looked | Refused:
         return declared
     assert isinstance(declared, ResultDeclared)
     declared.apply(market, fixture)
-    up_to_date = await services.ledger.all_caught_up()
+    up_to_date = await services.ledger.wholly_caught_up()
     totals = await DeskReads.beside(services.ledger).totals_on(market_id)
     results = {name: market.settling(name, declared.version) for name in market.selections}
     return Looked(view, results, message.cancelled, totals, up_to_date)

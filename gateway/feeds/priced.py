@@ -277,7 +277,8 @@ class Desk:
         odds = market.odds.setdefault(source, {})
         for selection, price in command.odds.items():
             if selection in market.selections:
-                odds[selection] = min(price, MAX_ODDS) if price >= MIN_ODDS else 0
+                bounded = price if price < MAX_ODDS else MAX_ODDS
+                odds[selection] = bounded if price >= MIN_ODDS else 0
         if source not in market.silent:
             self.engine.quote(command.market_id, source, odds, at_ms - command.age_ms)
             self._unfinished.add(command.market_id)

@@ -10,7 +10,9 @@ finds what it has already said, and goes on from there.
 
 A live feed can't start from the beginning. What an earlier process of it has left on the board is
 suspended and loses its prices before anything else, until the feed has said it again; and its
-price changes are numbered on from those that each market has had, whatever the clocks say.
+price changes are numbered on from those that each market has had, whatever the clocks say. A market
+that is there already is brought to what the feed now says of it: who has joined since is added. Who
+is there and is not named has no price; without a result of his own, bets on him are void.
 
 While prices wait here they grow older, and say so.
 """
@@ -26,11 +28,13 @@ import msgspec
 import structlog
 
 from actors.base import Command, Question, Reason, Refused
-from actors.declaring import DeclareResult
+from actors.declaring import DeclareResult, WithdrawSelection
 from actors.errors import Faulty, KeyReused, NoAnswer, Overloaded, Unavailable
 from actors.fixture import ChangePhase, FixtureView, GetFixture, Phase
 from actors.market import TRADABLE, GetMarket, MarketStatus, MarketView
+from actors.outcomes import AddSelection
 from actors.placement import Router
+from actors.results import VOID
 from actors.risk.limits import LimitTable
 from actors.runtime.addresses import BOOK
 from actors.runtime.clock import Clock
@@ -68,6 +72,8 @@ class Tally(msgspec.Struct):
     retries: int = 0
     taken_over: int = 0
     """Markets that an earlier process left open to bets, and that were suspended."""
+    joined: int = 0
+    """Selections that an earlier process had not told the book of."""
     refused: Counter[str] = msgspec.field(default_factory=Counter)
     """By reason; each of them is in the log too."""
 
@@ -149,6 +155,14 @@ class _Lane:
         return list(prices.values())
 
 
+class _Found(NamedTuple):
+    """A market that an earlier process of a live feed has opened."""
+
+    withdrawn: frozenset[str]
+    unnamed: set[str]
+    """Selections of which this process has not heard."""
+
+
 class _Sender:
     def __init__(
         self,
@@ -173,6 +187,7 @@ class _Sender:
         self.keyed = 0
         self.numbered: dict[str, int] = {}
         """The number of the last prices that a market had before this process."""
+        self.found: dict[str, _Found] = {}
 
     async def put(self, command: FeedCommand, parts: Mapping[str, str]) -> None:
         key, by = "", self.by
@@ -219,6 +234,15 @@ class _Sender:
                 sequence=command.sequence + self.numbered.get(command.market_id, 0),
                 age_ms=command.age_ms + waited_ms,
             )
+        elif found := self.found.get(getattr(command, "market_id", "")):
+            if isinstance(command, WithdrawSelection) and command.selection_id in found.withdrawn:
+                self.tally.said_before += 1
+                return
+            if isinstance(command, AddSelection):
+                found.unnamed.discard(command.selection_id)
+            elif isinstance(command, DeclareResult) and found.unnamed and not command.cancelled:
+                results = dict.fromkeys(found.unnamed, VOID) | command.results
+                command = msgspec.structs.replace(command, results=results)
         try:
             reply = await self._ask(command.fixture_id, command, key, by)
         except (KeyReused, Faulty) as failure:
@@ -232,7 +256,9 @@ class _Sender:
             self.tally.said_before += 1
             if self.live and isinstance(command, OpenMarket):
                 # Opened by an earlier process, or forgotten by the source: it numbers from 1 again.
-                await self._take_over(command.fixture_id, command.market_id)
+                market = await self._take_over(command.fixture_id, command.market_id)
+                if market is not None:
+                    await self._bring_up(market, command)
         else:
             self._not_done(command, key, reply.reason, reply.message, facts=reply.facts)
 
@@ -262,13 +288,14 @@ class _Sender:
                 for market_id in fixture.markets:
                     await self._take_over(fixture_id, market_id)
 
-    async def _take_over(self, fixture_id: str, market_id: str) -> None:
+    async def _take_over(self, fixture_id: str, market_id: str) -> MarketView | None:
+        """The market as it was before, if there is one."""
         market = await self._ask(fixture_id, GetMarket(fixture_id, market_id))
         if not isinstance(market, MarketView):
-            return
+            return None
         self.numbered[market_id] = market.source_sequence
         if market.status not in TRADABLE:
-            return
+            return market
         # Also one that is suspended for a cause: it would open when that is gone.
         if market.status is MarketStatus.OPEN or market.causes:
             self.tally.taken_over += 1
@@ -277,15 +304,33 @@ class _Sender:
             )
             key = f"{self.keys}/taken-over/{market_id}/{market.odds_version}"
             await self._insist(suspend, key)
-        priced = {one.selection_id: 0 for one in market.selections if one.odds}
+        # Also what is behind a price held by hand.
+        priced = {one.selection_id: 0 for one in market.selections if one.odds or one.hand}
         if priced:
             # What the feed has no price for any more it need not say.
             self.numbered[market_id] += 1
             await self._insist(
                 ChangePrices(fixture_id, market_id, priced, self.numbered[market_id])
             )
+        return market
 
-    async def _insist(self, command: ChangeStatus | ChangePrices, key: str = "") -> None:
+    async def _bring_up(self, market: MarketView, opened: OpenMarket) -> None:
+        """Add to a market that was there before whom the feed names now and did not then."""
+        fixture_id, market_id = market.fixture_id, market.market_id
+        there = {one.selection_id for one in market.selections}
+        withdrawn = frozenset(one.selection_id for one in market.selections if one.withdrawn)
+        self.found[market_id] = _Found(withdrawn, there - opened.selections.keys() - withdrawn)
+        if _decided(market):
+            return
+        for selection_id, name in opened.selections.items():
+            if selection_id not in there:
+                self.tally.joined += 1
+                join = AddSelection(fixture_id, market_id, selection_id, name)
+                await self._insist(join, f"{self.keys}/joined/{market_id}/{selection_id}")
+
+    async def _insist(
+        self, command: ChangeStatus | ChangePrices | AddSelection, key: str = ""
+    ) -> None:
         reply = await self._ask(command.fixture_id, command, key)
         if isinstance(reply, Refused):
             self._not_done(command, key, reply.reason, reply.message, facts=reply.facts)

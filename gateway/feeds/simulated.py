@@ -3,11 +3,15 @@
 For a machine without a feed: every few minutes a visitor sees a match announced, priced, started,
 interrupted by goals, ended and settled. A football match takes five minutes, a race one. The same
 seed and start give the same matches with the same prices, to the last point.
+
+For the odds engine (`priced.py`) the prices can be fair, as the models have them; and a rival house
+looks at the same matches with an opinion and a margin of its own.
 """
 
 from __future__ import annotations
 
 import heapq
+import math
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 from random import Random
@@ -17,14 +21,18 @@ import msgspec
 from actors.declaring import DeclareResult, WithdrawSelection
 from actors.fixture import ChangePhase, CreateFixture, Phase, SetModel
 from actors.market import Limits, MarketStatus
-from actors.odds import MAX_ODDS, ONE, SHORTEST_STEP, down_to_ladder
+from actors.odds import MAX_ODDS, MIN_ODDS, ONE, SHORTEST_STEP, down_to_ladder
 from actors.terms import MarketTerms
 from actors.trading import ChangePrices, ChangeStatus, OpenMarket
 from gateway.feeds.feed import Feed, FeedCommand, Step, check_run
-from gateway.feeds.matches import SPORTS, Look, Match, Offer
+from gateway.feeds.matches import SPORTS, Chances, Look, Match, Offer
 
 OVERROUND = 1.06
 """The implied probabilities of a market, added up: what the house keeps is in it."""
+RIVAL_KINDS = ("match_result", "winner", "win")
+"""The kinds of market that a rival prices,"""
+RIVAL_STRAYS = 0.06
+"""and how far it strays from the models, in log-odds."""
 LIMITS = Limits(max_age_ms=60_000, max_age_in_play_ms=30_000)
 """Of every market. When a feed is gone, its prices are good for so long."""
 CONFIRM_SHARE = 3
@@ -45,6 +53,12 @@ class Settings(msgspec.Struct, frozen=True):
     total: int | None = None
     """Fixtures after which no new one is announced; None for ever."""
     currency: str = "GBP"
+    overround: int = 10_600
+    """In ten-thousandths: 10,600 is a book of 106 per cent, 10,000 a fair one."""
+    on_ladder: bool = True
+    """Prices come down to our ladder; those for the odds engine do not have to."""
+    rival: str = ""
+    """The name of another house: it says prices only, of the main markets, as it sees them."""
 
 
 class SimulatedFeed(Feed):
@@ -68,11 +82,13 @@ class Board:
     def __init__(self, settings: Settings, run: str, start_ms: int) -> None:
         if not 1 <= settings.fixtures <= MOST_FIXTURES:
             raise ValueError(f"fixtures is {settings.fixtures}; it is from 1 to {MOST_FIXTURES}")
+        if not ONE <= settings.overround < 2 * ONE:
+            raise ValueError(f"overround is {settings.overround}; it is from {ONE} to {2 * ONE}")
         check_run(run)
         self.settings = settings
         self.run = run
         self.start_ms = start_ms
-        self.keys = f"{self.name}/{run}"
+        self.keys = f"{self.name}/{run}" + (f"/{settings.rival}" if settings.rival else "")
 
     async def steps(self) -> AsyncIterator[Step]:
         for step in self.play():
@@ -86,7 +102,11 @@ class Board:
         total = self.settings.total
         while coming:
             at_ms, n, step, story = heapq.heappop(coming)
-            yield step
+            if self.settings.rival:
+                prices = tuple(said for said in step.commands if isinstance(said, ChangePrices))
+                step = Step(at_ms, prices)
+            if step.commands:
+                yield step
             after = next(story, None)
             if after is not None:
                 heapq.heappush(coming, (after.at_ms, n, after, story))
@@ -116,16 +136,16 @@ class Board:
         rng = Random(f"{self.settings.seed}/{n}")
         sport = SPORTS[n % self.settings.fixtures % len(SPORTS)]
         fixture_id = f"{SimulatedFeed.prefix}{self.run}-{n}"
-        return _Story(fixture_id, sport(rng), self.settings.currency).tell(created_ms, starts_ms)
+        return _Story(fixture_id, sport(rng), self.settings).tell(created_ms, starts_ms)
 
 
 class _Story:
     """One fixture from its announcement to its end, as commands."""
 
-    def __init__(self, fixture_id: str, match: Match, currency: str) -> None:
+    def __init__(self, fixture_id: str, match: Match, settings: Settings) -> None:
         self.fixture_id = fixture_id
         self.match = match
-        self.currency = currency
+        self.settings = settings
         self.odds: dict[str, dict[str, int]] = {}
         """On the board now, by market key: the markets that are open."""
         self.sequences: dict[str, int] = {}
@@ -199,7 +219,7 @@ class _Story:
             self._id(offer.key),
             offer.name,
             offer.kind,
-            self.currency,
+            self.settings.currency,
             dict(offer.selections),
             LIMITS,
             MarketStatus.SUSPENDED,
@@ -220,12 +240,12 @@ class _Story:
     def _prices(self, at_ms: int) -> Iterator[FeedCommand]:
         self.priced_ms = at_ms
         limit_ms = LIMITS.max_age_in_play_ms if self.in_play else LIMITS.max_age_ms
-        for key, chances in self.match.chances().items():
+        for key, chances in self._seen().items():
             shown = self.odds[key]
             changed = {
                 of: odds
                 for of, chance in chances.items()
-                if (odds := odds_of(chance)) != shown.get(of, 0)
+                if (odds := self._odds(chance)) != shown.get(of, 0)
             }
             shown.update(changed)
             old = at_ms - self.said_ms.get(key, at_ms) >= limit_ms // CONFIRM_SHARE
@@ -233,6 +253,22 @@ class _Story:
                 self.said_ms[key] = at_ms
                 self.sequences[key] = self.sequences.get(key, 0) + 1
                 yield ChangePrices(self.fixture_id, self._id(key), changed, self.sequences[key])
+
+    def _odds(self, chance: float) -> int:
+        settings = self.settings
+        return odds_of(chance, settings.overround / ONE, on_ladder=settings.on_ladder)
+
+    def _seen(self) -> dict[str, Chances]:
+        """What the models say; or what a rival makes of that in the markets that it prices."""
+        chances, rival = self.match.chances(), self.settings.rival
+        if not rival:
+            return chances
+        kinds = {offer.key: offer.kind for offer in self.match.offers}
+        return {
+            key: _strayed(fair, f"{rival}/{self._id(key)}")
+            for key, fair in chances.items()
+            if kinds[key] in RIVAL_KINDS
+        }
 
     def _suspend(self) -> Iterator[FeedCommand]:
         return self._status(MarketStatus.SUSPENDED)
@@ -246,12 +282,22 @@ class _Story:
             yield ChangeStatus(self.fixture_id, self._id(key), status, self.in_play, delay_ms)
 
 
-def odds_of(chance: float) -> int:
+def _strayed(chances: Chances, view: str) -> Chances:
+    """The chances of a market as somebody sees them, who always strays the same way."""
+    rng = Random(view)
+    seen = {of: chance * math.exp(rng.gauss(0, RIVAL_STRAYS)) for of, chance in chances.items()}
+    whole = sum(chances.values()) / (sum(seen.values()) or 1.0)
+    return {of: min(chance * whole, 1.0) for of, chance in seen.items()}
+
+
+def odds_of(chance: float, overround: float = OVERROUND, *, on_ladder: bool = True) -> int:
     """The odds of something with that chance, the overround in them; 0 where it is so certain
     that no price is left, or can't happen."""
     if chance <= 0:
         return 0
-    odds = int(min(ONE / (chance * OVERROUND), MAX_ODDS))
+    odds = int(min(ONE / (chance * overround), MAX_ODDS))
+    if not on_ladder:
+        return odds if odds >= MIN_ODDS else 0
     return down_to_ladder(odds) if odds >= SHORTEST_STEP else 0
 
 

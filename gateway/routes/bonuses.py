@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from typing import Annotated
 
 from msgspec import UNSET, Meta, UnsetType
 
@@ -14,6 +14,7 @@ from actors.staff import Role
 from actors.wallet import GetWallet, WalletView
 from gateway import api, keys
 from gateway.desk import api as desk_api
+from gateway.desk.routes import desk_route
 from gateway.http import Auth, Call, Route, T, granted
 from gateway.risk_api import PlayerPath
 
@@ -88,14 +89,6 @@ def _bonus_json(bonus: Bonus, currency: str) -> api.Bonus:
     )
 
 
-_DESK: dict[str, Any] = {
-    "method": "POST",
-    "tag": "Desk",
-    "auth": Auth.DESK,
-    "role": Role.HEAD_TRADER,
-    "keyed": True,
-}
-
 ROUTES = [
     Route(
         method="GET",
@@ -108,11 +101,13 @@ ROUTES = [
         auth=Auth.PLAYER,
         codes=(Reason.UNKNOWN_PLAYER,),
     ),
-    Route(
-        path="/v1/desk/players/{player_id}/bonuses",
-        handle=give,
-        name="giveBonus",
-        summary="Give a player a free stake or a boost, to be used once",
+    desk_route(
+        "POST",
+        "players/{player_id}/bonuses",
+        give,
+        "giveBonus",
+        "Give a player a free stake or a boost, to be used once",
+        role=Role.HEAD_TRADER,
         path_type=PlayerPath,
         body=NewBonus,
         reply=api.Bonus,
@@ -124,16 +119,17 @@ ROUTES = [
             Reason.ALREADY_EXISTS,
             Reason.TOO_MANY_BONUSES,
         ),
-        **_DESK,
     ),
-    Route(
-        path="/v1/desk/players/{player_id}/bonuses/{bonus_id}/withdraw",
-        handle=withdraw,
-        name="withdrawBonus",
-        summary="Withdraw a bonus that was not used",
+    desk_route(
+        "POST",
+        "players/{player_id}/bonuses/{bonus_id}/withdraw",
+        withdraw,
+        "withdrawBonus",
+        "Withdraw a bonus that was not used",
+        role=Role.HEAD_TRADER,
+        status=204,
         path_type=BonusPath,
         body=desk_api.JustAction,
         codes=(Reason.UNKNOWN_BONUS,),
-        **{**_DESK, "status": 204},
     ),
 ]

@@ -16,7 +16,8 @@ from gateway.desk import actions, members, preview
 from gateway.desk import api as desk_api
 from gateway.desk import board as desk_board
 from gateway.desk import history as desk_history
-from gateway.http import MAX_LARGE_BODY, Auth, Call, Route
+from gateway.desk.routes import desk_route
+from gateway.http import MAX_LARGE_BODY, Call, Route
 from gateway.problems import Problem
 from gateway.results import window_of
 from ledger.desk_reads import DeskReads, newest_of
@@ -118,10 +119,14 @@ async def lift_stop(call: Call) -> desk_api.Stop:
 # Markets
 
 
-async def move_prices(call: Call) -> api.PricesNow:
+async def hold_prices(call: Call) -> api.PricesNow:
     path: api.MarketPath = call.path
-    body: desk_api.HandPrices = call.body
-    return await actions.move_prices(call, path.market_id, body.odds, body.reason)
+    return await actions.hold_prices(call, path.market_id, call.body)
+
+
+async def give_back_prices(call: Call) -> api.PricesNow:
+    path: api.MarketPath = call.path
+    return await actions.give_back_prices(call, path.market_id, call.body)
 
 
 async def change_status(call: Call) -> api.StatusNow:
@@ -166,35 +171,14 @@ async def settle(call: Call) -> api.ResultNow:
 
 
 def _read(path: str, handle: Any, name: str, summary: str, reply: Any, **more: Any) -> Route:
-    return Route(
-        method="GET",
-        path=f"/v1/desk/{path}",
-        handle=handle,
-        name=name,
-        summary=summary,
-        tag="Desk",
-        reply=reply,
-        auth=Auth.DESK,
-        **more,
-    )
+    return desk_route("GET", path, handle, name, summary, reply=reply, **more)
 
 
 def _act(
     path: str, handle: Any, name: str, summary: str, body: Any, reply: Any, **more: Any
 ) -> Route:
-    return Route(
-        method="POST",
-        path=f"/v1/desk/{path}",
-        handle=handle,
-        name=name,
-        summary=summary,
-        tag="Desk",
-        body=body,
-        reply=reply,
-        auth=Auth.DESK,
-        max_body=MAX_LARGE_BODY,
-        **{"keyed": True, **more},
-    )
+    given = {"body": body, "reply": reply, "max_body": MAX_LARGE_BODY, **more}
+    return desk_route("POST", path, handle, name, summary, **given)
 
 
 _MARKET: dict[str, Any] = {"path_type": api.MarketPath}
@@ -283,7 +267,12 @@ ROUTES = [
         desk_api.Stop,
         status=201,
         role=Role.TRADER,
-        codes=(Reason.UNKNOWN_FIXTURE, Reason.UNKNOWN_MARKET, "unknown_source"),
+        codes=(
+            Reason.UNKNOWN_FIXTURE,
+            Reason.UNKNOWN_MARKET,
+            "unknown_source",
+            "too_many_stops",
+        ),
     ),
     _act(
         "stops/{stop_id}/lift",
@@ -298,10 +287,26 @@ ROUTES = [
     ),
     _act(
         "markets/{market_id}/prices",
-        move_prices,
-        "movePrices",
-        "Move prices by hand; 0 takes one off the board",
+        hold_prices,
+        "holdPrices",
+        "Hold prices by hand until they are given back, or for some time; 0 takes one off",
         desk_api.HandPrices,
+        api.PricesNow,
+        role=Role.TRADER,
+        codes=(
+            Reason.UNKNOWN_MARKET,
+            Reason.UNKNOWN_SELECTION,
+            Reason.OUT_OF_BOUNDS,
+            Reason.WRONG_STATUS,
+        ),
+        **_MARKET,
+    ),
+    _act(
+        "markets/{market_id}/prices/give-back",
+        give_back_prices,
+        "giveBackPrices",
+        "Give prices held by hand back to the feed: its last ones, unless they are too old",
+        desk_api.GivenBack,
         api.PricesNow,
         role=Role.TRADER,
         codes=(Reason.UNKNOWN_MARKET, Reason.UNKNOWN_SELECTION, Reason.WRONG_STATUS),
@@ -326,7 +331,7 @@ ROUTES = [
         desk_api.ChangedLimits,
         desk_api.LimitsNow,
         role=Role.HEAD_TRADER,
-        codes=(Reason.UNKNOWN_MARKET, Reason.OUT_OF_BOUNDS),
+        codes=(Reason.UNKNOWN_MARKET, Reason.OUT_OF_BOUNDS, Reason.VERSION_CONFLICT),
         **_MARKET,
     ),
     _act(

@@ -20,9 +20,10 @@ from actors.staff import Role
 from gateway import api, keys, referrals, risk_api
 from gateway.desk import api as desk_api
 from gateway.desk.actions import command
+from gateway.desk.routes import desk_route
 from gateway.exchanges import all_exchanges
 from gateway.exchanges.exchange import NoAnswer
-from gateway.http import Auth, Call, Route, granted
+from gateway.http import Call, Route, granted
 from gateway.problems import Problem
 from ledger.risk_reads import RiskReads
 
@@ -59,15 +60,32 @@ async def customer(call: Call) -> risk_api.Customer:
     answer = await services.router.ask(services.licence.code, path.player_id, question)
     view = granted(answer.reply, CustomerView, services)
     changed_at = api.time_text(view.changed_at_ms) if view.changed_at_ms else UNSET
-    return risk_api.Customer(view.player_id, view.factor, view.kinds, changed_at)
+    return risk_api.Customer(
+        view.player_id,
+        view.factor,
+        view.kinds,
+        changed_at,
+        view.refer_above_minor or UNSET,
+        view.version,
+    )
 
 
 async def set_factors(call: Call) -> risk_api.Customer:
     path: risk_api.PlayerPath = call.path
     body: risk_api.NewFactors = call.body
     services = call.services
-    command = SetFactors(path.player_id, body.factor, body.kinds)
-    asked = (path.player_id, body.factor, sorted(body.kinds.items()), body.reason)
+    above = body.refer_above_minor or 0
+    version = None if body.version is UNSET else body.version
+    command = SetFactors(path.player_id, body.factor, body.kinds, above, version)
+    # Keys from before these were there stand for the same as ever.
+    compared = ({"above": above} if above else {}) | ({} if version is None else {"of": version})
+    asked: tuple[object, ...] = (
+        path.player_id,
+        body.factor,
+        sorted(body.kinds.items()),
+        body.reason,
+        *compared.items(),
+    )
     answer = await services.router.ask(
         services.licence.code,
         path.player_id,
@@ -78,8 +96,16 @@ async def set_factors(call: Call) -> risk_api.Customer:
         why=body.reason,
     )
     done = granted(answer.reply, FactorsSet, services)
-    services.customers.learn(done.player_id, Factors(done.factor, done.kinds), done.at_ms)
-    return risk_api.Customer(done.player_id, done.factor, done.kinds, api.time_text(done.at_ms))
+    factors = Factors(done.factor, done.kinds, done.refer_above_minor)
+    services.customers.learn(done.player_id, factors, done.at_ms)
+    return risk_api.Customer(
+        done.player_id,
+        done.factor,
+        done.kinds,
+        api.time_text(done.at_ms),
+        done.refer_above_minor or UNSET,
+        done.version,
+    )
 
 
 # Hedges
@@ -198,17 +224,7 @@ async def alerts(call: Call) -> risk_api.Alerts:
 
 
 def _route(method: str, path: str, handle: Any, name: str, summary: str, **more: Any) -> Route:
-    return Route(
-        method=method,
-        path=f"/v1/desk/{path}",
-        handle=handle,
-        name=name,
-        summary=summary,
-        tag="Desk: risk",
-        auth=Auth.DESK,
-        keyed=method == "POST",
-        **more,
-    )
+    return desk_route(method, path, handle, name, summary, tag="Desk: risk", **more)
 
 
 _DECIDED = (Reason.UNKNOWN_REFERRAL, Reason.REFERRAL_OVER, Reason.OUT_OF_BOUNDS)
@@ -266,7 +282,7 @@ ROUTES = [
         body=risk_api.NewFactors,
         reply=risk_api.Customer,
         role=Role.HEAD_TRADER,
-        codes=(Reason.UNKNOWN_PLAYER, Reason.OUT_OF_BOUNDS),
+        codes=(Reason.UNKNOWN_PLAYER, Reason.OUT_OF_BOUNDS, Reason.VERSION_CONFLICT),
     ),
     _route(
         "GET",

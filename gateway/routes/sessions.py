@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from aiohttp.web import StreamResponse
+
 from actors.base import Reason
 from gateway import accounts, api
-from gateway.http import Auth, Call, Route
+from gateway.http import Auth, Call, Route, with_device
 
 
-async def log_in(call: Call) -> api.NewSession:
-    return await accounts.log_in(call.services, call.body, call.address)
+async def log_in(call: Call) -> StreamResponse:
+    told, device = await accounts.log_in(call.services, call.body, call.address, call.device)
+    return with_device(told, device, call)
 
 
 async def log_out(call: Call) -> None:
@@ -27,7 +30,7 @@ ROUTES = [
         body=api.Credentials,
         reply=api.NewSession,
         status=201,
-        codes=(Reason.BAD_CREDENTIALS, Reason.LOGIN_LOCKED, "rate_limited"),
+        codes=(Reason.BAD_CREDENTIALS, "rate_limited"),
     ),
     Route(
         method="DELETE",

@@ -62,7 +62,17 @@ ROUTES = [
         status=201,
         auth=Auth.PLAYER,
         keyed=True,
-        codes=(*PLACING_CODES, *_SLIP_CODES, Reason.BONUS_EXPIRED, "rate_limited"),
+        codes=(
+            *PLACING_CODES,
+            *_SLIP_CODES,
+            Reason.BONUS_EXPIRED,
+            Reason.REOFFER_EXPIRED,
+            Reason.UNKNOWN_REFERRAL,
+            Reason.REFERRAL_OVER,
+            "referred",
+            "too_many_referrals",
+            "rate_limited",
+        ),
     ),
     Route(
         method="POST",

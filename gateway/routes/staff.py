@@ -21,7 +21,6 @@ from actors.fixture import (
     SetModel,
 )
 from actors.market import Exposure, GetExposure, Limits, Market, MarketStatus
-from actors.odds import MIN_ODDS
 from actors.outcomes import (
     AddSelection,
     PlacedVoided,
@@ -47,7 +46,7 @@ from actors.trading import (
     StatusChanged,
     SwitchMarkets,
 )
-from gateway import api, keys
+from gateway import api, keys, prices
 from gateway.fixtures import fixture_json, market_json
 from gateway.http import MAX_LARGE_BODY, Auth, Call, Route, T, granted
 from gateway.problems import Problem
@@ -152,9 +151,9 @@ async def open_market(call: Call) -> api.Market:
             market.status = MarketStatus.SUSPENDED
     odds = {one.selection_id: one.odds for one in body.selections if one.odds is not None}
     if odds:
-        prices = ChangePrices(path.fixture_id, market_id, odds)
+        first = ChangePrices(path.fixture_id, market_id, odds)
         key = keys.following(call.key, "prices")
-        priced = await command(call, path.fixture_id, prices, PricesChanged, prices, key)
+        priced = await command(call, path.fixture_id, first, PricesChanged, first, key)
         priced.apply(market, fixture)
     return market_json(market)
 
@@ -188,16 +187,10 @@ def _terms(given: api.Terms) -> MarketTerms:
 async def change_prices(call: Call) -> api.PricesNow:
     path: api.MarketPath = call.path
     body: api.PriceList = call.body
-    for selection_id, odds in body.odds.items():
-        if 0 < odds < MIN_ODDS:
-            raise Problem(
-                "invalid_request",
-                f"Odds are 0 or at least {MIN_ODDS} (1.0001) - at `$.odds.{selection_id}`.",
-            )
+    prices.check(body.odds)
     fixture_id = fixture_of(path.market_id)
     message = ChangePrices(fixture_id, path.market_id, body.odds)
-    changed = await command(call, fixture_id, message, PricesChanged, message)
-    return api.PricesNow(changed.market_id, changed.seq, changed.odds_version, changed.odds)
+    return prices.now(await command(call, fixture_id, message, PricesChanged, message))
 
 
 async def change_status(call: Call) -> api.StatusNow:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -75,35 +76,59 @@ def feed(
 
 async def _feed(source: Source, speed: float, kind: Feed, run: str, book_dsn: str) -> Tally:
     """Until the source ends; a line now and then says how it goes."""
-    clock, tally = WallClock(), Tally()
-    limits = commands.settings().risk.limit_table
+    tally = Tally()
+
+    async def left(book: LedgerReads) -> list[str]:
+        return await unfinished(book, kind, run) if source.live else []
+
+    def show() -> None:
+        console.print(_line(tally))
+
+    await speak(source, book_dsn, tally, show, REFRESH_S, left=left, speed=speed)
+    return tally
+
+
+async def speak(
+    source: Source,
+    book_dsn: str,
+    tally: Tally,
+    show: Callable[[], None],
+    refresh_s: float,
+    *,
+    left: Callable[[LedgerReads], Awaitable[list[str]]] | None = None,
+    speed: float,
+    max_gap_s: float | None = None,
+) -> None:
+    """Say to the running platform what a source says, and `show` how it goes now and then.
+
+    `left` finds what an earlier process of a live feed may have left on the board. Where it is
+    cancelled, all markets that were opened are suspended first.
+    """
+    clock = WallClock()
     router = NotingRouter(cluster.RayTransport(), clock)
     async with await open_pool(book_dsn, max_size=1) as pool:
-        # What an earlier process of the same run may have left on the board.
-        left = await unfinished(LedgerReads(pool), kind, run) if source.live else []
-        stops = Opening(router, clock, DeskReads(pool))
         speaking = asyncio.ensure_future(
             pump(
                 source,
                 router,
                 clock,
                 speed=speed,
+                max_gap_s=max_gap_s,
                 tally=tally,
-                left=left,
-                limits=limits,
-                stops=stops,
+                limits=commands.settings().risk.limit_table,
+                left=await left(LedgerReads(pool)) if left else (),
+                stops=Opening(router, clock, DeskReads(pool)),
             )
         )
         try:
             while not speaking.done():
-                await asyncio.wait([speaking], timeout=REFRESH_S)
-                console.print(_line(tally))
+                await asyncio.wait([speaking], timeout=refresh_s)
+                show()
         except asyncio.CancelledError:
             speaking.cancel()
             await router.suspend_all()
             raise
         await speaking
-    return tally
 
 
 def _line(tally: Tally) -> str:

@@ -12,16 +12,12 @@ from rich.table import Table
 
 from actors.runtime import cluster
 from actors.runtime.addresses import BOOK
-from actors.runtime.clock import WallClock, now_ms
+from actors.runtime.clock import now_ms
 from gateway.feeds import feed
 from gateway.feeds.betfair import Recording, RecordingError, Settings
-from gateway.feeds.pump import MAX_GAP_S, Tally, pump
-from gateway.standing import Opening
-from grandstand import commands
+from gateway.feeds.pump import MAX_GAP_S, Tally
 from grandstand.commands import console, fail, running
-from grandstand.commands.feed import NotingRouter
-from ledger.database import open_pool
-from ledger.desk_reads import DeskReads
+from grandstand.commands.feed import speak
 
 REFRESH_S = 0.5
 
@@ -84,36 +80,17 @@ def replay(
 
 async def _replay(source: Recording, speed: float, max_gap_s: float, book_dsn: str) -> bool:
     """Replay to the end, with a table that counts; whether anything was refused."""
-    clock = WallClock()
     tally = Tally()
-    router = NotingRouter(cluster.RayTransport(), clock)
-    async with await open_pool(book_dsn, max_size=1) as pool:
+    try:
         with Live(console=console, auto_refresh=False) as live:
-            replaying = asyncio.ensure_future(
-                pump(
-                    source,
-                    router,
-                    clock,
-                    speed=speed,
-                    max_gap_s=max_gap_s,
-                    tally=tally,
-                    limits=commands.settings().risk.limit_table,
-                    stops=Opening(router, clock, DeskReads(pool)),
-                )
-            )
-            try:
-                while not replaying.done():
-                    await asyncio.wait([replaying], timeout=REFRESH_S)
-                    live.update(_table(source, tally), refresh=True)
-            except asyncio.CancelledError:
-                replaying.cancel()
-                live.stop()
-                console.print()
-                await router.suspend_all()
-                raise
-            await replaying
-            live.update(_table(source, tally), refresh=True)
-    console.print()
+
+            def show() -> None:
+                live.update(_table(source, tally), refresh=True)
+
+            await speak(source, book_dsn, tally, show, REFRESH_S, speed=speed, max_gap_s=max_gap_s)
+            show()
+    finally:
+        console.print()
     for warning in source.summary.warnings:
         console.print(f"[yellow]warning:[/] {warning}")
     return bool(tally.refused)

@@ -37,32 +37,6 @@ where
     and ($1::text is null or fixture_id = $1)
 order by fixture_id, market_id
 
--- name: tradable_of_source
--- What the house makes of a price as liability builds is still its source's.
-select market.fixture_id, market.market_id
-from market
-inner join fixture using (fixture_id)
-cross join lateral (
-    select by
-    from audit
-    where
-        owner >= 'fixture/'
-        and owner < 'stop0'
-        and owner = 'market/' || market.market_id
-        and 'PricesChanged' = any(events)
-        and by <> 'risk'
-    order by at_ms desc, partition desc, seq desc, number desc
-    limit 1
-) as priced
-where
-    (
-        market.status in ('open', 'suspended')
-        or (market.status = 'closed' and fixture.phase in ('scheduled', 'in_play'))
-    )
-    -- A feed, or one of its parts.
-    and (priced.by = $1 or ($1 like 'feed:%' and starts_with(priced.by, $1 || '/')))
-order by market.fixture_id, market.market_id
-
 -- name: sources
 -- Who has priced each market last; not the house itself, as liability builds.
 select asked.market_id, priced.by
@@ -79,6 +53,21 @@ cross join lateral (
     order by at_ms desc, partition desc, seq desc, number desc
     limit 1
 ) as priced
+
+-- name: held_by
+-- Markets of which somebody has ever held a price by hand.
+select asked.market_id
+from unnest($1::text[]) as asked (market_id)
+where exists (
+    select
+    from audit
+    where
+        owner >= 'fixture/'
+        and owner < 'stop0'
+        and owner = 'market/' || asked.market_id
+        and by = $2
+        and 'PricesHeld' = any(events)
+)
 
 -- name: price_history
 select odds_version, selection_id, odds, at_ms

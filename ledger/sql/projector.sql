@@ -192,20 +192,21 @@ select
     expires_at_ms,
     accepted_stake_minor,
     accepted_odds,
-    bet_id
+    bet_id,
+    slip
 from referral
 where referral_id = any($1::text[])
 
 -- name: put_referrals
 insert into referral (
     referral_id, player_id, fixture_id, market_id, selection_id, stake_minor, currency, odds,
-    asked_at_ms, state, expires_at_ms, accepted_stake_minor, accepted_odds, bet_id
+    asked_at_ms, state, expires_at_ms, accepted_stake_minor, accepted_odds, bet_id, slip
 )
 select *
 from unnest(
     $1::text[], $2::text[], $3::text[], $4::text[], $5::text[], $6::bigint[], $7::text[],
     $8::bigint[], $9::bigint[], $10::text[], $11::bigint[], $12::bigint[], $13::bigint[],
-    $14::text[]
+    $14::text[], $15::text[]
 )
 on conflict (referral_id) do update set
     state = excluded.state,
@@ -215,12 +216,13 @@ on conflict (referral_id) do update set
     bet_id = excluded.bet_id
 
 -- name: put_customers
-insert into customer (player_id, factor, kinds, changed_at_ms)
-select * from unnest($1::text[], $2::bigint[], $3::text[], $4::bigint[])
+insert into customer (player_id, factor, kinds, changed_at_ms, refer_above_minor)
+select * from unnest($1::text[], $2::bigint[], $3::text[], $4::bigint[], $5::bigint[])
 on conflict (player_id) do update set
     factor = excluded.factor,
     kinds = excluded.kinds,
-    changed_at_ms = excluded.changed_at_ms
+    changed_at_ms = excluded.changed_at_ms,
+    refer_above_minor = excluded.refer_above_minor
 
 -- name: hedges
 select

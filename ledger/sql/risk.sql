@@ -15,7 +15,8 @@ select
     expires_at_ms,
     accepted_stake_minor,
     accepted_odds,
-    bet_id
+    bet_id,
+    slip
 from referral
 where state = 'waiting' and expires_at_ms > $1
 order by expires_at_ms, referral_id
@@ -36,7 +37,8 @@ select
     expires_at_ms,
     accepted_stake_minor,
     accepted_odds,
-    bet_id
+    bet_id,
+    slip
 from referral
 where referral_id = $1
 
@@ -55,7 +57,8 @@ select
     expires_at_ms,
     accepted_stake_minor,
     accepted_odds,
-    bet_id
+    bet_id,
+    slip
 from referral
 where player_id = $1 and (asked_at_ms, referral_id) < ($2::bigint, $3::text)
 order by asked_at_ms desc, referral_id desc
@@ -80,7 +83,7 @@ inner join fixture using (fixture_id)
 
 -- name: customers
 -- Those who were changed since, and are at any rate known; in the order of their ids.
-select player_id, factor, kinds, changed_at_ms
+select player_id, factor, kinds, changed_at_ms, refer_above_minor
 from customer
 where changed_at_ms >= $1 and player_id > $2
 order by player_id

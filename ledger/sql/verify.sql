@@ -137,6 +137,14 @@ full join (select partition, count(*) as entries from audit group by partition) 
 full join (select partition, count(*) as answers from answer group by partition) as answered
     using (partition)
 
+-- name: transfers
+-- Of the blocks after one and up to another.
+select seq, number, entry, at_ms, kind, reference, debit, credit, amount_minor, currency,
+    debit_version, debit_after_minor, credit_version, credit_after_minor
+from transfer
+where partition = $1 and seq > $2 and seq <= $3
+order by seq, number
+
 -- name: audit
 select seq, number, owner, by, at_ms, events, why
 from audit
@@ -216,12 +224,12 @@ order by market_id, number
 
 -- name: referrals
 select referral_id, player_id, fixture_id, market_id, selection_id, stake_minor, currency, odds,
-    asked_at_ms, state, expires_at_ms, accepted_stake_minor, accepted_odds, bet_id
+    asked_at_ms, state, expires_at_ms, accepted_stake_minor, accepted_odds, bet_id, slip
 from referral
 where referral_id = any($1::text[])
 
 -- name: customers
-select player_id, factor, kinds, changed_at_ms
+select player_id, factor, kinds, changed_at_ms, refer_above_minor
 from customer
 where player_id = any($1::text[])
 
@@ -243,6 +251,7 @@ select market_id, selection_id, bets, stakes_minor, liability_minor, slips_minor
 -- name: totals
 -- Rows that no actor of the journal has would not be asked for by any of the above.
 select
+    (select count(*) from transfer) as transfers,
     (select count(*) from audit) as audit,
     (select count(*) from answer) as answers,
     (select count(*) from price_change) as price_changes,

@@ -105,6 +105,38 @@ async def test_a_system_with_a_banker(visit: Visit, desks: list[Desk]) -> None:
     assert visit.complaints == []
 
 
+async def test_less_is_offered_and_a_trader_is_asked(visit: Visit, desks: list[Desk]) -> None:
+    page = visit.page
+    await visit.come_with("300", *desks)
+    await choose(visit, *desks[:2])
+    double = visit.multiple("double")
+    promised = double.locator(".promised")
+    await visit.stake("double", "150")
+    await visit.place.click()
+    await expect(promised).to_contain_text("Offered instead: £100.00 at 2.50, 2.50.")
+    await desks[0].price("rovers", 24_000)
+    await promised.get_by_role("button", name="Take £100.00").click()
+    # At the price that was promised: 6.25 times.
+    await expect(page.locator(".receipt")).to_contain_text("£625.00")
+    await expect(visit.balance).to_have_text("£200.00")
+
+    # Above what the market takes by itself a trader is asked, who takes less of it.
+    await desks[1].act(f"markets/{desks[1].market_id}/limits", refer_above_minor=1_000)
+    await choose(visit, *desks[:2])
+    await visit.stake("double", "50")
+    await visit.place.click()
+    await expect(promised).to_contain_text("A trader is looking at this bet.")
+    await expect(visit.place).to_be_disabled()
+    await page.reload()
+    await expect(promised).to_contain_text("A trader is looking at this bet.")
+    await desks[1].act(f"referrals/{await desks[1].waiting()}/accept", stake_minor=2_000)
+    await expect(promised).to_contain_text("A trader accepts £20.00 at 2.40, 2.50.")
+    await promised.get_by_role("button", name="Take £20.00").click()
+    await expect(page.locator(".receipt")).to_contain_text("£120.00")
+    await expect(visit.balance).to_have_text("£180.00")
+    assert visit.complaints == []
+
+
 async def test_what_can_not_be_combined_is_said(visit: Visit, desks: list[Desk]) -> None:
     page = visit.page
     await visit.come_with("50", *desks)

@@ -226,18 +226,31 @@ async def test_prices_by_hand_and_limits(trader: TraderVisit, desk: Desk) -> Non
     panel, dialog = trader.panel(desk), trader.dialog
     await button(panel, "Prices").click()
     await dialog.get_by_label("Rovers").fill("2,30")
-    await trader.say_why("Move prices")
+    await trader.say_why("Hold prices")
     await expect(dialog.locator(".is-wrong")).to_contain_text("Write a decimal price")
     await dialog.get_by_label("Rovers").fill("2.30")
     await dialog.get_by_label("Reason").fill("")
-    await button(dialog, "Move prices").click()
+    await button(dialog, "Hold prices").click()
     await expect(dialog.locator(".is-wrong")).to_contain_text("Say why")
-    await trader.say_why("Move prices", "Team news")
+    await trader.say_why("Hold prices", "Team news")
     await trader.done()
-    await expect(panel.locator('tr[data-selection="rovers"]')).to_contain_text("2.30")
-    await expect(panel).to_contain_text(f"Priced by staff/{trader.login}")
+    rovers = panel.locator('tr[data-selection="rovers"]')
+    await expect(rovers).to_contain_text("2.30")
+    await expect(panel).to_contain_text(f"by hand staff/{trader.login}")
+    # What the feed says meanwhile stands behind it.
+    await desk.price("rovers", 26_000)
+    await expect(rovers).to_contain_text(f"Held by {trader.login}; feed 2.60")
+    await expect(rovers).to_contain_text("2.30")
 
     await button(panel, "Limits").click()
+    await dialog.get_by_label("Largest stake").fill("25")
+    # Somebody else is quicker: what he has made of them is shown, and not overwritten.
+    path = f"/v1/desk/markets/{desk.market_id}/limits"
+    other = await trader.machine.post(path, {"min_stake_minor": 50, "reason": WHY})
+    assert other.status == 200, other.raw
+    await trader.say_why("Change limits", "Little known")
+    await expect(dialog.get_by_role("alert")).to_contain_text("The limits have changed since")
+    await expect(dialog.get_by_label("Smallest stake")).to_have_value("0.50")
     await dialog.get_by_label("Largest stake").fill("25")
     await trader.say_why("Change limits", "Little known")
     await trader.done()
@@ -247,15 +260,24 @@ async def test_prices_by_hand_and_limits(trader: TraderVisit, desk: Desk) -> Non
     assert refused.problem(409, "stake_above_limit")["max_stake_minor"] == 2_500
     await button(panel, "Limits").click()
     await expect(dialog.get_by_label("Largest stake")).to_have_value("25.00")
+    await trader.page.keyboard.press("Escape")
+
+    # Given back with the keyboard alone.
+    await trader.page.keyboard.press("g")
+    await expect(dialog.get_by_role("checkbox")).to_be_focused()
+    await trader.page.keyboard.press("Tab")
+    await trader.page.keyboard.type("All clear")
+    await trader.page.keyboard.press("Enter")
+    await trader.done()
+    await expect(rovers).to_have_text(re.compile(r"^\s*Rovers\s*2\.60"))
 
     # Who did what, and why.
-    await trader.page.keyboard.press("Escape")
-    line = trader.page.locator(".history .audit li", has_text="Limits changed")
+    line = trader.page.locator(".history .audit li", has_text="Little known")
     await expect(line).to_contain_text(trader.login)
     await expect(line).to_contain_text("“Little known”")
     await trader.go("Audit")
     moved = trader.page.locator("#page-audit .audit li", has_text=trader.login).filter(
-        has_text="Prices changed"
+        has_text="Prices held"
     )
     await expect(moved).to_contain_text(f"market/{desk.market_id}")
     await expect(moved).to_contain_text("“Team news”")

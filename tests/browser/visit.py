@@ -30,11 +30,24 @@ class Desk:
         self._token = platform.staff_token
         self._http = http
 
-    async def post(self, path: str, body: dict[str, Any]) -> None:
+    async def post(self, path: str, body: dict[str, Any], *, of: str = "staff") -> None:
         headers = {"Authorization": f"Bearer {self._token}", "Idempotency-Key": uuid4().hex}
-        url = f"{self._url}/v1/staff/{path}"
+        url = f"{self._url}/v1/{of}/{path}"
         async with self._http.post(url, json=body, headers=headers) as answer:
             assert answer.status in (200, 201), await answer.text()
+
+    async def act(self, path: str, **body: Any) -> None:
+        """At the trader's desk."""
+        await self.post(path, body | {"reason": "Because the test says so"}, of="desk")
+
+    async def waiting(self) -> str:
+        """The referral that waits for a trader with a leg on this fixture."""
+        headers = {"Authorization": f"Bearer {self._token}"}
+        while True:  # until the ledger has it
+            async with self._http.get(f"{self._url}/v1/desk/referrals", headers=headers) as answer:
+                for one in (await answer.json())["items"]:
+                    if self.fixture_id in [leg["fixture_id"] for leg in one.get("legs", ())]:
+                        return str(one["referral"]["referral_id"])
 
     async def open(self) -> None:
         fixture = {

@@ -11,12 +11,13 @@ import msgspec
 import pytest
 
 from actors.base import Reason
-from actors.declaring import DeclareResult
+from actors.declaring import DeclareResult, WithdrawSelection
 from actors.errors import Faulty, KeyReused, Overloaded, Unavailable
 from actors.fixture import ChangePhase, CreateFixture, Phase
 from actors.market import Limits, MarketStatus
 from actors.odds import MAX_ODDS, SHORTEST_STEP, down_to_ladder
-from actors.results import VOID
+from actors.outcomes import AddSelection
+from actors.results import LOST, VOID, WON
 from actors.risk.limits import LimitTable
 from actors.trading import (
     ChangePrices,
@@ -510,3 +511,44 @@ async def test_a_market_that_nobody_knew_to_be_there_is_taken_over_when_it_is_na
     # A recording that is said again is not: it finds what it has said itself.
     tally = await pump(Told(Step(0, again)), book, clock, speed=0)
     assert tally.taken_over == 0
+
+
+async def test_a_market_that_was_there_before_is_brought_to_what_the_feed_says_now():
+    book, clock = Rehearsal(), FakeClock()
+
+    def named(*selections: str) -> OpenMarket:
+        return msgspec.structs.replace(
+            open_market("a"), selections={of: f"Runner {of}" for of in selections}
+        )
+
+    first = (
+        create("a"),
+        named("1", "2", "3", "4", "5"),
+        prices("a", 1, **{f"of{n}": 50_000 for n in range(1, 6)}),
+        WithdrawSelection("a", "a:m", "2"),
+        status("a", OPEN),
+    )
+    await pump(Anew(1, Step(0, first)), book, clock, speed=0)
+    again = (
+        named("1", "2", "6"),
+        WithdrawSelection("a", "a:m", "2"),
+        prices("a", 1, of1=20_000, of6=30_000),
+        AddSelection("a", "a:m", "3", "Runner 3"),
+        DeclareResult("a", "a:m", {"1": WON, "3": LOST, "6": LOST}),
+    )
+    tally = await pump(Anew(2, Step(9, again)), book, clock, speed=0)
+    market = book.markets["a:m"]
+    assert tally.joined == 1
+    # The market, the withdrawal, and who was not named at first.
+    assert tally.said_before == 3
+    assert not tally.refused
+    assert [(one.name, one.odds) for one in market.selections.values()] == [
+        ("Runner 1", 20_000),
+        ("Runner 2", 0),
+        ("Runner 3", 0),
+        ("Runner 4", 0),
+        ("Runner 5", 0),
+        ("Runner 6", 30_000),
+    ]
+    # Nobody will ever say how those came out whom the feed does not know any more.
+    assert market.results == dict(zip("123456", (WON, VOID, LOST, VOID, VOID, LOST), strict=True))

@@ -466,6 +466,39 @@ async def test_started_again_it_prices_what_is_on_the_board_already():
             assert {refused.reason for _, refused in after.book.refused} == {"already_exists"}
 
 
+async def test_started_again_it_adds_who_joined_and_withdraws_who_left_meanwhile():
+    market_id = "1.132153978"
+    async with Exchange(changes_of(*HORSES)) as exchange:
+        exchange.happen(3)
+        async with staged(exchange) as before:
+            await before.in_step()
+            await before.opened()
+        book = before.book
+        (market,) = book.markets.values()
+        version = market.odds_version
+        state = exchange.state[market_id]
+        runners = state["definition"]["runners"]
+        runners[0] |= {"status": "REMOVED", "adjustmentFactor": 22.12}
+        runners[1] |= {"status": "REMOVED", "adjustmentFactor": 2.49}
+        runners.append({"id": 7, "status": "ACTIVE", "sortPriority": 20, "name": "Late Comer"})
+        state["runners"][7, 0] = {"atb": {5.0: [5.0, 10]}}
+        for _ in range(2):
+            async with staged(exchange) as after:
+                after.book.fixtures, after.book.markets = book.fixtures, book.markets
+                await after.in_step()
+                await after.opened()
+                # What was withdrawn before is not withdrawn again.
+                assert {why.reason for _, why in after.book.refused} == {"already_exists"}
+        late = market.selections["7"]
+        assert (late.name, late.odds) == ("Late Comer", 48_000)
+        gone = {of: one.reduction for of, one in market.gone.items()}
+        # 22.12 per cent; and what is below 2.5 per cent cuts no price.
+        assert gone == {str(runners[0]["id"]): 2_212, str(runners[1]["id"]): 0}
+        settling = market.settling("7", market.result_version)
+        assert settling.off is not None
+        assert settling.off.reductions_of(version) == (2_212,)
+
+
 # What it is refused
 
 

@@ -13,7 +13,7 @@ from gateway.limits import Pace
 from gateway.problems import KINDS, Problem
 from gateway.settings import GatewaySettings
 from tests.gateway.backend import STAFF_TOKEN, Backend
-from tests.gateway.desk import PASSWORD, Desk, payment, registration, slip
+from tests.gateway.desk import Desk, payment, registration, slip
 
 BETS = "/v1/bets"
 DEPOSITS = "/v1/wallet/deposits"
@@ -268,20 +268,6 @@ async def test_registering_twice_and_too_young(desk: Desk) -> None:
     (await desk.post(PLAYERS, registration(player.email))).problem(409, "email_taken")
     young = await desk.post(PLAYERS, registration("young@example.com", birth_date="2020-01-01"))
     assert young.problem(403, "under_age")["minimum_age"] == 18
-
-
-async def test_wrong_passwords_lock_the_log_in(desk: Desk) -> None:
-    player = await desk.registered()
-    wrong = {"email": player.email, "password": "not the password"}
-    for _ in range(5):
-        (await desk.ask("POST", "/v1/sessions", wrong)).problem(401, "bad_credentials")
-    right = {"email": player.email, "password": PASSWORD}
-    locked = await desk.ask("POST", "/v1/sessions", right)
-    locked.problem(429, "login_locked")
-    assert 890 <= int(locked.headers["Retry-After"]) <= 900
-    # An address without an account is told the same as a wrong password.
-    nobody = {"email": "nobody@example.com", "password": PASSWORD}
-    (await desk.ask("POST", "/v1/sessions", nobody)).problem(401, "bad_credentials")
 
 
 async def test_too_many_attempts(backend: Backend, http: Any) -> None:

@@ -294,11 +294,15 @@ async def test_a_customer_s_factor_limits_the_stake_and_nobody_sees_it(
         "player_id": player.player_id,
         "factor": 10_000,
         "kinds": {},
+        "version": 0,
     }
     trader = await member(desk, "trader")
     (await trader.act(f"{path}/factors", {"factor": 5_000})).problem(403, "forbidden")
     said = await kim.act(f"{path}/factors", {"factor": 5_000, "kinds": {"win": 0}})
-    assert (said["factor"], said["kinds"]) == (5_000, {"win": 0})
+    assert (said["factor"], said["kinds"], said["version"]) == (5_000, {"win": 0}, 1)
+    late = await kim.act(f"{path}/factors", {"factor": 1, "version": 0})
+    now = late.problem(409, "version_conflict")
+    assert (now["version"], now["factor"], now["kinds.win"]) == (1, 5_000, 0)
     refused = (await player.post("/v1/bets", slip(market_id, stake_minor=501))).problem(
         409, "stake_above_limit"
     )
@@ -340,7 +344,7 @@ async def test_what_staff_did_with_players_is_in_the_audit(desk: Desk, kim: Trad
         return len(found) >= 2
 
     await until(both_are_written, "the audit has both")
-    assert [one["events"] for one in found] == [["PricesChanged"], ["FactorsSet"]]
+    assert [one["events"] for one in found] == [["PricesHeld"], ["FactorsSet"]]
     assert found[1]["reason"] == REASON
     full = (await kim.read(f"audit/{found[1]['entry_id']}")).json
     assert full["events"][0]["factor"] == 5_000

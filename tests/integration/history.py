@@ -125,7 +125,7 @@ class History:
         self.tell("gb", email, claim, key=self.name("key"))
         player = RegisterPlayer(player_id, "gb", f"Ann {player_id}", email, birth, "GBP")
         self.tell("gb", player_id, player)
-        self.tell("gb", email, RecordLogin(email, right=self.random.random() < 0.8))
+        self.tell("gb", email, RecordLogin(email))
         self.players.append(player_id)
         return player_id
 

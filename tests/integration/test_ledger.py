@@ -287,24 +287,34 @@ TAMPERING = {
     "a transfer deleted": (
         "delete from transfer where (partition, seq, number) = "
         "(select partition, seq, number from transfer order by 1, 2, 3 limit 1)",
-        {"balances", "postings", "completeness"},
+        {"balances", "postings", "completeness", "transfers"},
     ),
     # Their sum is more than a bigint holds: they are found, and the verifier goes on.
     "transfers put in": (
         "insert into transfer select 'gb-00', 1, 1000 + n, 0, 0, 'deposit', 'forged', "
         "'processor/x', 'cash/x', 1000000000000000000, 'GBP', n, 0, n, 0 "
         "from generate_series(1, 20) as n",
-        {"balances", "postings", "completeness"},
+        {"balances", "postings", "completeness", "transfers"},
     ),
     "a transfer's amount edited": (
         "update transfer set amount_minor = amount_minor + 1 where (partition, seq, number) = "
         "(select partition, seq, number from transfer order by 1, 2, 3 limit 1)",
-        {"balances", "postings", "completeness"},
+        {"balances", "postings", "completeness", "transfers"},
     ),
     "a transfer given to somebody else": (
         "update transfer set credit = 'cash/thief' where (partition, seq, number) = "
         "(select partition, seq, number from transfer order by 1, 2, 3 limit 1)",
-        {"balances", "postings"},
+        {"balances", "postings", "transfers"},
+    ),
+    "a transfer said to be for another bet": (
+        "update transfer set reference = 'another' where (partition, seq, number) = "
+        "(select partition, seq, number from transfer order by 1, 2, 3 limit 1)",
+        {"transfers"},
+    ),
+    "a transfer of a partition that is none": (
+        "insert into transfer select 'gb-99', seq, number, entry, at_ms, kind, reference, "
+        "'cash/x', 'held/x', 1, 'GBP', 1, -1, 1, 1 from transfer limit 1",
+        {"transfers", "balances"},
     ),
     "a bet's state edited": (
         "update bet set state = 'won' where bet_id = "

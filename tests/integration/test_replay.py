@@ -6,6 +6,7 @@ The recordings are not part of the project: where they are absent, this says so 
 from __future__ import annotations
 
 import asyncio
+from fractions import Fraction
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
@@ -101,8 +102,11 @@ async def test_recording_settles_the_bets_placed_while_it_runs(
                 continue
             bet = settled[bet_id]
             assert bet["state"] == outcomes[selection_id]
-            odds = bet["legs"][0]["odds"]
-            full = (2 * STAKE * odds + 10_000) // 20_000
+            leg = bet["legs"][0]
+            left = Fraction(leg["odds"] * STAKE, 10_000)
+            for reduction in leg.get("reductions", ()):
+                left *= Fraction(10_000 - reduction, 10_000)
+            full = int(left + Fraction(1, 2))
             # A place pays full odds to each of its winners.
             assert bet["payout_minor"] == {"won": full, "lost": 0, "void": STAKE}[bet["state"]]
     await assert_ledger(platform)

@@ -9,8 +9,6 @@ import pytest
 
 from actors.base import Command, Reason, Refused
 from actors.player import (
-    LOCK_MS,
-    MAX_FAILED_LOGINS,
     ClaimEmail,
     Credential,
     CredentialView,
@@ -68,16 +66,7 @@ def test_the_day_is_that_of_utc() -> None:
         # too young comes first: it says nothing about who has the address
         (claim(dt.date(2008, 3, 2)), (taken(),), Reason.UNDER_AGE, {"minimum_age": 18}),
         (claim(), (taken(),), Reason.EMAIL_TAKEN, {}),
-        (RecordLogin("a@x.org", True), (Credential(),), Reason.BAD_CREDENTIALS, {}),
-        *[  # locked: even the right password is not looked at
-            (
-                RecordLogin("a@x.org", right),
-                (taken(locked_until_ms=NOW + 1),),
-                Reason.LOGIN_LOCKED,
-                {"locked_until_ms": NOW + 1},
-            )
-            for right in (True, False)
-        ],
+        (RecordLogin("a@x.org"), (Credential(),), Reason.BAD_CREDENTIALS, {}),
         (
             RegisterPlayer("p", "gb", "Ann", "a@x.org", ADULT, "GBP"),
             (Player(player_id="p"), Wallet()),
@@ -100,22 +89,7 @@ def test_refused(
             (Credential(),),
             EmailClaimed(NOW, "a@x.org", "p", "hash"),
         ),
-        (RecordLogin("a@x.org", True), (taken(failed=4),), LoggedIn(NOW, "a@x.org", "p0")),
-        (
-            RecordLogin("a@x.org", True),
-            (taken(locked_until_ms=NOW),),  # the lock has just passed
-            LoggedIn(NOW, "a@x.org", "p0"),
-        ),
-        (
-            RecordLogin("a@x.org", False),
-            (taken(failed=MAX_FAILED_LOGINS - 2),),
-            LoginFailed(NOW, "a@x.org", "p0", MAX_FAILED_LOGINS - 1, 0),
-        ),
-        (
-            RecordLogin("a@x.org", False),
-            (taken(failed=MAX_FAILED_LOGINS - 1),),
-            LoginFailed(NOW, "a@x.org", "p0", MAX_FAILED_LOGINS, NOW + LOCK_MS),
-        ),
+        (RecordLogin("a@x.org"), (taken(),), LoggedIn(NOW, "a@x.org", "p0")),
         (
             RegisterPlayer("p", "gb", "Ann", "a@x.org", ADULT, "GBP"),
             (Player(), Wallet()),
@@ -127,38 +101,11 @@ def test_done(command: Command, cast: tuple[Any, ...], event: Any) -> None:
     assert command.decide(NOW, *cast) == event
 
 
-def login(credential: Credential, right: bool, now_ms: int) -> str:
-    event: Any = RecordLogin("a@x.org", right).decide(now_ms, credential)
-    if not isinstance(event, Refused):
-        event.apply(credential)
-    return type(event).__name__
-
-
-def test_five_wrong_passwords_lock_the_login_for_a_while() -> None:
+def test_a_lock_of_an_old_journal_stands_no_more() -> None:
     credential = taken()
-    for _ in range(MAX_FAILED_LOGINS):
-        assert login(credential, False, NOW) == "LoginFailed"
-    assert login(credential, True, NOW) == "Refused"
-    assert login(credential, True, NOW + LOCK_MS - 1) == "Refused"
-    assert login(credential, True, NOW + LOCK_MS) == "LoggedIn"
-
-
-def test_after_a_lock_there_are_as_many_attempts_as_before() -> None:
-    credential = taken()
-    for _ in range(MAX_FAILED_LOGINS):
-        login(credential, False, NOW)
-    later = NOW + LOCK_MS
-    for _ in range(MAX_FAILED_LOGINS - 1):
-        assert login(credential, False, later) == "LoginFailed"
-    assert login(credential, True, later) == "LoggedIn"
-
-
-def test_a_right_password_forgets_the_wrong_ones() -> None:
-    credential = taken()
-    for _ in range(3 * MAX_FAILED_LOGINS):
-        for _ in range(MAX_FAILED_LOGINS - 1):
-            assert login(credential, False, NOW) == "LoginFailed"
-        assert login(credential, True, NOW) == "LoggedIn"
+    LoginFailed(NOW, "a@x.org", "p0", 5, NOW + 900_000).apply(credential)
+    assert credential == taken()
+    assert RecordLogin("a@x.org").decide(NOW, credential) == LoggedIn(NOW, "a@x.org", "p0")
 
 
 def test_a_claimed_address_shows_what_checking_a_password_needs() -> None:
@@ -166,10 +113,7 @@ def test_a_claimed_address_shows_what_checking_a_password_needs() -> None:
     unknown = GetCredential("a@x.org").answer(NOW, credential)
     assert unknown == Refused(Reason.BAD_CREDENTIALS)
     claim().decide(NOW, credential).apply(credential)
-    assert GetCredential("a@x.org").answer(NOW, credential) == CredentialView("p", "hash", 0)
-    locked = taken(locked_until_ms=NOW + 1)
-    assert GetCredential("a@x.org").answer(NOW, locked) == CredentialView("p0", "hash", NOW + 1)
-    assert GetCredential("a@x.org").answer(NOW + 1, locked) == CredentialView("p0", "hash", 0)
+    assert GetCredential("a@x.org").answer(NOW, credential) == CredentialView("p", "hash")
 
 
 def test_registering_opens_the_wallet_in_the_same_step() -> None:

@@ -25,7 +25,10 @@ from actors.risk.referral import (
     RefuseReferral,
     TakeReferral,
     Terms,
+    terms_of,
 )
+from actors.slips.kinds import Kind
+from actors.slips.slip import EachWay, Leg, Slip
 from ledger.money import Money
 
 NOW = 1_800_000_000_000
@@ -141,6 +144,62 @@ def test_somebody_else_s_referral_is_none() -> None:
     view = GetReferral("p", "r").answer(NOW + 60_001, after(REFER))
     assert not isinstance(view, Refused)
     assert view.state is ReferralState.EXPIRED
+
+
+# Slips
+
+PATENT = Slip(
+    tuple(Leg(name, f"{name}:m", "x", 20_000, each_way=EachWay(3, 5)) for name in "abc"),
+    Kind.PATENT,
+    700,
+)
+REFER_SLIP = Refer("p", "r", terms_of(PATENT, "GBP"), 60_000)
+
+
+def test_a_slip_is_accepted_at_less_on_each_line_and_at_its_prices() -> None:
+    of = after(REFER_SLIP)
+    for stake, odds, reason in [
+        (701, 20_000, Reason.OUT_OF_BOUNDS),
+        (699, 20_000, Reason.UNEVEN_STAKE),
+        (70, 21_000, Reason.OUT_OF_BOUNDS),
+    ]:
+        refused = do(AcceptReferral("p", "r", stake, odds, 10_000), of)
+        assert isinstance(refused, Refused)
+        assert refused.reason is reason
+    granted = do(AcceptReferral("p", "r", 70, 20_000, 10_000), of)
+    less = msgspec.structs.replace(PATENT, stake_minor=70)
+    assert granted.accepted == terms_of(less, "GBP")
+
+
+def test_a_slip_that_can_t_be_a_bet_is_not_referred() -> None:
+    for wrong, reason in [
+        (msgspec.structs.replace(PATENT, stake_minor=701), Reason.UNEVEN_STAKE),
+        (msgspec.structs.replace(PATENT, legs=PATENT.legs[:2]), Reason.WRONG_LEG_COUNT),
+    ]:
+        refused = Refer("p", "r", terms_of(wrong, "GBP"), 1).decide(NOW, Referral())
+        assert isinstance(refused, Refused)
+        assert refused.reason is reason
+
+
+@pytest.mark.parametrize(
+    ("change", "same"),
+    [
+        ({}, True),
+        ({"payout_cap_minor": 1_000}, True),  # the house's own
+        ({"legs": tuple(msgspec.structs.replace(leg, each_way=None) for leg in PATENT.legs)}, True),
+        ({"stake_minor": 707}, False),
+        ({"kind": Kind.TRIXIE}, False),
+        ({"each_way": True}, False),
+        ({"legs": PATENT.legs[::-1]}, False),
+        ({"legs": (*PATENT.legs[:2], Leg("c", "c:m", "x", 20_100))}, False),
+        ({"legs": (*PATENT.legs[:2], Leg("c", "c:m", "y", 20_000))}, False),
+        ({"legs": (*PATENT.legs[:2], Leg("c", "c:m", "x", 20_000, banker=True))}, False),
+    ],
+)
+def test_what_counts_as_the_same_slip(change: Any, same: bool) -> None:
+    other = terms_of(msgspec.structs.replace(PATENT, **change), "GBP")
+    assert terms_of(PATENT, "GBP").is_same(other) is same
+    assert not ASKED.is_same(other)
 
 
 moves = st.tuples(

@@ -16,7 +16,7 @@ from actors.market import MarketStatus
 from actors.odds import MAX_ODDS, ONE
 from actors.pricing.goals import GoalModel, Moment, final_scores
 from actors.results import LOST, WON, Outcome, Result, payout_minor
-from actors.trading import ChangePrices, ChangeStatus
+from actors.trading import ChangePrices, ChangeStatus, OpenMarket
 from gateway.feeds.matches import (
     SPORTS,
     AmericanFootball,
@@ -30,7 +30,7 @@ from gateway.feeds.matches import (
     spread,
     total,
 )
-from gateway.feeds.simulated import OVERROUND, Board, Settings, odds_of
+from gateway.feeds.simulated import OVERROUND, RIVAL_KINDS, Board, Settings, odds_of
 from tests.rehearsal import Rehearsal
 
 START_MS = 1_800_000_000_000
@@ -390,11 +390,35 @@ def test_odds_keep_the_margin(chance):
     assert odds or chance < 1e-300 or chance > 0.93
 
 
+def test_a_rival_prices_the_main_markets_of_the_same_matches_otherwise(half_hour):
+    kinds, ours, theirs = {}, {}, {}
+    for step in minutes_of(board(), 5):
+        for command in step.commands:
+            if isinstance(command, OpenMarket):
+                kinds[command.market_id] = command.kind
+            elif isinstance(command, ChangePrices):
+                ours.setdefault((command.market_id, step.at_ms), command.odds)
+    for step in minutes_of(board(rival="harbour", overround=10_900), 5):
+        for command in step.commands:
+            assert isinstance(command, ChangePrices)
+            assert kinds[command.market_id] in RIVAL_KINDS
+            theirs.setdefault((command.market_id, step.at_ms), command.odds)
+    both = ours.keys() & theirs.keys()
+    assert len(both) > 100
+    assert sum(ours[at] != theirs[at] for at in both) > 0.9 * len(both)
+    for at in both:
+        complete = len(theirs[at]) >= 3 and all(theirs[at].values())
+        if complete and kinds[at[0]] == "match_result":
+            assert sum(ONE / odds for odds in theirs[at].values()) >= 1.09 - 1e-9
+
+
 @pytest.mark.parametrize(
     ("more", "why"),
     [
         ({"fixtures": 0}, "fixtures is 0"),
         ({"fixtures": 501}, "fixtures is 501"),
+        ({"overround": 9_999}, "overround is 9999"),
+        ({"overround": 20_000}, "overround is 20000"),
     ],
 )
 def test_bad_settings_are_refused(more, why):

@@ -13,7 +13,7 @@ from msgspec.structs import replace
 from actors.book import liability_of
 from actors.odds import MAX_ODDS, MIN_ODDS
 from actors.results import LOST, VOID, WON
-from actors.slips.exposure import liabilities
+from actors.slips.exposure import largest_stake, liabilities
 from actors.slips.kinds import Kind
 from actors.slips.settling import Known, settle
 from actors.slips.slip import EachWay, Leg, Slip, lines_in
@@ -92,3 +92,48 @@ def test_what_one_line_loses_is_on_each_of_its_legs(slip: Slip, data: st.DataObj
     cost = settle(slip, known).paid_minor - staked
     # Starting prices may come out at the longest there is, and prices are never better than taken.
     assert all(cost <= carried for carried in liabilities(slip).values())
+
+
+@pytest.mark.parametrize(
+    ("slip", "rooms", "most", "stake"),
+    [
+        (Slip(LEGS[:2], Kind.DOUBLE, 1), {A: 500, B: 500}, 1_000, 100),
+        (Slip(LEGS[:2], Kind.DOUBLE, 1), {A: 500, B: 499}, 1_000, 99),
+        (Slip(LEGS[:2], Kind.DOUBLE, 1), {A: 500, B: 500}, 60, 60),
+        (Slip(LEGS[:2], Kind.DOUBLE, 1), {A: 500, B: 0}, 60, 0),
+        # a patent costs up to 44 for 7, which are its lines
+        (Slip(LEGS, Kind.PATENT, 7), {A: 441, B: 441, C: 441}, 1_000, 70),
+        (Slip(LEGS, Kind.PATENT, 7), {A: 441, B: 441, C: 441}, 6, 0),
+        # Beyond the cap more stake costs less: all of 250 is paid whatever is staked above 42.
+        (Slip(LEGS[:2], Kind.DOUBLE, 1, payout_cap_minor=250), {A: 150, B: 150}, 240, 240),
+        (Slip(LEGS[:2], Kind.DOUBLE, 1, payout_cap_minor=250), {A: 150, B: 150}, 99, 30),
+        (Slip(LEGS[:2], Kind.DOUBLE, 1, payout_cap_minor=250), {A: 999, B: 999}, 900, 250),
+    ],
+)
+def test_the_largest_stake_there_is_room_for(
+    slip: Slip, rooms: dict[tuple[str, str], int], most: int, stake: int
+) -> None:
+    assert largest_stake(slip, rooms, most) == stake
+
+
+@settings(max_examples=100, deadline=None)
+@given(slip=slips(most_legs=4), most=st.integers(0, 200), data=st.data())
+def test_the_largest_stake_is_the_largest(slip: Slip, most: int, data: st.DataObject) -> None:
+    slip = replace(
+        slip,
+        boosted_odds=0,
+        free_stake=False,
+        legs=tuple(replace(leg, boosted_odds=0) for leg in slip.legs),
+    )
+    rooms = {
+        selection: data.draw(st.integers(0, 2_000))
+        for leg in slip.legs
+        for selection in leg.selections
+    }
+    lines = lines_in(slip)
+    fits = [0]
+    for stake in range(lines, min(most, slip.payout_cap_minor) + 1, lines):
+        costs = liabilities(replace(slip, stake_minor=stake))
+        if all(max(1, cost) <= rooms[one] for one, cost in costs.items()):
+            fits.append(stake)
+    assert largest_stake(slip, rooms, most) == fits[-1]

@@ -17,8 +17,6 @@ from actors.market import Limits, Market, MarketStatus
 from actors.previewed import DeclarePreviewed
 from actors.results import LOST, VOID, WON
 from actors.staff import (
-    LOCK_MS,
-    MAX_FAILED_LOGINS,
     AddMember,
     ChangeRole,
     DisableMember,
@@ -79,17 +77,8 @@ def test_a_role_covers_those_below_it(has: str, least: str) -> None:
         (DisableMember("kim"), Member(), Reason.UNKNOWN_MEMBER, {}),
         (DisableMember("kim"), kim(disabled=True), Reason.MEMBER_DISABLED, {}),
         (EnableMember("kim"), Member(), Reason.UNKNOWN_MEMBER, {}),
-        (RecordStaffLogin("kim", True), Member(), Reason.BAD_CREDENTIALS, {}),
-        (RecordStaffLogin("kim", True), kim(disabled=True), Reason.MEMBER_DISABLED, {}),
-        *[  # locked: even the right password is not looked at
-            (
-                RecordStaffLogin("kim", right),
-                kim(locked_until_ms=NOW + 1),
-                Reason.LOGIN_LOCKED,
-                {"locked_until_ms": NOW + 1},
-            )
-            for right in (True, False)
-        ],
+        (RecordStaffLogin("kim"), Member(), Reason.BAD_CREDENTIALS, {}),
+        (RecordStaffLogin("kim"), kim(disabled=True), Reason.MEMBER_DISABLED, {}),
     ],
 )
 def test_refused(command: Command, member: Member, reason: Reason, facts: dict[str, Any]) -> None:
@@ -114,25 +103,7 @@ def test_nobody_is_enabled_who_was_not_disabled() -> None:
         (SetPassword("kim", "new"), kim(), PasswordSet(NOW, "kim", "new", 2)),
         (DisableMember("kim"), kim(), MemberDisabled(NOW, "kim")),
         (EnableMember("kim"), kim(disabled=True), MemberEnabled(NOW, "kim")),
-        (RecordStaffLogin("kim", True), kim(failed=4), StaffLoggedIn(NOW, "kim")),
-        # the lock has just passed
-        (RecordStaffLogin("kim", True), kim(locked_until_ms=NOW), StaffLoggedIn(NOW, "kim")),
-        (
-            RecordStaffLogin("kim", False),
-            kim(failed=MAX_FAILED_LOGINS - 2),
-            StaffLoginFailed(NOW, "kim", MAX_FAILED_LOGINS - 1, 0),
-        ),
-        (
-            RecordStaffLogin("kim", False),
-            kim(failed=MAX_FAILED_LOGINS - 1),
-            StaffLoginFailed(NOW, "kim", MAX_FAILED_LOGINS, NOW + LOCK_MS),
-        ),
-        # who guesses at a disabled one is not told so, and is counted
-        (
-            RecordStaffLogin("kim", False),
-            kim(disabled=True),
-            StaffLoginFailed(NOW, "kim", 1, 0),
-        ),
+        (RecordStaffLogin("kim"), kim(), StaffLoggedIn(NOW, "kim")),
     ],
 )
 def test_done(command: Command, member: Member, event: Any) -> None:
@@ -141,11 +112,14 @@ def test_done(command: Command, member: Member, event: Any) -> None:
 
 def test_what_checking_a_password_needs() -> None:
     assert GetMember("kim").answer(NOW, Member()) == Refused(Reason.UNKNOWN_MEMBER)
-    locked = kim(locked_until_ms=NOW + 1)
-    view = MemberView("kim", "Kim Doe", Role.TRADER, "hash", 1, False, NOW + 1, 0)
-    assert GetMember("kim").answer(NOW, locked) == view
-    passed: Any = GetMember("kim").answer(NOW + 1, locked)
-    assert passed.locked_until_ms == 0
+    view = MemberView("kim", "Kim Doe", Role.TRADER, "hash", 1, False, 0)
+    assert GetMember("kim").answer(NOW, kim()) == view
+
+
+def test_a_lock_of_an_old_journal_stands_no_more() -> None:
+    member = kim()
+    StaffLoginFailed(NOW, "kim", 5, NOW + 900_000).apply(member)
+    assert member == kim()
 
 
 class Naive:
@@ -156,8 +130,6 @@ class Naive:
         self.password = "first"
         self.passwords = 1
         self.disabled = False
-        self.wrong_in_a_row = 0
-        self.locked_until = 0
 
 
 class MemberMachine(RuleBasedStateMachine):
@@ -195,36 +167,21 @@ class MemberMachine(RuleBasedStateMachine):
         self.do(SetPassword("kim", password))
         self.naive.password = password
         self.naive.passwords += 1
-        self.naive.wrong_in_a_row = self.naive.locked_until = 0
 
-    @rule(password=st.sampled_from(["first", "second"]), times=st.integers(1, 6))
-    def log_in(self, password: str, times: int) -> None:
-        for _ in range(times):
-            naive = self.naive
-            answer = self.do(RecordStaffLogin("kim", password == naive.password))
-            if self.now < naive.locked_until:
-                assert answer.reason is Reason.LOGIN_LOCKED
-            elif password != naive.password:
-                naive.wrong_in_a_row += 1
-                naive.locked_until = 0
-                if naive.wrong_in_a_row == 5:
-                    naive.wrong_in_a_row = 0
-                    naive.locked_until = self.now + 15 * 60_000
-                assert isinstance(answer, StaffLoginFailed)
-            elif naive.disabled:
-                assert answer.reason is Reason.MEMBER_DISABLED
-            else:
-                naive.wrong_in_a_row = naive.locked_until = 0
-                assert isinstance(answer, StaffLoggedIn)
+    @rule()
+    def log_in(self) -> None:
+        answer = self.do(RecordStaffLogin("kim"))
+        if self.naive.disabled:
+            assert answer.reason is Reason.MEMBER_DISABLED
+        else:
+            assert isinstance(answer, StaffLoggedIn)
 
     @invariant()
     def agree(self) -> None:
         view: Any = GetMember("kim").answer(self.now, self.member)
         naive = self.naive
-        locked = naive.locked_until if naive.locked_until > self.now else 0
         assert (view.role, view.password_hash) == (naive.role, naive.password)
         assert (view.credential_version, view.disabled) == (naive.passwords, naive.disabled)
-        assert view.locked_until_ms == locked
 
 
 TestMember = MemberMachine.TestCase

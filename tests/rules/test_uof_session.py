@@ -16,8 +16,10 @@ from actors.declaring import DeclareResult
 from actors.fixture import Phase
 from actors.market import MarketStatus
 from actors.results import LOST, VOID, WON, Outcome, Result, Window, payout_minor
+from actors.runtime.clock import WallClock
 from actors.trading import ChangeStatus
-from gateway.feeds.feed import FeedCommand
+from gateway.feeds.feed import FeedCommand, Step
+from gateway.feeds.pump import pump
 from gateway.feeds.uof import messages as uof
 from gateway.feeds.uof.descriptions import Card, shipped
 from gateway.feeds.uof.messages import EventStatus, OutcomeResult
@@ -52,6 +54,7 @@ class House:
         self.now = T
         self.session = Session(options, shipped(), "r")
         self.book = Rehearsal()
+        self.said: list[FeedCommand] = []
         self.undoing: list[FeedCommand] = []
         """All but what every market has."""
         self.asked: list = []
@@ -65,6 +68,7 @@ class House:
         for said in self.session.take():
             if type(said).__module__ == outcomes.__name__:
                 self.undoing.append(said)
+            self.said.append(said)
             self.book.now_ms = self.now
             self.book.do(said)
 
@@ -725,6 +729,33 @@ def test_an_outcome_that_joins_late_is_added_priced_and_settled():
     house.hear(settled(house.now, **OVER_WON, o99=(0,)))
     assert house.results() == {"12": WON, "13": LOST, "99": LOST}
     assert not house.book.refused
+
+
+async def test_started_again_it_settles_who_was_there_before_and_who_joined_meanwhile():
+    """Two sessions after each other, through the pump into one book."""
+
+    class Start:
+        name, live = "uof", True
+
+        def __init__(self, keys: str, house: House) -> None:
+            self.keys, self.said = keys, tuple(house.said)
+
+        async def steps(self):
+            yield Step(T, self.said)
+
+    before, after = House().up(), House().up()
+    before.odds(outcomes=("12", "13", "98", "99"))
+    after.odds(outcomes=("12", "13", "77"))
+    after.wait(1)
+    after.hear(settled(after.now, **OVER_WON, o77=(0,), o99=(0,)))
+    book = Rehearsal()
+    await pump(Start("1", before), book, WallClock(), speed=0)
+    tally = await pump(Start("2", after), book, WallClock(), speed=0)
+    market = book.markets[TOTAL]
+    assert tally.joined == 1
+    assert not tally.refused
+    assert market.status is MarketStatus.CLOSED
+    assert market.results == {"12": WON, "13": LOST, "77": LOST, "99": LOST, "98": VOID}
 
 
 def test_an_event_that_moved_is_closed_for_good():

@@ -14,14 +14,21 @@ import msgspec
 from actors import settlement
 from actors.base import Command, Question, Reason, Refused
 from actors.bet import HoldResolved, PlaceBet, ResolveHold, SettleBet, VersionNoted
-from actors.book import Book, Confirmed
-from actors.market import Market
+from actors.book import Book, Confirmed, Hold
+from actors.hedging import OrderHedge, RecordHedge
+from actors.holds import HoldStake
+from actors.market import Market, MarketView
+from actors.risk.referral import Referral, ReferralTaken
 from actors.runtime import keeper
 from actors.runtime.partition import Packed, Partition, Sealed
 from actors.runtime.simulated.database import Rows, SimulatedJournal
 from actors.runtime.wire import Item, Reply
 from actors.wallet import Wallet
+from gateway import coordinator
+from gateway.coordinator import Coordinator
+from gateway.exchanges.exchange import BackOrder
 from ledger.blocks import Block, Head
+from ledger.money import Money
 from tests.simulation.evening import Evening
 
 Replace = Callable[[Any, str, Any], None]
@@ -181,6 +188,7 @@ def the_settlement_does_not_wait_for_the_ledger(replace: Replace) -> None:
 
 def a_new_owner_trusts_its_book_at_once(replace: Replace) -> None:
     replace(keeper, "_whole_from_ms", lambda *_: 0)
+    _instead_of_others(replace, "kill_a_shard")
 
 
 def snapshots_are_saved_before_the_commit(replace: Replace) -> None:
@@ -233,6 +241,86 @@ def the_projector_forgets_how_far_it_came(replace: Replace) -> None:
                 self.exposure[place].bets += 1
 
     replace(Rows, "store", twice)
+
+
+def hedges_are_written_down_after_they_are_made(replace: Replace) -> None:
+    order = Coordinator._hedge
+
+    async def hasty(self: Coordinator, market: Any, exposure: Any) -> bool:
+        if exposure.ordered:
+            return await order(self, market, exposure)
+        before, self._router = self._router, _MakesFirst(self, market)
+        try:
+            return await order(self, market, exposure)
+        finally:
+            self._router = before
+
+    replace(Coordinator, "_hedge", hasty)
+
+
+class _MakesFirst:
+    """A way to the actors that gives an order to the exchange before it is written down."""
+
+    def __init__(self, coordinator: Coordinator, market: MarketView) -> None:
+        self._router = coordinator._router
+        self._exchanges = coordinator._exchanges
+        self._currency = market.currency
+
+    async def ask(self, scope: str, routing_id: str, message: Any, **options: Any) -> Any:
+        if isinstance(message, OrderHedge):
+            stake = Money(message.stake_minor, self._currency)
+            place = (message.hedge_id, message.market_id, message.selection_id)
+            await self._exchanges[message.exchange].back(BackOrder(*place, stake, message.odds, 0))
+        return await self._router.ask(scope, routing_id, message, **options)
+
+
+def a_hedge_is_recorded_as_often_as_it_is_said(replace: Replace) -> None:
+    decide = RecordHedge.decide
+
+    def again(self: RecordHedge, now_ms: int, market: Market, fixture: Any) -> Any:
+        known = market.hedges.pop(self.hedge_id, None)
+        try:
+            return decide(self, now_ms, market, fixture)
+        finally:
+            if known:
+                market.hedges[self.hedge_id] = known
+
+    replace(RecordHedge, "decide", again)
+
+
+def an_offer_is_never_used_up(replace: Replace) -> None:
+    keeps = HoldStake._keeps
+
+    def generous(self: HoldStake, now_ms: int, book: Book) -> bool:
+        offer = book.offers.get(self.player_id)
+        if offer:
+            offer.bet_id = ""
+        return keeps(self, now_ms, book)
+
+    replace(HoldStake, "_keeps", generous)
+
+
+def a_referral_is_never_used_up(replace: Replace) -> None:
+    replace(ReferralTaken, "apply", lambda *_: None)
+
+
+def what_a_trader_accepted_can_be_had_for_ever(replace: Replace) -> None:
+    replace(Referral, "state_at", lambda self, _now_ms: self.state)
+
+
+def what_is_promised_needs_no_room(replace: Replace) -> None:
+    refuse = Market.refuse_room
+
+    def generous(self: Market, hold: Hold, fixture: Any) -> Refused | None:
+        return None if hold.promised else refuse(self, hold, fixture)
+
+    replace(Market, "refuse_room", generous)
+
+
+def the_desk_does_not_hear_of_bets(replace: Replace) -> None:
+    replace(Coordinator, "_touch", lambda *_: None)
+    replace(coordinator, "HOLDS_MS", 10**9)
+    replace(coordinator, "UNHEARD_MS", 10**9)
 
 
 def _instead_of_others(replace: Replace, kind: str) -> None:

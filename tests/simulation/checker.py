@@ -5,18 +5,22 @@ The sums are the checker's own, over a journal that it has read by itself (`hist
 
 from __future__ import annotations
 
+import itertools
 from collections import Counter, defaultdict
 from typing import Any
 
 import msgspec
 
+from actors.base import Refused
 from actors.bet import BetView
-from actors.book import Line
+from actors.book import WHOLE, Line
 from actors.market import MarketView
 from actors.runtime.addresses import BOOK, partition_of
 from actors.wallet import WalletView
 from gateway import api
-from tests.simulation.evening import LICENCE, Evening, Op, Wrong
+from gateway.exchanges.exchange import Matched
+from tests.simulation.evening import LICENCE, START_MS, Evening, Op, Wrong, Yes
+from tests.simulation.gateways import promised_bet
 from tests.simulation.history import Carrier, History, claim, naive_payout
 
 __all__ = ["Wrong", "check"]
@@ -31,10 +35,16 @@ def check(evening: Evening) -> History:
     _payments_are_the_banks(evening, history)
     _reads_showed_what_was_durable(evening, history)
     _money_is_conserved(history)
-    _bets_are_right(history)
+    promised = _promises_were_kept_once(evening, history)
+    _bets_are_right(history, promised)
     _the_ledger_says_the_same(evening, history)
     _limits_were_kept(evening, history)
+    _no_book_was_ever_above_its_limit(evening, history)
+    _stakes_were_as_large_as_they_may_be(evening, history)
     _books_are_right(evening, history)
+    _hedges_are_the_exchanges(evening, history)
+    _alerts_are_about_something(history)
+    _nothing_is_left_to_the_desk(evening)
     if not evening.plan.kinds:
         claim(not evening.unavailable, "nothing was wrong, and somebody got no answer")
     return history
@@ -82,7 +92,7 @@ def _nothing_lost_nothing_twice(evening: Evening, history: History) -> None:
                 claim(bool(others), f"{place} was used for nothing else")
     asked = set(by_key)
     for partition, owner, key in history.entries:
-        known = (partition, owner, key) in asked or key.partition(" ")[0] == "payment"
+        known = (partition, owner, key) in asked or key.partition(" ")[0] in ("payment", "hedge")
         claim(known, f"the journal has {key!r} of {owner}, for which nobody asked")
 
 
@@ -161,6 +171,103 @@ def _reads_showed_what_was_durable(evening: Evening, history: History) -> None:
         claim(shown == purse.version, f"{player} is at {purse.version} and reads {shown}")
 
 
+# What was promised
+
+
+def _promises_were_kept_once(evening: Evening, history: History) -> set[str]:
+    """An offer and a trader's yes are each good for one bet, as they were told, and in time.
+
+    Returns the bets that were placed so.
+    """
+    by_promise: defaultdict[str, set[str]] = defaultdict(set)
+    said_yes_s: dict[str, float] = {}
+    for moment in evening.moments:
+        said_yes_s.setdefault(moment.bet_id, moment.at_s)
+    offers = _offers(evening)
+    for op in evening.ops:
+        if op.method != "place" or not op.arguments[1].promised:
+            continue
+        player, request = op.arguments
+        bet = promised_bet(player, request, op.key)
+        slip = history.slips.get(bet)
+        if slip is None:
+            continue
+        told_at_s = said_yes_s[bet]
+        wanted = (request.market_id, request.selection_id, request.odds)
+        claim((slip.market, slip.selection, slip.odds) == wanted, f"{bet} is not as it was wanted")
+        if request.offer_id:
+            promise = f"offer {request.offer_id}"
+            claim(request.offer_id in offers, f"{bet} takes an offer that nobody made")
+            terms = offers[request.offer_id]
+            until_ms = evening.offered[request.offer_id]
+        else:
+            promise = f"referral {request.referral_id}"
+            referral = history.referrals[request.referral_id]
+            claim(referral.bet == bet, f"{promise} is taken by {referral.bet}, and {bet} is placed")
+            assert referral.accepted is not None
+            terms = (referral.player, referral.accepted[3][0], referral.accepted[4])
+            until_ms = referral.until_ms
+        wanted_terms = (player, request.stake.minor, request.odds)
+        claim(wanted_terms == terms, f"{bet} has {wanted_terms}, and {promise} is {terms}")
+        late_ms = START_MS + int(told_at_s * 1_000) - until_ms
+        # The market's clock may be behind that of whoever said until when.
+        claim(late_ms <= 2 * evening.skew_ms, f"{bet} takes {promise} {late_ms} ms too late")
+        by_promise[promise].add(bet)
+    for promise, bets in by_promise.items():
+        claim(len(bets) == 1, f"{promise} is taken by {sorted(bets)}")
+    return {bet for bets in by_promise.values() for bet in bets}
+
+
+def _offers(evening: Evening) -> dict[str, tuple[str, int, int]]:
+    """Whose each offer is, its stake and odds, as somebody was told."""
+    offers: dict[str, tuple[str, int, int]] = {}
+    for op in evening.ops:
+        for answer in op.answers:
+            if isinstance(answer, Refused) and "offer_id" in answer.facts:
+                facts = answer.facts
+                terms = (op.routing_id, int(facts["offer_stake_minor"]), int(facts["offer_odds"]))
+                known = offers.setdefault(str(facts["offer_id"]), terms)
+                claim(known == terms, f"offer {facts['offer_id']} is {known} and {terms}")
+    return offers
+
+
+def _hedges_are_the_exchanges(evening: Evening, history: History) -> None:
+    """What was made is what is recorded, and each was written down before."""
+    durable_s = _when_durable(evening)
+    for name, (order, answer, at_s) in evening.exchange.made.items():
+        known = history.hedges.get(name)
+        claim(known is not None, f"{name} was given to the exchange and is in no journal")
+        assert known is not None
+        ordered_s = durable_s[known.ordered]
+        claim(ordered_s <= at_s, f"{name} was given to the exchange before it was written down")
+        wanted = (known.market, known.selection, known.stake, known.odds)
+        given = (order.market_id, order.selection_id, order.stake.minor, order.odds)
+        claim(given == wanted, f"{name} was given as {given}, and written down as {wanted}")
+        if isinstance(answer, Matched) and answer.stake.minor:
+            made = (known.became, known.made_stake, known.reference)
+            told = ("made", answer.stake.minor, answer.reference)
+            claim(made == told, f"{name} is {made}, the exchange says {told}")
+        else:
+            claim(known.became == "lapsed", f"{name} is {known.became}, the exchange: {answer}")
+    for name, known in history.hedges.items():
+        claim(known.became != "", f"{name} is ordered for ever")
+        claim(name in evening.exchange.made, f"{name} is {known.became} without the exchange")
+
+
+def _alerts_are_about_something(history: History) -> None:
+    bets = history.slips.keys() | history.multis.keys()
+    for name, facts in history.alerts.items():
+        about = {facts[key] for key in ("bet_id", "last_bet_id") if key in facts}
+        claim(bool(about) and about <= bets, f"alert {name} is about {facts}")
+
+
+def _nothing_is_left_to_the_desk(evening: Evening) -> None:
+    """Whoever has heard everything has done everything, however often it died meanwhile."""
+    for market, commands in evening.moves_left.items():
+        heard = not evening.news.missed
+        claim(not (heard and commands), f"{market} was never told {commands}")
+
+
 # What the journal says
 
 
@@ -186,11 +293,12 @@ def _money_is_conserved(history: History) -> None:
         claim(purse.withdrawing == 0, f"{player} has {purse.withdrawing} on its way for ever")
 
 
-def _bets_are_right(history: History) -> None:
+def _bets_are_right(history: History, promised: set[str]) -> None:
     for bet, slip in history.slips.items():
         board = history.boards[slip.market]
         on_board = (slip.selection, slip.odds, slip.odds_version)
-        claim(on_board in board.seen, f"{bet} has a price that there never was: {on_board}")
+        there = on_board in board.seen or bet in promised
+        claim(there, f"{bet} has a price that there never was: {on_board}")
         result = board.result(slip.selection, slip.at_ms)
         last = board.last_word(slip.selection)
         if result is None or slip.outcome == "cashed_out":
@@ -317,7 +425,7 @@ def _limits_were_kept(evening: Evening, history: History) -> None:
         said_yes[moment.book].add(moment.bet_id)
         everybody.add(moment.bet_id)
         board = history.boards[bet.market]
-        limit = board.slip_limit if bet.of_slip else board.limit
+        limit = board.slip_limit if bet.of_slip else board.limit + moment.hedged_minor
         known = 0
         total = 0
         for hold, other in history.carriers.items():
@@ -339,6 +447,80 @@ def _limits_were_kept(evening: Evening, history: History) -> None:
         claim(known <= limit, f"{place}: {moment.bet_id} makes it {known}")
         if moment.whole and moment.book == newest[bet.market]:
             claim(total <= limit, f"{place}: {moment.bet_id} makes it {total}, by all there are")
+
+
+def _no_book_was_ever_above_its_limit(evening: Evening, history: History) -> None:
+    """Block by block, in the order in which they were committed: what is open on each selection is
+    within its limit, with what hedges win that are durable by then.
+
+    A market whose memory was lost may exceed it by the bets that were on their way just then: those
+    that the book can't have known which said yes last.
+    """
+    durable_s = _when_durable(evening)
+    number = {place: at for at, place in enumerate(durable_s)}
+    yes: defaultdict[str, list[Yes]] = defaultdict(list)
+    for moment in evening.moments:
+        bet = history.carriers.get(moment.bet_id)
+        if bet is not None and moment.at_s <= durable_s[bet.place]:
+            yes[moment.bet_id].append(moment)
+    changes: list[tuple[int, str, int]] = []
+    for name, bet in history.carriers.items():
+        for seq, risk in bet.changes:
+            # What slips cost may rise elsewhere: there the least counts that they ever did.
+            weight = min(risk, bet.risk or risk) if bet.of_slip else risk
+            changes.append((number[bet.place[0], seq], name, weight))
+    wins: list[tuple[int, tuple[str, str, bool], int]] = [
+        (number[hedge.place], (hedge.market, hedge.selection, False), hedge.wins)
+        for hedge in history.hedges.values()
+        if hedge.became == "made"
+    ]
+    wins.sort()
+    changes.sort()
+    open_: defaultdict[tuple[str, str, bool], dict[str, int]] = defaultdict(dict)
+    hedged: Counter[tuple[str, str, bool]] = Counter()
+    for block, touched in itertools.groupby(changes, lambda change: change[0]):
+        while wins and wins[0][0] <= block:
+            _, place, won = wins.pop(0)
+            hedged[place] += won
+        places = set()
+        for _, name, weight in touched:
+            bet = history.carriers[name]
+            place = (bet.market, bet.selection, bet.of_slip)
+            places.add(place)
+            open_[place][name] = weight
+        for place in places:
+            board = history.boards[place[0]]
+            limit = (board.slip_limit if place[2] else board.limit) + hedged[place]
+            total = sum(open_[place].values())
+            if total > limit:
+                total -= _on_their_way(history, open_[place], yes)
+                where = f"{place[0]} {place[1]}, block {block}"
+                claim(total <= limit, f"{where}: {total} is open, and the limit {limit}")
+
+
+def _on_their_way(history: History, open_: dict[str, int], yes: dict[str, list[Yes]]) -> int:
+    """What of the open bets the book could not know that said yes last."""
+    said = {name: yes[name][-1] for name, weight in open_.items() if weight}
+    last = max(said.values(), key=lambda moment: moment.at_s)
+    unknown = 0
+    for name, moment in said.items():
+        partition, seq = history.carriers[name].place
+        if moment.book != last.book and seq > last.heads.get(partition, 0):
+            unknown += open_[name]
+    return unknown
+
+
+def _stakes_were_as_large_as_they_may_be(evening: Evening, history: History) -> None:
+    for moment in evening.moments:
+        bet = history.slips.get(moment.bet_id)
+        if bet is None or moment.promised:
+            continue
+        known = history.factors.get(bet.player, set()) | {WHOLE}
+        claim(moment.factor in known, f"{moment.bet_id}: a factor of {moment.factor}, of {known}")
+        board = history.boards[bet.market]
+        most = board.max_stake * moment.factor // WHOLE
+        most = min(most, board.refer_above or most)
+        claim(moment.stake_minor <= most, f"{moment.bet_id} stakes {moment.stake_minor} of {most}")
 
 
 def _weight(bet: Carrier, at_s: float, durable_s: dict[tuple[str, int], float]) -> int:

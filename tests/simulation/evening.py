@@ -15,12 +15,21 @@ from typing import Any
 
 import msgspec
 
-from actors.base import Command, Refused
+from actors import holds
+from actors.base import Command, Reason, Refused
 from actors.bet import BetPlaced, GetBet, PriceChange
-from actors.book import Book, Hold
+from actors.book import Book, Hold, Offer
 from actors.declaring import DeclareResult, WithdrawSelection
-from actors.fixture import ChangePhase, CreateFixture, Phase
-from actors.market import Exposure, GetExposure, GetMarket, Limits, MarketStatus
+from actors.fixture import ChangePhase, CreateFixture, Fixture, Phase
+from actors.market import (
+    Exposure,
+    GetExposure,
+    GetMarket,
+    Limits,
+    Market,
+    MarketStatus,
+    MarketView,
+)
 from actors.multiple import SlipPlaced
 from actors.outcomes import (
     AddSelection,
@@ -33,9 +42,12 @@ from actors.outcomes import (
 from actors.placement import BetRequest
 from actors.player import RegisterPlayer
 from actors.results import LOST, VOID, WON, Outcome, Result, Window
+from actors.risk.customer import SetFactors
+from actors.risk.desk import decide_moves
+from actors.risk.referral import AcceptReferral, RefuseReferral
 from actors.runtime.addresses import BOOK, fixture_of, partition_of
 from actors.runtime.router import ShardUnreachable
-from actors.runtime.simulated.database import DatabaseFaults, SimulatedReads
+from actors.runtime.simulated.database import DatabaseFaults
 from actors.runtime.simulated.loop import START_MS, NeverEnds, Process
 from actors.runtime.simulated.network import DIRECTORY, NetworkFaults, Server
 from actors.runtime.simulated.simulation import Simulation
@@ -46,8 +58,17 @@ from actors.trading import ChangePrices, ChangeStatus, OpenMarket
 from actors.wallet import GetWallet
 from ledger.money import Money
 from tests.simulation.gateways import AGAIN, ANSWER, REUSED, Bank, Gateway, name_ids_by_process
+from tests.simulation.risk import (
+    LICENCE,
+    Exchange,
+    News,
+    Risk,
+    RiskReads,
+    draw_settings,
+    read_from_rows,
+)
 
-LICENCE = "gb"
+RISK = "risk"
 GATEWAYS = ("gateway-0", "gateway-1")
 BOUNDS: dict[str, float] = {
     # So low that evenings as short as these reach them.
@@ -67,6 +88,12 @@ BOUNDS: dict[str, float] = {
     "actors.runtime.hosts.settler.IDLE_S": 0.3,
     "actors.runtime.hosts.shard.PULSE_S": 30.0,
     "actors.runtime.hosts.controller.LOOK_S": 0.5,
+    "gateway.coordinator.PERIOD_S": 0.8,
+    "gateway.coordinator.EXCHANGE_S": 4.0,
+    "gateway.coordinator.AFRESH_MS": 2_000,
+    "gateway.coordinator.HOLDS_MS": 2_500,
+    "gateway.coordinator.UNHEARD_MS": 2_500,
+    "gateway.customers.READ_S": 3.0,
 }
 RESULTS = (WON, LOST, VOID, Result(Outcome.HALF_WON), Result(Outcome.HALF_LOST))
 STAKES = (10, 333, 333, 1_000, 1_000, 1_000, 4_000, 4_000, 4_000, 4_000, 5, 25_000)
@@ -115,6 +142,12 @@ class Yes:
     """Up to which block of each partition the ledger was that the book had read last."""
     whole: bool
     """Whether that was after all holds of before had run out."""
+    stake_minor: int
+    promised: bool
+    factor: int
+    """What the customer may have, in ten-thousandths of what others may."""
+    hedged_minor: int
+    """What the hedges win that the book knew of."""
 
 
 @dataclass(frozen=True)
@@ -128,6 +161,8 @@ class Plan:
     every_s: float
     network: NetworkFaults
     database: DatabaseFaults
+    news_doubled: float
+    news_lost: float
 
 
 class Evening:
@@ -147,12 +182,13 @@ class Evening:
             "controller",
             "spare-0",
             "settlement",
+            RISK,
             *(f"shard-{scope}-{n}" for scope, count in shards.items() for n in range(count)),
             *GATEWAYS,
         ]
         # What the design allows for between two clocks is `keeper.SLACK_MS` less the time for
         # which a former owner may not notice: about a second.
-        skew_ms = chance.choice((0, 0, 20, 400))
+        self.skew_ms = skew_ms = chance.choice((0, 0, 20, 400))
         ahead_ms = {name: chance.randint(-skew_ms, skew_ms) for name in names}
         self.plan = self._draw_plan()
         self.simulation = Simulation(
@@ -170,6 +206,9 @@ class Evening:
         self.network = self.simulation.network
         self.loop = self.simulation.loop
         self.bank = Bank(self.simulation)
+        self.exchange = Exchange(self.simulation)
+        self.news = News(self.simulation)
+        self.risk = draw_settings(chance)
         self.clients = Process("clients")
         self.players = [f"p{n}" for n in range(chance.choice((2, 3, 5)))]
         fixtures = [f"match{n}" for n in range(chance.choice((1, 2, 2)))]
@@ -179,15 +218,21 @@ class Evening:
             for n in range(chance.choice((1, 2, 3)))
         }
         self.limit_minor = chance.choice((5_000, 12_000, 60_000))
+        self.refer_above_minor = chance.choice((0, 3_000))
+        self.reoffer_ms = chance.choice((0, 1_500, 6_000))
         self.prices: dict[tuple[str, str], int] = {}
         self.ops: list[Op] = []
         self.views: list[Any] = []
         """Whatever was read and is of one moment: wallets, bets, markets."""
         self.moments: list[Yes] = []
+        self.offered: dict[str, int] = {}
+        """Until when each offer was good; one that is made again is so for longer."""
         self.faults: list[str] = []
         self.usurped: list[Server] = []
         self.unavailable = 0
         self.exposures: dict[str, Exposure] = {}
+        self.moves_left: dict[str, list[Command]] = {}
+        """By market, what the coordinator should still have told it in the end."""
         self._books: dict[int, int] = {}
         self._kept: list[Book] = []
         self._numbers = iter(range(1, 1_000_000))
@@ -224,6 +269,8 @@ class Evening:
             every_s=chance.choice((0.4, 1.5, 4.0)),
             network=network,
             database=database,
+            news_doubled=chance.choice((0.0, 0.1, 0.4)) if kinds else 0.0,
+            news_lost=chance.choice((0.0, 0.0, 0.1)) if kinds else 0.0,
         )
 
     # An evening's life
@@ -231,6 +278,7 @@ class Evening:
     def __enter__(self) -> Evening:
         self.simulation.__enter__()
         name_ids_by_process(self.simulation)
+        read_from_rows(self.simulation)
         if self._broken:
             try:
                 self._broken(self.simulation.replace)
@@ -256,15 +304,21 @@ class Evening:
             raise Wrong(str(never)) from never
 
     async def _evening(self) -> None:
+        book, players = (
+            RiskReads(self.simulation.databases[scope], self.news) for scope in (BOOK, LICENCE)
+        )
         for name in GATEWAYS:
-            reads = SimulatedReads(self.simulation.databases[LICENCE])
-            self.simulation.spawn(Gateway, name, self.network, self.bank, LICENCE, reads)
+            self.simulation.spawn(
+                Gateway, name, self.network, self.bank, LICENCE, players, self.risk
+            )
+        self.simulation.spawn(Risk, RISK, self.network, self.risk, book, players, self.exchange)
         work = self.loop.start(self.clients, self._open_the_house())
         await self._within(work, 60, "the house never opens")
         self.network.faults = self.plan.network
         for database in self.simulation.databases.values():
             database.faults = self.plan.database
-        self.bank.slow = 0.1 if self.plan.kinds else 0.0
+        self.bank.slow = self.exchange.slow = 0.1 if self.plan.kinds else 0.0
+        self.news.doubled, self.news.lost = self.plan.news_doubled, self.plan.news_lost
         trouble = self.loop.start(self.loop.outside, self._trouble())
         busy = self.loop.start(self.clients, self._busy())
         await asyncio.wait({busy}, timeout=self.plan.duration_s + 10)
@@ -285,19 +339,38 @@ class Evening:
         return f"{len(waiting)} without an answer ({', '.join(waiting[:3])}), {self._open_ends()}"
 
     def _look_over_shoulders(self) -> None:
-        """Keep every yes of a market: whose it was is in no journal."""
-        take = Book.hold
+        """Keep every yes of a market, and every offer: they are in no journal."""
+        say_yes = holds._held
 
-        def seen(book: Book, hold: Hold) -> None:
-            take(book, hold)
+        def seen(market: Market, fixture: Fixture, hold: Hold) -> holds.Held:
+            book = market.book
             if id(book) not in self._books:
                 self._books[id(book)] = len(self._books)
                 self._kept.append(book)  # or its id could be another's
-            number = self._books[id(book)]
-            yes = Yes(self.loop.now_s, hold.bet_id, number, dict(book.heads), book.whole)
+            hedged = book.hedged.get(hold.selection_id)
+            yes = Yes(
+                self.loop.now_s,
+                hold.bet_id,
+                self._books[id(book)],
+                dict(book.heads),
+                book.whole,
+                hold.stake_minor,
+                hold.promised,
+                hold.customer_factor,
+                hedged.liability_minor if hedged else 0,
+            )
             self.moments.append(yes)
+            return say_yes(market, fixture, hold)
 
-        self.simulation.replace(Book, "hold", seen)
+        give = Book.offer
+
+        def given(book: Book, player_id: str, offer: Offer) -> None:
+            give(book, player_id, offer)
+            until_ms = self.offered.get(offer.offer_id, 0)
+            self.offered[offer.offer_id] = max(until_ms, offer.valid_until_ms)
+
+        self.simulation.replace(holds, "_held", seen)
+        self.simulation.replace(Book, "offer", given)
 
     # Opening
 
@@ -309,7 +382,14 @@ class Evening:
         ops = []
         for market, selections in self.markets.items():
             room = self.limit_minor
-            limits = Limits(10, 20_000, room, max_slip_liability_minor=room)
+            limits = Limits(
+                10,
+                20_000,
+                room,
+                refer_above_minor=self.refer_above_minor,
+                reoffer_ms=self.reoffer_ms,
+                max_slip_liability_minor=room,
+            )
             names = dict.fromkeys(selections, "name")
             fixture = fixture_of(market)
             ops.append(self.command(OpenMarket(fixture, market, "m", "win", "GBP", names, limits)))
@@ -421,6 +501,9 @@ class Evening:
             await self.pursue(chance.choice(self.ops), attempts)
         elif draw < 0.78:
             await self._reuse(chance.choice(self.ops), attempts)
+        elif draw < 0.80:
+            factor = chance.choice((0, 2_000, 10_000, 30_000))
+            await self.pursue(self.command(SetFactors(player, factor, {})), attempts)
         elif draw < 0.86 or (late < 0.7 and chance.random() < 0.9):
             await self.pursue(self._trade(late), attempts)
         elif draw < 0.93:
@@ -432,9 +515,62 @@ class Evening:
         """Some bets at once."""
         bets = [self._some_bet(self.chance.choice(self.players), market) for _ in range(count)]
         await asyncio.gather(
-            *(self.pursue(bet, attempts) for bet in bets),
+            *(self._bet(bet, attempts) for bet in bets),
             *(self._peep(bet.routing_id) for bet in bets),
         )
+
+    async def _bet(self, bet: Op, attempts: int) -> None:
+        """A bet, and what comes of it if it is not taken as it is."""
+        await self.pursue(bet, attempts)
+        if not bet.answers or not isinstance(bet.answers[0], Refused):
+            return
+        refused = bet.answers[0]
+        if "offer_id" in refused.facts:
+            await self._take_offer(bet, refused, attempts)
+        elif refused.reason is Reason.REFERRAL_NEEDED:
+            await self._ask_a_trader(bet, refused, attempts)
+
+    async def _take_offer(self, bet: Op, refused: Refused, attempts: int) -> None:
+        """What was offered: mostly in time, and now and then twice at once."""
+        chance, (player, asked) = self.chance, bet.arguments
+        valid_s = self.reoffer_ms / 1_000
+        await asyncio.sleep(chance.choice((0.0, 0.0, 0.3, valid_s - 0.01, valid_s + 0.5)))
+        facts = refused.facts
+        wanted = msgspec.structs.replace(
+            asked,
+            stake=Money(int(facts["offer_stake_minor"]), "GBP"),
+            odds=int(facts["offer_odds"]),
+            offer_id=str(facts["offer_id"]),
+        )
+        await self._take(player, wanted, attempts)
+
+    async def _ask_a_trader(self, bet: Op, refused: Refused, attempts: int) -> None:
+        """Who says yes, at terms of his own, or no, or nothing in time."""
+        chance, (player, asked) = self.chance, bet.arguments
+        wait_s, valid_ms = self.risk.referrals.wait_ms / 1_000, self.risk.referrals.valid_ms
+        referral_id, odds = str(refused.facts["referral_id"]), int(refused.facts["odds"])
+        await asyncio.sleep(chance.choice((0.0, 0.2, 1.0, wait_s, wait_s + 0.5)))
+        draw = chance.random()
+        if draw < 0.1:
+            return
+        if draw < 0.25:
+            await self.pursue(self.command(RefuseReferral(player, referral_id)), attempts)
+        stake = asked.stake.minor if chance.random() < 0.5 else 1 + asked.stake.minor // 2
+        odds = odds if chance.random() < 0.7 else 20_000
+        yes = self.command(AcceptReferral(player, referral_id, stake, odds, valid_ms))
+        await self.pursue(yes, attempts)
+        await asyncio.sleep(chance.choice((0.0, 0.0, 0.5, valid_ms / 1_000 - 0.01, 3.0)))
+        terms = (stake, odds) if chance.random() < 0.9 else (asked.stake.minor, odds + 100)
+        wanted = msgspec.structs.replace(
+            asked, stake=Money(terms[0], "GBP"), odds=terms[1], referral_id=referral_id
+        )
+        await self._take(player, wanted, attempts)
+
+    async def _take(self, player: str, wanted: BetRequest, attempts: int) -> None:
+        """What was promised; with two keys it would be two bets."""
+        count = self.chance.choice((1, 2))
+        takers = [self.bet(player, wanted) for _ in range(count)]
+        await asyncio.gather(*(self.pursue(taker, attempts) for taker in takers))
 
     async def _peep(self, player: str) -> None:
         """Look at the wallet while the bet is on its way to the journal."""
@@ -687,6 +823,9 @@ class Evening:
     def _kill_the_settlement(self) -> None:
         self._kill_between_steps("settlement")
 
+    def _kill_the_risk(self) -> None:
+        self._kill_between_steps(RISK)
+
     def _kill_the_directory(self) -> None:
         self._kill_between_steps(DIRECTORY)
 
@@ -708,7 +847,7 @@ class Evening:
     def _pause_something(self) -> None:
         """SIGSTOP, and SIGCONT later; sometimes it has been replaced meanwhile."""
         name = self.chance.choice(
-            (*self.simulation.shards, *GATEWAYS, "settlement", "projector-gb")
+            (*self.simulation.shards, *GATEWAYS, "settlement", "projector-gb", RISK)
         )
         server = self.network.servers.get(name)
         if server is None or server.process.paused:
@@ -721,7 +860,13 @@ class Evening:
 
     def _usurp_a_shard(self) -> None:
         """A second process of the name, while the first goes on, cut off from the directory."""
-        name = self.chance.choice(self.simulation.shards)
+        self._start_a_second(self.chance.choice(self.simulation.shards))
+
+    def _usurp_the_risk(self) -> None:
+        """Two coordinators do no harm."""
+        self._start_a_second(RISK)
+
+    def _start_a_second(self, name: str) -> None:
         server = self.network.servers.get(name)
         if server is None or self.usurped:
             return
@@ -768,7 +913,7 @@ class Evening:
 
     def _cut_off_a_shard(self) -> None:
         name = self.chance.choice(self.simulation.shards)
-        other = self.chance.choice((DIRECTORY, *GATEWAYS, "database"))
+        other = self.chance.choice((DIRECTORY, *GATEWAYS, RISK, "database"))
         for_s = self.chance.choice((0.5, 3.0, 9.0))
         self.fault(f"{name} and {other} can't reach each other for {for_s} s")
         if other == "database":
@@ -813,7 +958,8 @@ class Evening:
         self._healing = True
         self.network.faults = NetworkFaults()
         self.network.cut.clear()
-        self.bank.slow = 0.0
+        self.bank.slow = self.exchange.slow = 0.0
+        self.news.doubled = self.news.lost = 0.0
         for name in list(self.network.former):
             self._silence(name)
         for server in self._paused:
@@ -832,7 +978,7 @@ class Evening:
         await asyncio.sleep(2 * BOUNDS["actors.runtime.keeper.MAX_AGE_MS"] / 1_000)
         await self._quiet()
         for market in self.markets:
-            self.exposures[market] = await self._exposure(market)
+            await self._see_risk(market)
         first = len(self.views)
         for player in self.players:
             await self._last_read(LICENCE, player, GetWallet(player))
@@ -848,12 +994,14 @@ class Evening:
         """What still has to happen by itself."""
         ends = []
         for scope, database in self.simulation.databases.items():
-            reads = SimulatedReads(database)
+            reads = RiskReads(database, self.news)
             if reads._heads() != reads._positions():
                 ends.append(f"the ledger of {scope} is behind")
             ends += [f"{one.market_id} is not settled" for one in reads._unsettled()]
         pending = [row for row in self.ledger.payments.values() if row.state == "pending"]
         ends += [f"payment {row.payment_id} is pending" for row in pending]
+        if self.loop.now_s - self.exchange.asked_s < 3:
+            ends.append("the exchange was asked a moment ago")
         owners: set[str] = set()
         for server in self.network.servers.values():
             shard = getattr(server.host, "_shard", None)
@@ -862,6 +1010,8 @@ class Evening:
                     ends.append(f"{partition.name} is open twice")
                 owners.add(partition.name)
                 for market in partition.actors("market"):
+                    for hedge_id in market.hedge_orders:
+                        ends.append(f"{hedge_id} is ordered")
                     if market.book.holds:
                         ends.append(f"{market.market_id} has holds")
                     if market.book.outdated and not market.may_rest():
@@ -874,13 +1024,21 @@ class Evening:
     def ledger(self) -> Any:
         return self.simulation.databases[LICENCE].ledger
 
-    async def _exposure(self, market: str) -> Exposure:
-        """The market's book; one that was asleep is given time to read its liability."""
+    async def _see_risk(self, market: str) -> None:
+        """Its book, and what is left for the coordinator to do."""
         fixture = fixture_of(market)
-        view = await self._last_read(BOOK, fixture, GetMarket(fixture, market))
+        view: MarketView = await self._last_read(BOOK, fixture, GetMarket(fixture, market))
+        exposure = self.exposures[market] = await self._exposure(market, view)
+        curve = self.risk.curves.of(view.kind)
+        self.moves_left[market] = decide_moves(exposure, view, curve)
+
+    async def _exposure(self, market: str, view: MarketView) -> Exposure:
+        """The market's book; one that was asleep is given time to read its liability."""
         over = all(selection.result for selection in view.selections)
         for _ in range(60):
-            exposure: Exposure = await self._last_read(BOOK, fixture, GetExposure(market))
+            exposure: Exposure = await self._last_read(
+                BOOK, fixture_of(market), GetExposure(market)
+            )
             if exposure.known or over:  # a market that is over reads no totals any more
                 return exposure
             await asyncio.sleep(0.5)

@@ -11,24 +11,30 @@ import itertools
 from types import SimpleNamespace
 from typing import Any
 
-from actors.base import Command, Question
+import msgspec
+
+from actors.base import Command, Question, Reason, Refused
 from actors.bet import BetState, BetView, GetBet
 from actors.cashout import slip_of, worth_by
 from actors.errors import Faulty, KeyReused, NoAnswer
 from actors.placement import BetRequest, LiabilityNotKnown, place
+from actors.risk.settings import RiskSettings
 from actors.runtime.addresses import BOOK
 from actors.runtime.keys import fingerprint
 from actors.runtime.router import Router
-from actors.runtime.simulated.database import SimulatedReads
 from actors.runtime.simulated.loop import SimulatedClock, current
 from actors.runtime.simulated.network import Network, Transport
 from actors.runtime.simulated.simulation import Simulation
 from actors.slip_placement import SlipRequest, cash_out, place_slip, prices_now
 from actors.slips.cashout import CashOutRules, Offer, offer
-from gateway import api, cashier
+from gateway import api, cashier, keys
+from gateway.customers import Customers
 from gateway.payments.processor import Approved, Declined, Order
 from gateway.payments.processor import NoAnswer as ProcessorNoAnswer
 from gateway.problems import Problem
+from gateway.referrals import refer
+from ledger.journal import JournalUnavailable
+from tests.simulation.risk import RiskReads
 
 ANSWER, REUSED, AGAIN = "answer", "key reused", "try again"
 SWEEP_S = 2.0
@@ -68,7 +74,9 @@ class Bank:
 class Gateway:
     """One process; what it was doing is forgotten with it."""
 
-    def __init__(self, network: Network, bank: Bank, licence: str, reads: SimulatedReads) -> None:
+    def __init__(
+        self, network: Network, bank: Bank, licence: str, reads: RiskReads, risk: RiskSettings
+    ) -> None:
         self.licence = licence
         self.clock = SimulatedClock()
         self.router = Router(Transport(network), self.clock)
@@ -78,29 +86,39 @@ class Gateway:
             router=self.router,
             clock=self.clock,
             licence=SimpleNamespace(code=licence),
-            settings=SimpleNamespace(processor_timeout_s=3.0),
+            settings=SimpleNamespace(processor_timeout_s=3.0, risk=risk),
             processors={bank.name: bank},
             ledger=reads,
         )
+        self._customers = Customers()
+        self._customers.services = self._services
         self._sweeper = asyncio.ensure_future(self._sweep())
+        self._reader = asyncio.ensure_future(self._know_customers())
 
     def new_id(self) -> str:
         """Sorts by time, as a UUIDv7 does."""
         return f"{self.clock.now_ms()}-{self._process}-{next(self._numbers)}"
 
     async def place(self, player_id: str, request: BetRequest, key: str) -> tuple[str, Any]:
-        return await _told(
-            place(
-                self.router,
-                self.clock,
-                request,
-                bet_id=self.new_id(),
-                licence=self.licence,
-                player_id=player_id,
-                key=key,
-                fingerprint=fingerprint("bet", repr(request)),
-            )
+        return await _told(self._place(player_id, request, key))
+
+    async def _place(self, player_id: str, request: BetRequest, key: str) -> Any:
+        """As `gateway.bets.take_bet`, but that the actors' own answer is told."""
+        factors = self._customers.factors_of(player_id)
+        placed = await place(
+            self.router,
+            self.clock,
+            msgspec.structs.replace(request, factors=factors),
+            bet_id=promised_bet(player_id, request, key) or self.new_id(),
+            licence=self.licence,
+            player_id=player_id,
+            key=key,
+            fingerprint=asked_for(request),
         )
+        if isinstance(placed, Refused) and placed.reason is Reason.REFERRAL_NEEDED:
+            problem = await refer(self._services, player_id, request, placed)
+            assert problem.code in ("referred", "too_many_referrals"), problem.code
+        return placed
 
     async def place_slip(self, player_id: str, request: SlipRequest, key: str) -> tuple[str, Any]:
         return await _told(
@@ -166,6 +184,14 @@ class Gateway:
     async def _reply(self, asked: Any) -> Any:
         return (await asked).reply
 
+    async def _know_customers(self) -> None:
+        while True:
+            try:
+                await self._customers.start()
+                return
+            except JournalUnavailable:
+                await self.clock.sleep(SWEEP_S)
+
     async def _sweep(self) -> None:
         sweep = cashier.Sweep(self._services)
         while True:
@@ -175,6 +201,17 @@ class Gateway:
             except Exception as failure:
                 if type(failure).__name__ != "JournalUnavailable":
                     raise
+
+
+def asked_for(request: BetRequest) -> bytes:
+    return fingerprint("bet", repr(request))
+
+
+def promised_bet(player_id: str, request: BetRequest, key: str) -> str:
+    """The id of the bet that may take what was promised, if anything was."""
+    if not request.promised:
+        return ""
+    return keys.id_from(f"{player_id} {key} {asked_for(request).hex()}")
 
 
 async def _told(work: Any) -> tuple[str, Any]:
@@ -188,6 +225,8 @@ async def _told(work: Any) -> tuple[str, Any]:
         return AGAIN, "liability_unknown"
     except Faulty as faulty:
         return AGAIN, str(faulty)
+    except JournalUnavailable as missing:
+        return AGAIN, str(missing)
     except Problem as problem:
         if problem.kind.status in (503, 429):
             return AGAIN, problem.code
@@ -204,4 +243,13 @@ def name_ids_by_process(simulation: Simulation) -> None:
     simulation.replace(cashier.keys, "new_id", new_id)
 
 
-__all__ = ["AGAIN", "ANSWER", "BOOK", "REUSED", "Bank", "Gateway", "name_ids_by_process"]
+__all__ = [
+    "AGAIN",
+    "ANSWER",
+    "BOOK",
+    "REUSED",
+    "Bank",
+    "Gateway",
+    "name_ids_by_process",
+    "promised_bet",
+]

@@ -192,6 +192,8 @@ class Board:
     limit: int
     """Of the singles on each selection."""
     slip_limit: int
+    max_stake: int
+    refer_above: int
     results: dict[str, list[Any]] = field(default_factory=dict)
     changed_by: dict[str, int] = field(default_factory=dict)
     """The version in which each result was last changed."""
@@ -220,6 +222,37 @@ class Board:
         return max(self.changed_by.get(selection, 0), self.windows_by)
 
 
+@dataclass
+class Promise:
+    """A referral: what a trader has agreed to, and the bet that took it."""
+
+    player: str
+    asked: list[Any]
+    """Fixture, market, selection, stake and odds."""
+    until_ms: int
+    state: str = "waiting"
+    accepted: list[Any] | None = None
+    bet: str = ""
+
+
+@dataclass
+class LaidOff:
+    """A hedge: the order for it, and what became of that."""
+
+    market: str
+    selection: str
+    stake: int
+    odds: int
+    ordered: tuple[str, int]
+    """Partition and block that it was written ahead in."""
+    became: str = ""
+    made_stake: int = 0
+    wins: int = 0
+    reference: str = ""
+    place: tuple[str, int] = ("", 0)
+    """Where it was recorded."""
+
+
 class History:
     """The fold of all chains."""
 
@@ -236,6 +269,12 @@ class History:
         self.boards: dict[str, Board] = {}
         self.seqs: dict[str, int] = {}
         self.accounts: Counter[tuple[str, str]] = Counter()
+        self.referrals: dict[str, Promise] = {}
+        self.hedges: dict[str, LaidOff] = {}
+        self.alerts: dict[str, dict[str, Any]] = {}
+        """Their facts."""
+        self.factors: dict[str, set[int]] = {}
+        """That customers ever had."""
         self.payments: dict[str, str] = {}
         """What became of each payment: pending, completed or failed."""
         self._moves: Counter[str] = Counter()
@@ -677,6 +716,98 @@ class History:
         claim((purse.cash, purse.held) == (cash_after, held_after), f"{bet}: the wallet after")
         self._did(player)
 
+    # Referrals, customers and alerts
+
+    def _referral(self, referral: str, player: str, wanted: str) -> Promise:
+        claim(referral in self.referrals, f"{referral} was never asked for")
+        known = self.referrals[referral]
+        claim(known.player == player, f"{referral} is {known.player}'s, not {player}'s")
+        claim(known.state == wanted, f"{referral} is {known.state}, not {wanted}")
+        return known
+
+    def _ReferralAsked(
+        self, _p: str, _at: int, player: str, referral: str, asked: list[Any], until_ms: int
+    ) -> None:
+        claim(referral not in self.referrals, f"{referral} is asked for twice")
+        self.referrals[referral] = Promise(player, asked, until_ms)
+
+    def _ReferralAccepted(
+        self, _p: str, at_ms: int, player: str, referral: str, accepted: list[Any], until_ms: int
+    ) -> None:
+        known = self._referral(referral, player, "waiting")
+        claim(at_ms <= known.until_ms, f"{referral} is accepted too late")
+        claim(accepted[:3] == known.asked[:3], f"{referral} is accepted for another bet")
+        claim(accepted[3][0] <= known.asked[3][0], f"{referral} is accepted for more")
+        known.state, known.accepted, known.until_ms = "accepted", accepted, until_ms
+
+    def _ReferralRefused(self, _p: str, at_ms: int, player: str, referral: str) -> None:
+        known = self._referral(referral, player, "waiting")
+        claim(at_ms <= known.until_ms, f"{referral} is refused too late")
+        known.state = "refused"
+
+    def _ReferralTaken(
+        self,
+        _p: str,
+        at_ms: int,
+        player: str,
+        referral: str,
+        bet: str,
+        accepted: list[Any],
+        until_ms: int,
+    ) -> None:
+        known = self.referrals.get(referral)
+        if known is None or known.state != "taken":
+            known = self._referral(referral, player, "accepted")
+            claim(at_ms <= known.until_ms, f"{referral} is taken too late")
+            known.state, known.bet = "taken", bet
+        claim(known.bet == bet, f"{referral} is taken for {known.bet} and for {bet}")
+        terms = (accepted, until_ms)
+        claim(terms == (known.accepted, known.until_ms), f"{referral} is taken at {terms}")
+
+    def _FactorsSet(self, _p: str, _at: int, player: str, factor: int, _kinds: Any) -> None:
+        self.factors.setdefault(player, set()).add(factor)
+
+    def _AlertRaised(
+        self, _p: str, _at: int, alert: str, _pattern: str, _subject: str, _n: int, facts: Any
+    ) -> None:
+        claim(alert not in self.alerts, f"alert {alert} is raised twice")
+        self.alerts[alert] = facts
+
+    # Hedges
+
+    def _HedgeOrdered(
+        self, _p: str, _at: int, _f: str, market: str, _seq: int, hedge: str, order: list[Any]
+    ) -> None:
+        claim(hedge not in self.hedges, f"{hedge} is ordered twice")
+        under_way = [
+            name for name, one in self.hedges.items() if one.market == market and not one.became
+        ]
+        claim(not under_way, f"{hedge} is ordered while {under_way} are under way")
+        _, selection, stake, odds, _ = order
+        self.hedges[hedge] = LaidOff(market, selection, stake, odds, self._place)
+
+    def _HedgeRecorded(
+        self, _p: str, _at: int, _f: str, market: str, _seq: int, hedge: str, made: list[Any]
+    ) -> None:
+        claim(hedge in self.hedges, f"{hedge} was made and never ordered")
+        known = self.hedges[hedge]
+        _, selection, stake, odds, wins, _, reference = made
+        claim(not known.became, f"{hedge} is {known.became} and is recorded again")
+        of = (known.market, known.selection)
+        claim(of == (market, selection), f"{hedge} was ordered for {of}")
+        claim(0 < stake <= known.stake and odds >= known.odds, f"{hedge} is not as it was ordered")
+        claim(wins <= stake * (odds - 10_000) // 10_000, f"{hedge} wins {wins}")
+        known.became, known.made_stake, known.reference = "made", stake, reference
+        known.wins, known.place = wins, self._place
+
+    def _HedgeLapsed(
+        self, _p: str, _at: int, _f: str, _m: str, _seq: int, hedge: str, _code: str
+    ) -> None:
+        claim(hedge in self.hedges, f"{hedge} has lapsed and was never ordered")
+        known = self.hedges[hedge]
+        claim(not known.became, f"{hedge} is {known.became} and lapses")
+        known.became = "lapsed"
+
     # Fixtures and markets
 
     def _next(self, fixture: str, seq: int) -> None:
@@ -705,7 +836,7 @@ class History:
     ) -> None:
         self._next(fixture, seq)
         claim(market not in self.boards, f"{market} is opened twice")
-        self.boards[market] = Board(limits[2], limits[9])
+        self.boards[market] = Board(limits[2], limits[9], limits[1], limits[4])
 
     def _PricesChanged(
         self,

@@ -218,6 +218,11 @@ class Rows:
         self.fixtures: dict[str, Any] = {}
         self.markets: dict[str, Any] = {}
         self.selections: dict[tuple[str, str], Any] = {}
+        self.registered: dict[str, int] = {}
+        """When each player was."""
+        self.customers: dict[str, Any] = {}
+        self.referrals: dict[str, Any] = {}
+        self.hedges: dict[tuple[str, str], Any] = {}
         self.exposure: defaultdict[tuple[str, str], Line] = defaultdict(Line)
 
     def load(self, batch: Batch) -> Tables:
@@ -230,6 +235,8 @@ class Rows:
         tables.payments = _some(self.payments, batch.payments)
         tables.fixtures = _some(self.fixtures, touched["fixture"])
         tables.markets = _some(self.markets, touched["market"])
+        tables.referrals = _some(self.referrals, touched["referral"])
+        tables.hedges = _some(self.hedges, batch.hedges)
         return tables
 
     def store(self, tables: Tables) -> None:
@@ -243,6 +250,10 @@ class Rows:
         self.payments |= tables.payments
         self.fixtures |= tables.fixtures
         self.markets |= tables.markets
+        self.registered |= {player_id: at_ms for player_id, *_, at_ms in tables.added["player"]}
+        self.customers |= tables.customers
+        self.referrals |= tables.referrals
+        self.hedges |= tables.hedges
         self.selections |= tables.new_selections
         for place, change in tables.selection_changes.items():
             row = self.selections[place]

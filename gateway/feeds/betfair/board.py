@@ -6,7 +6,8 @@ a price p becomes 1 + (p - 1) * (1 - m), computed in integers, and is rounded do
 reopening that comes with them, so that nobody gets the old ones in between.
 
 *Results.* Runners that are removed (also vacant traps, and hidden ones) are withdrawn as soon as
-that is seen: bets on them are void. When a market closes, WINNER has won and LOSER has lost;
+that is seen: bets on them are void. In the winner of a horse race, prices of before are cut by the
+runner's factor, from 2.5 per cent on. When a market closes, WINNER has won and LOSER has lost;
 PLACED has won where places are what is bet on. More winners than `numberOfWinners` are a dead
 heat, in which all of them share. A market without a winner is cancelled, unless its number of
 winners is open (0) and all have lost. A result may be corrected by a later message.
@@ -33,6 +34,7 @@ from actors.market import MAX_BET_DELAY_MS, Limits, MarketStatus
 from actors.odds import ONE, down_to_ladder
 from actors.outcomes import AddSelection
 from actors.results import LOST, VOID, WON, Outcome, Result
+from actors.slips.settling import MAX_WITHDRAWN
 from actors.terms import MarketTerms
 from actors.trading import ChangePrices, ChangeStatus, OpenMarket
 from gateway.feeds.betfair.cache import MarketBook
@@ -70,8 +72,11 @@ SPORTS = {
     "2152880": "Gaelic Games",
 }
 """By event type id."""
+HORSES = "7"
 GREYHOUNDS = "4339"
-RACING = ("7", GREYHOUNDS)
+RACING = (HORSES, GREYHOUNDS)
+LEAST_REDUCTION = 250
+"""In hundredths of a per cent: the exchange cuts no price for a runner of a smaller share."""
 
 KINDS = {
     "MATCH_ODDS": "match_result",
@@ -154,6 +159,12 @@ class Card(msgspec.Struct):
         """The line of a total of goals, in quarters: 10 of OVER_UNDER_25."""
         goals = _GOALS.fullmatch(self.market_type)
         return 4 * int(goals[1]) + 4 * int(goals[2]) // 10 if goals else None
+
+    @property
+    def reduces(self) -> bool:
+        """Whether prices taken before are cut by the factor of a runner that is removed."""
+        racing = self.definition.event_type_id == HORSES and self.market_type == "WIN"
+        return racing and len(self.runners) <= MAX_WITHDRAWN
 
     def describe(self, definition: Definition) -> None:
         """The market as it is said to be now, which may leave out what was said before."""
@@ -319,7 +330,7 @@ class Board:
             {of: _runner_name(card, of, runner) for of, runner in card.runners.items()},
             self._limits,
             MarketStatus.SUSPENDED,
-            terms=MarketTerms(line_quarters=card.line_quarters),
+            terms=MarketTerms(line_quarters=card.line_quarters, reduction_factors=card.reduces),
         )
 
     _limits = Limits()
@@ -343,9 +354,14 @@ class Board:
                 market.odds.pop(of, None)
                 self.summary.removed_runners += 1
                 factor = runner.adjustment_factor
-                if factor is not None and factor.is_finite():
-                    self.summary.reductions[f"{exchange_id} {of}"] = int(factor * 100)
-                yield WithdrawSelection(market.fixture_id, market.market_id, of)
+                reduction = 0
+                if factor is not None and 0 <= factor < 100:
+                    reduction = self.summary.reductions[f"{exchange_id} {of}"] = int(factor * 100)
+                if reduction < LEAST_REDUCTION:
+                    reduction = 0
+                yield WithdrawSelection(
+                    market.fixture_id, market.market_id, of, reduction=reduction
+                )
             elif runner.status not in GONE and of in market.withdrawn:
                 name = _runner_name(market.card, of, runner)
                 self.summary.warn(f"market {exchange_id}: {name} came back; it stays withdrawn")

@@ -197,16 +197,24 @@ class Publisher:
         return Sent(at_ms, str(key), _bytes(root))
 
     def _root(
-        self, tag: str, fixture: _Fixture, at_ms: int, product: int | None = None
+        self,
+        tag: str,
+        fixture: _Fixture,
+        at_ms: int,
+        product: int | None = None,
+        request_id: int | None = None,
     ) -> etree._Element:
         # No two messages of an event are of one moment, so that their order can be told.
         fixture.stamp = max(fixture.stamp + 1, at_ms)
-        return _xml(
+        root = _xml(
             tag,
             product=fixture.product if product is None else product,
             event_id=fixture.event_id,
             timestamp=fixture.stamp,
         )
+        if request_id is not None:
+            _set(root, request_id=request_id)
+        return root
 
     def _fixture_change(self, fixture: _Fixture, at_ms: int) -> Sent:
         root = self._root("fixture_change", fixture, at_ms)
@@ -235,9 +243,7 @@ class Publisher:
         request_id: int | None = None,
         product: int | None = None,
     ) -> etree._Element:
-        root = self._root("odds_change", fixture, at_ms, product)
-        if request_id is not None:
-            _set(root, request_id=request_id)
+        root = self._root("odds_change", fixture, at_ms, product, request_id)
         root.append(_event_status(fixture))
         odds = etree.SubElement(root, "odds")
         for market in markets.values():
@@ -258,11 +264,9 @@ class Publisher:
         request_id: int | None = None,
         product: int | None = None,
     ) -> etree._Element:
-        root = self._root("bet_settlement", fixture, at_ms, product)
+        root = self._root("bet_settlement", fixture, at_ms, product, request_id)
         certain = max((market.certainty for market in markets.values()), default=1)
         _set(root, certainty=certain)
-        if request_id is not None:
-            _set(root, request_id=request_id)
         outcomes = etree.SubElement(root, "outcomes")
         for market in markets.values():
             element = _market(outcomes, market)
@@ -319,9 +323,7 @@ class Publisher:
         at_ms: int,
         request_id: int | None = None,
     ) -> etree._Element:
-        root = self._root("bet_cancel", fixture, at_ms)
-        if request_id is not None:
-            _set(root, request_id=request_id)
+        root = self._root("bet_cancel", fixture, at_ms, request_id=request_id)
         for market in markets.values():
             _market(root, market, void_reason=1)
         return root

@@ -616,6 +616,9 @@ class Session:
         fixture, market_id = self._ids(event, market)
         self._tell_voided(market, fixture, market_id)
         results = market.results(self.options.certainty)
+        if market.declared is None:
+            # An earlier process may have taken bets on what only the result names now.
+            self._join(event, market, fixture, market_id, results)
         missing = self._missing(market, results)
         if market.void or (results and not missing):
             self._declare(market, fixture, market_id, results)
@@ -636,7 +639,7 @@ class Session:
             market.declared, market.partly = None, {}
             market.told = (MarketStatus.SUSPENDED, *market.told[1:])
             self._said.append(RollBackResult(fixture, market_id))
-        self._tell_new(event, market, fixture, market_id)
+        self._join(event, market, fixture, market_id, market.selections)
         if partly:
             self._tell_status(event, market, fixture, market_id, MarketStatus.CLOSED)
             if partly != market.partly:
@@ -714,12 +717,12 @@ class Session:
         )
         self._tell_phase(event)
 
-    def _tell_new(self, event: _Event, market: _Market, fixture: str, market_id: str) -> None:
+    def _join(
+        self, event: _Event, market: _Market, fixture: str, market_id: str, named: Iterable[str]
+    ) -> None:
         """Outcomes that were not there when the market was opened."""
-        if market.selections.keys() <= market.opened.keys():
-            return
-        assert event.card is not None
-        for of in [of for of in market.selections if of not in market.opened]:
+        for of in [of for of in named if of not in market.opened]:
+            assert event.card is not None
             self.tally["selection_added"] += 1
             name = self.descriptions.outcome_name(market.number, market.specifiers, of, event.card)
             market.opened[of] = safe(of)

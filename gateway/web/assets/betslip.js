@@ -1,7 +1,7 @@
 // The betslip: selections, the single of each, the bets of several lines that they make together,
 // and the placing of them.
 
-import { explain, newKey, Problem } from "./api.js";
+import { explain, get, newKey, Problem } from "./api.js";
 import { arrange, h, icon, setText, toast } from "./dom.js";
 import { money, roundMoney } from "./format.js";
 import { Bonuses } from "./bonuses.js";
@@ -10,12 +10,14 @@ import { kindsFor } from "./kinds.js";
 import { Line } from "./line.js";
 import { Multiple, multipleId, newMultiple } from "./multiple.js";
 import { place } from "./placing.js";
+import { answered, offerIn, overText, waitingIn } from "./promised.js";
 import { receiptNode } from "./receipt.js";
 import {
   connection, multiples, oddsFormat, policy, receipts, session, slip, wallet,
 } from "./store.js";
 
 const MAX_LINES = 20;
+const TICK_MS = 1_000;
 /** Selections from which one of them can be a banker and still leave a choice. */
 const BANKERS_FROM = 3;
 const POLICIES = { none: "Ask me", better: "Accept better", any: "Accept any" };
@@ -101,6 +103,7 @@ export class Betslip {
       signal.follow(() => this.sync());
     }
     session.follow((now) => (now ? this.#resume(now.player_id) : receipts.set([])));
+    setInterval(() => this.#tick(), TICK_MS);
   }
 
   // What is on it
@@ -188,6 +191,8 @@ export class Betslip {
       banker: false,
       attempt: null,
       refusal: null,
+      /** What may be had in place of a bet that was not taken, or waits for a trader. */
+      promise: null,
       /** Whether a bet with it was placed by the last press of the button. */
       placed: false,
     });
@@ -391,7 +396,9 @@ export class Betslip {
   }
 
   #staked() {
-    return this.#bets.filter((bet) => bet.item.stake.trim() && !bet.item.attempt);
+    // What a trader looks at is not asked for again; an offer is only one more thing to be had.
+    const waits = ({ item }) => item.promise && item.promise.state !== "offer";
+    return this.#bets.filter((bet) => bet.item.stake.trim() && !bet.item.attempt && !waits(bet));
   }
 
   get #isFree() {
@@ -494,7 +501,7 @@ export class Betslip {
 
   #acceptAll() {
     for (const it of this.#toAccept()) it.accept();
-    for (const it of this.#multiples.values()) it.item.refusal = null;
+    for (const it of this.#multiples.values()) it.item.refusal = it.item.promise = null;
     this.save();
     this.sync();
     this.button.focus();
@@ -507,7 +514,7 @@ export class Betslip {
     const { chosen } = this.bonuses;
     for (const line of this.legLines) line.item.placed = false;
     for (const bet of staked) {
-      bet.item.refusal = null;
+      bet.item.refusal = bet.item.promise = null;
       // One key for each bet, from here to its answer.
       bet.item.attempt = {
         ...withBonus(bet.request({ asSlip: bet.asSlip || Boolean(chosen) }), chosen),
@@ -524,14 +531,73 @@ export class Betslip {
     this.sync();
   }
 
+  /** Take what is promised in place of a bet, as another bet: its key is new. */
+  take(bet) {
+    const { item } = bet;
+    const { attempt, prices } = item.promise;
+    this.#round = { bets: 1, placed: 0, refused: 0 };
+    receipts.set([]);
+    for (const line of this.legLines) line.item.placed = false;
+    item.attempt = {
+      ...attempt,
+      key: newKey(),
+      player_id: session.value.player_id,
+      odds: prices[0],
+      began_ms: Date.now(),
+      phase: "placing",
+    };
+    item.refusal = item.promise = null;
+    this.run(bet);
+    this.save();
+    this.sync();
+  }
+
+  /** A trader was asked about a bet of the player, or has answered. */
+  referral(referral) {
+    const bet = this.#bets.find((it) => it.item.promise?.referral_id === referral.referral_id);
+    if (!bet) return;
+    const { promise, text } = answered(bet.item.promise, referral);
+    bet.item.promise = promise ?? null;
+    if (text) bet.item.refusal = { text };
+    this.save();
+    this.sync();
+  }
+
+  /** What traders have answered while the line was down. */
+  async askReferrals() {
+    const waiting = this.#bets.map((bet) => bet.item.promise?.referral_id).filter(Boolean);
+    for (const id of session.value ? waiting : []) {
+      try {
+        this.referral(await get(`/v1/referrals/${id}`));
+      } catch {
+        // Its time runs out here, and it can be asked for anew.
+      }
+    }
+  }
+
+  /** The time of what is promised runs out before the eyes. */
+  #tick() {
+    const promised = this.#bets.filter((bet) => bet.item.promise);
+    for (const { item } of promised) {
+      if (Date.now() <= item.promise.until_ms) continue;
+      item.refusal = { text: overText(item.promise) };
+      item.promise = null;
+    }
+    if (!promised.length) return;
+    if (promised.some(({ item }) => !item.promise)) this.save();
+    this.sync();
+  }
+
   /** After a reload or a new log-in: find out what became of the bets that were under way. */
   #resume(playerId) {
     for (const bet of this.#bets) {
-      const { attempt } = bet.item;
+      const { attempt, promise } = bet.item;
+      if (promise && promise.attempt.player_id !== playerId) bet.item.promise = null;
       if (!attempt || bet.running) continue;
       if (attempt.player_id === playerId) this.check(bet);
       else this.#drop(bet);
     }
+    this.askReferrals();
     this.#changed();
   }
 
@@ -583,7 +649,8 @@ export class Betslip {
 
   /** Take off what is placed, and nothing that another bet is on its way with or to be tried. */
   #sweep() {
-    const wanted = (bet) => bet.item.attempt || bet.item.refusal || bet.item.stake.trim();
+    const wanted = ({ item }) =>
+      item.attempt || item.refusal || item.promise || item.stake.trim();
     const together = [...this.#multiples.values()].some(wanted);
     for (const line of this.legLines) {
       if (line.item.placed && !wanted(line) && !together) this.#lines.delete(line.id);
@@ -614,10 +681,16 @@ export class Betslip {
         ? lines.map((it) => it.name).join(" + ")
         : "";
       item.attempt = null;
+      if (error.code === "referred") {
+        item.promise = waitingIn(attempt, facts);
+        return;
+      }
       this.#round.refused += 1;
+      item.promise = offerIn(attempt, facts);
+      const fits = !item.promise && facts.max_stake_minor;
       item.refusal = {
         text: refusalText(error, wallet.value, name),
-        max_stake_minor: facts.max_stake_minor,
+        max_stake_minor: fits || undefined,
         min_stake_minor: facts.min_stake_minor,
         deposit: error.code === "insufficient_funds",
       };

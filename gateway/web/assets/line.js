@@ -9,6 +9,7 @@ import {
 import { termsText } from "./kinds.js";
 import { SINGLES, SLIPS } from "./placing.js";
 import { Progress } from "./progress.js";
+import { Promised } from "./promised.js";
 import { oddsFormat, policy, wallet } from "./store.js";
 
 const QUICK_MAJOR = [5, 10, 25, 50];
@@ -215,6 +216,7 @@ export class Line {
         h("label", { for: inputId }, "Stake", h("span", { class: "hush" },
           ` on ${item.selection_name}`)), this.input, this.quick),
       this.eachWayRow, this.returns);
+    this.promised = new Promised(() => this.slip.take(this));
     this.progress = new Progress(() => this.slip.check(this));
     this.node = h("li", { class: "line" },
       h("div", { class: "line-head" },
@@ -227,18 +229,19 @@ export class Line {
       this.form,
       h("div", { class: "line-say", role: "status" },
         this.note, this.fix, this.deposit, this.acceptButton),
+      this.promised.node,
       this.progress.node);
   }
 
   /** Agree to the price on the button, even if it moved again under the finger. */
   accept() {
     this.item.agreed = Number(this.acceptButton.dataset.odds);
-    this.item.refusal = null;
+    this.item.refusal = this.item.promise = null;
   }
 
   #stake(text, show = false) {
     this.item.stake = text;
-    this.item.refusal = null;
+    this.item.refusal = this.item.promise = null;
     if (show) {
       this.input.value = text;
       this.input.focus();
@@ -265,6 +268,7 @@ export class Line {
     this.#syncPrice(idle);
     this.#syncStake();
     this.#syncSay(idle);
+    this.promised.sync(item.promise, wallet.value, oddsFormat.value);
     this.progress.sync(attempt);
   }
 

@@ -26,10 +26,12 @@ const stream = new Stream(book, {
   fixture: (fixture) => board.created(fixture),
   phase: (delta) => board.phaseChanged(delta),
   betUpdate: (bet) => bets.update(bet),
+  referral: (referral) => betslip.referral(referral),
   // What happened while the line was down is read again.
   live: () => {
     board.refresh();
     if (session.value) account.load();
+    betslip.askReferrals();
     if (currentPage() === "bets") bets.load();
   },
 });

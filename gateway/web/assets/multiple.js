@@ -6,8 +6,9 @@ import { money, parseAmount } from "./format.js";
 import { foldsOf, kindName, linesOf, linesText, SAME_GAME } from "./kinds.js";
 import { SLIPS } from "./placing.js";
 import { Progress } from "./progress.js";
+import { Promised } from "./promised.js";
 import { Quote } from "./quote.js";
-import { policy, wallet } from "./store.js";
+import { oddsFormat, policy, wallet } from "./store.js";
 
 /** What no single amount exceeds, in minor units. */
 const MOST_MINOR = 10 ** 12;
@@ -18,7 +19,7 @@ export function multipleId({ kind, free, bankers }) {
 
 export function newMultiple(kind, free, bankers) {
   return { kind, free, bankers, folds: [], stake: "", each_way: false,
-    attempt: null, refusal: null };
+    attempt: null, refusal: null, promise: null };
 }
 
 export class Multiple {
@@ -119,6 +120,7 @@ export class Multiple {
     this.sums = h("p", { class: "multi-sums" });
     this.say = h("span", { class: "multi-note", id: `${inputId}-note` });
     this.deposit = h("a", { class: "fix", href: "#/account" }, "Deposit");
+    this.promised = new Promised(() => this.slip.take(this));
     this.progress = new Progress(() => this.slip.check(this));
     this.form = h("div", { class: "multi-form" },
       h("label", { for: inputId }, h("b", {}, this.name), " ", this.count,
@@ -127,6 +129,7 @@ export class Multiple {
     this.node = h("li", { class: "multi", "data-kind": item.kind },
       this.form, this.folding, this.eachWayRow, this.sums,
       h("div", { class: "line-say", role: "status" }, this.say, this.deposit),
+      this.promised.node,
       this.progress.node);
   }
 
@@ -152,7 +155,7 @@ export class Multiple {
   }
 
   #change(what) {
-    Object.assign(this.item, what, { refusal: null });
+    Object.assign(this.item, what, { refusal: null, promise: null });
     this.slip.save();
     this.slip.sync();
   }
@@ -171,6 +174,7 @@ export class Multiple {
     this.quote.want(line.minor === undefined ? null : this.#slipBody(line.minor));
     this.#syncSums(line);
     this.#syncSay(line);
+    this.promised.sync(item.promise, wallet.value, oddsFormat.value);
     this.progress.sync(attempt);
   }
 

@@ -27,7 +27,9 @@ export class Stream {
   /** The token the socket was logged in with. */
   #token = "";
 
-  /** `news` has a method for each thing that views want: fixture, phase, betUpdate, live. */
+  /** `news` has a method for each thing that views want: fixture, phase, betUpdate, referral,
+   * live.
+   */
   constructor(book, news) {
     this.#book = book;
     this.news = news;
@@ -89,6 +91,8 @@ export class Stream {
       takeWallet(message.wallet);
     } else if (message.type === "bet_update") {
       this.news.betUpdate(message.bet);
+    } else if (message.type === "referral_update") {
+      this.news.referral(message.referral);
     } else if (DELTAS.has(message.type)) {
       this.#delta(message);
     }

@@ -12,7 +12,9 @@ import { openLift, openStop } from "./dialog.js";
 import { age, cash, clock, nowMs, price } from "./figures.js";
 import { openHedge } from "./hedge.js";
 import { LiabilityPlot } from "./liability.js";
-import { openLimits, openPrices, openStatus } from "./market.js";
+import {
+  heldText, openGiveBack, openLimits, openPrices, openStatus, sourceText,
+} from "./market.js";
 import { Plot } from "./plot.js";
 import { openSettle } from "./settle.js";
 
@@ -202,6 +204,7 @@ class Panel {
       node.hidden = !may(role);
       return node;
     };
+    this.giveBack = button("Give back", "small", () => openGiveBack(this.market), "trader");
     this.lift = button("Lift stop", "small", () => this.#lift(), "trader");
     this.open = button("Open", "small", () => openStatus(this.market, "open"), "trader");
     this.close = button("Close", "small", () => openStatus(this.market, "closed"), "trader");
@@ -221,7 +224,7 @@ class Panel {
           column("Result"))),
         this.body)),
       h("p", { class: "buttons" },
-        button("Prices", "small", () => openPrices(this.market), "trader"),
+        button("Prices", "small", () => openPrices(this.market), "trader"), this.giveBack,
         button("Stop", "small danger", () => openStop("market", id, this.market.name), "trader"),
         this.lift, this.open, this.close,
         button("Limits", "small", () => openLimits(this.market, how.limits(id), how.changed),
@@ -244,6 +247,7 @@ class Panel {
     setText(this.badge, badgeText(market));
     this.badge.dataset.status = market.stale && market.status === "open" ? "stale" : market.status;
     const trading = market.status === "open" || market.status === "suspended";
+    this.giveBack.hidden = !may("trader") || !market.selections.some((it) => it.hand);
     this.lift.hidden = !may("trader") || !this.#stopId();
     this.open.hidden = !may("trader") || market.status === "open" ||
       !(trading || market.status === "closed") || market.result_version > 0;
@@ -274,7 +278,7 @@ class Panel {
     const { market } = this;
     const worst = market.known ? cash(market.worst_minor) : "being read";
     setText(this.facts, [
-      market.priced_at ? `Priced by ${market.source || "–"}, age ${age(market.priced_at)}`
+      market.priced_at ? `Priced by ${sourceText(market)}, age ${age(market.priced_at)}`
         : "Never priced",
       `handle ${cash(market.handle_minor)}`, `worst case ${worst}`,
       market.holds ? `${market.holds} bets on their way` : "",
@@ -292,8 +296,9 @@ class SelectionRow {
     this.stakes = cell();
     this.liability = cell();
     this.result = h("td", {});
+    this.held = h("span", { class: "soft held" });
     this.node = h("tr", { "data-selection": selection.selection_id },
-      h("th", { scope: "row" }, selection.name),
+      h("th", { scope: "row" }, selection.name, " ", this.held),
       this.price, this.bets, this.stakes, this.liability, this.result);
     this.take(selection);
   }
@@ -301,6 +306,7 @@ class SelectionRow {
   take(selection) {
     const moved = selection.base_odds ? ` (from ${price(selection.base_odds)})` : "";
     setText(this.price, price(selection.odds) + moved);
+    setText(this.held, selection.hand ? heldText(selection.hand) : "");
     setText(this.bets, String(selection.bets));
     setText(this.stakes, cash(selection.stakes_minor));
     const hedged = selection.hedged_minor ? ` (hedged ${cash(selection.hedged_minor)})` : "";

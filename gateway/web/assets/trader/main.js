@@ -9,7 +9,7 @@ import { Board } from "./board.js";
 import { arrive, leave, line, logOut, may, member } from "./desk.js";
 import { openStop } from "./dialog.js";
 import { EventPage } from "./event.js";
-import { openPrices } from "./market.js";
+import { openGiveBack, openPrices } from "./market.js";
 import { LoginPage, panic, StaffPage, StopsPage } from "./people.js";
 import { ReferralsPage } from "./referrals.js";
 import { RiskPage } from "./risk.js";
@@ -137,7 +137,8 @@ const withMarket = (run) => {
 const KEYS = {
   j: ["J", "Next market", () => here().move(1)],
   k: ["K", "Market before", () => here().move(-1)],
-  p: ["P", "Move the prices of the chosen market", () => withMarket(openPrices)],
+  p: ["P", "Hold prices of the chosen market by hand", () => withMarket(openPrices)],
+  g: ["G", "Give its held prices back to the feed", () => withMarket(openGiveBack)],
   s: ["S", "Stop the chosen market",
     () => withMarket((market) => openStop("market", market.market_id, market.name))],
   "/": ["/", "Find an event", () => {
@@ -155,7 +156,7 @@ const KEYS = {
   "!": ["!", "Stop everything", () => panic()],
   "?": ["?", "These keys", () => openKeys()],
 };
-const TRADING = new Set(["p", "s", "!"]);
+const TRADING = new Set(["p", "g", "s", "!"]);
 
 function openKeys() {
   const rows = Object.entries(KEYS).filter(([key]) => may("trader") || !TRADING.has(key))

@@ -4,6 +4,7 @@
 import { explain } from "../request.js";
 import { arrange, h, setText, toast } from "../dom.js";
 import { timeText, words } from "../format.js";
+import { betName } from "../kinds.js";
 import { act, may, member, read } from "./desk.js";
 import { field, openAction } from "./dialog.js";
 import { cash, cashField, clock, nowMs, parseCash, parsePrice, price, priceField }
@@ -89,7 +90,7 @@ export class ReferralsPage {
       }
       this.#cards.set(id, new Card(it, () => this.#over(id)));
       if (this.#known && !this.#visible) {
-        toast(`A bet waits: ${cash(it.referral.stake_minor)} on ${it.selection_name}.`);
+        toast(`A bet waits: ${cash(it.referral.stake_minor)} on ${nameOf(it)}.`);
       }
     }
     this.#known = true;
@@ -129,6 +130,7 @@ class Card {
 
   constructor(it, over) {
     this.#over = over;
+    this.it = it;
     const of = `bet-${it.referral.referral_id}`;
     const button = (text, name, run) => {
       const node = h("button", { type: "button", class: name, onclick: run,
@@ -137,18 +139,16 @@ class Card {
       return node;
     };
     const { referral } = it;
-    this.now = h("b", {});
+    this.now = it.legs ? null : h("b", {});
+    this.legsNow = new Map();
     this.left = h("b", { class: "left" });
     const figure = (label, value) => h("div", {}, h("dt", {}, label), h("dd", {}, value));
-    const wins = Math.floor((referral.stake_minor * (referral.odds - 10_000)) / 10_000);
     this.node = h("li", { class: "referral", "data-referral": referral.referral_id },
-      h("p", { id: of }, h("a", { href: `#/event/${it.fixture_id}` +
-        `/${referral.market_id.slice(it.fixture_id.length + 1)}` },
-      `${it.selection_name} · ${it.market_name}`), h("span", { class: "soft" },
-        ` ${it.fixture_name}`)),
+      it.legs ? h("p", { id: of }, h("b", {}, nameOf(it))) : h("p", { id: of }, ...placeOf(it,
+        { ...it, ...referral })),
+      it.legs ? h("ol", { class: "referred-legs" }, ...it.legs.map((leg) => this.#leg(leg))) : null,
       h("dl", {}, figure("Stake", h("b", {}, cash(referral.stake_minor))),
-        figure("Price asked for", h("b", {}, price(referral.odds))),
-        figure("Price now", this.now), figure("Would win", h("b", {}, cash(wins))),
+        ...(it.legs ? this.#figuresOfSlip(figure) : this.#figuresOfSingle(figure)),
         figure("Player", h("a", { href: `#/risk/${encodeURIComponent(it.player_id)}` },
           it.player_id)), figure("Time left", this.left)),
       h("p", { class: "buttons" },
@@ -158,9 +158,35 @@ class Card {
     this.take(it);
   }
 
+  #figuresOfSingle(figure) {
+    const { referral } = this.it;
+    const wins = Math.floor((referral.stake_minor * (referral.odds - 10_000)) / 10_000);
+    return [figure("Price asked for", h("b", {}, price(referral.odds))),
+      figure("Price now", this.now), figure("Would win", h("b", {}, cash(wins)))];
+  }
+
+  #figuresOfSlip(figure) {
+    const { lines, potential_payout_minor: most } = this.it.referral.slip;
+    return [figure("Lines", String(lines.lines)), figure("Pays at most", h("b", {}, cash(most)))];
+  }
+
+  /** A leg of a slip: where it is, its price as asked for, and that of each selection now. */
+  #leg(leg) {
+    const rows = leg.selections.map((it) => {
+      const now = h("span", { class: "figure" });
+      this.legsNow.set(`${it.market_id} ${it.selection_id}`, now);
+      return h("span", { class: "place" }, ...placeOf(leg, it), " now ", now);
+    });
+    return h("li", {}, h("b", { class: "figure" }, leg.odds ? price(leg.odds) : "SP"),
+      leg.banker ? " Banker" : "", ...rows);
+  }
+
   take(it) {
     this.it = it;
-    setText(this.now, price(it.odds_now));
+    if (this.now) setText(this.now, price(it.odds_now));
+    for (const { market_id: market, selection_id: id, odds_now: odds } of selectionsOf(it)) {
+      setText(this.legsNow.get(`${market} ${id}`), price(odds));
+    }
     this.tick();
   }
 
@@ -173,7 +199,15 @@ class Card {
 
   get #about() {
     const { it } = this;
-    return `${it.selection_name}, ${it.market_name}, ${it.fixture_name}`;
+    if (!it.legs) return `${it.selection_name}, ${it.market_name}, ${it.fixture_name}`;
+    return selectionsOf(it).map((one) => one.selection_name).join(", ");
+  }
+
+  /** What it is asked at: a slip has a price for each leg. */
+  get #terms() {
+    const { referral } = this.it;
+    const stake = cash(referral.stake_minor);
+    return this.it.legs ? `${stake} on ${nameOf(this.it)}` : `${stake} at ${price(referral.odds)}`;
   }
 
   #answer(how, body, key) {
@@ -181,9 +215,8 @@ class Card {
   }
 
   #accept() {
-    const { referral } = this.it;
     openAction({
-      title: `Accept ${cash(referral.stake_minor)} at ${price(referral.odds)}`,
+      title: `Accept ${this.#terms}`,
       about: this.#about,
       action: "Accept",
       submit: (reason, key) => this.#answer("accept", { reason }, key),
@@ -197,21 +230,24 @@ class Card {
       value: cashField(referral.stake_minor) }), `At most ${cash(referral.stake_minor)}`);
     const odds = field("Price", h("input", { inputmode: "decimal", autocomplete: "off",
       value: priceField(referral.odds) }));
+    // A slip keeps its prices, and its stake is as much on each line.
+    const lines = referral.slip?.lines.lines;
     let body = {};
     openAction({
-      title: "Offer a smaller stake or another price",
+      title: lines ? "Offer a smaller stake" : "Offer a smaller stake or another price",
       about: this.#about,
-      fields: [h("div", { class: "fields" }, stake.node, odds.node)],
+      fields: [h("div", { class: "fields" }, stake.node, lines ? null : odds.node)],
       action: "Offer",
       check: () => {
         const { minor, error } = parseCash(stake.input.value);
         const parsed = parsePrice(odds.input.value);
-        const above = minor > referral.stake_minor ? "More than was asked for." : "";
+        const uneven = minor % (lines ?? 1) ? `It can't be as much on each of ${lines} lines.` : "";
+        const above = minor > referral.stake_minor ? "More than was asked for." : uneven;
         stake.say(error ?? (minor ? above : "Write a stake."));
         odds.say(parsed.error ?? (parsed.odds ? "" : "Write a price."));
         if (error || !minor || above) return "The stake can't be offered.";
-        if (parsed.error || !parsed.odds) return "The price can't be offered.";
-        body = { stake_minor: minor, odds: parsed.odds };
+        if (!lines && (parsed.error || !parsed.odds)) return "The price can't be offered.";
+        body = lines ? { stake_minor: minor } : { stake_minor: minor, odds: parsed.odds };
         return "";
       },
       submit: (reason, key) => this.#answer("accept", { ...body, reason }, key),
@@ -221,7 +257,7 @@ class Card {
 
   #refuse() {
     openAction({
-      title: `Refuse ${cash(this.it.referral.stake_minor)} at ${price(this.it.referral.odds)}`,
+      title: `Refuse ${this.#terms}`,
       about: this.#about,
       danger: true,
       action: "Refuse",
@@ -234,6 +270,26 @@ class Card {
     toast(text, "good");
     this.#over();
   }
+}
+
+/** Every selection of a slip; of a single none. */
+function selectionsOf(it) {
+  return (it.legs ?? []).flatMap((leg) => leg.selections);
+}
+
+/** What a bet is called: a single by its selection, a slip by its kind. */
+function nameOf(it) {
+  if (!it.legs) return it.selection_name;
+  const legs = it.legs.flatMap((leg, at) =>
+    leg.selections.map(() => ({ leg: at, banker: leg.banker })));
+  return betName({ lines: it.referral.slip.lines, legs });
+}
+
+/** A selection as a link to its market, and the fixture it is on. */
+function placeOf({ fixture_id: fixture, fixture_name: name }, selection) {
+  const href = `#/event/${fixture}/${selection.market_id.slice(fixture.length + 1)}`;
+  return [h("a", { href }, `${selection.selection_name} · ${selection.market_name}`),
+    h("span", { class: "soft" }, ` ${name}`)];
 }
 
 function alertRow(alert) {

@@ -1,11 +1,11 @@
 // Risk beside the markets: what one customer is allowed, and what was laid off elsewhere.
 
-import { explain } from "../request.js";
+import { explain, Problem } from "../request.js";
 import { h, setText, toast } from "../dom.js";
 import { timeText } from "../format.js";
 import { act, may, read } from "./desk.js";
 import { field, openAction } from "./dialog.js";
-import { cash, price } from "./figures.js";
+import { cash, cashField, parseCash, price } from "./figures.js";
 import { openLapse, openMade } from "./hedge.js";
 
 const SOON_MS = 500;
@@ -75,6 +75,7 @@ export class RiskPage {
       h("dl", {},
         figure("Of everybody's limits", percent(it.factor)),
         ...kinds.map(([kind, factor]) => figure(kind, percent(factor))),
+        figure("Asked about above", it.refer_above_minor ? cash(it.refer_above_minor) : "–"),
         figure("Since", it.changed_at ? timeText(it.changed_at) : "Never changed")),
       h("p", { class: "buttons" }, change));
   }
@@ -138,39 +139,68 @@ function parsePercent(text) {
   return match && factor <= 10 * WHOLE ? factor : null;
 }
 
+const kindsText = (kinds) =>
+  Object.entries(kinds).map(([kind, factor]) => `${kind} ${factor / 100}`).join(", ");
+
+/** {kind: factor} of what was typed, or {wrong}. */
+function parseKinds(text) {
+  const kinds = {};
+  for (const one of text.split(",").map((part) => part.trim()).filter(Boolean)) {
+    const [kind, figureText, more] = one.split(/\s+/);
+    const factor = parsePercent(figureText ?? "");
+    if (factor === null || more) return { wrong: one };
+    kinds[kind] = factor;
+  }
+  return { kinds };
+}
+
 /** All factors of a customer, in place of those before. */
 function openFactors(it, done) {
-  const input = (value) => h("input", { inputmode: "decimal", autocomplete: "off", value });
-  const whole = field("Of everybody's limits, per cent", input(String(it.factor / 100)),
+  const figureField = (label, hint) =>
+    field(label, h("input", { inputmode: "decimal", autocomplete: "off" }), hint);
+  const whole = figureField("Of everybody's limits, per cent",
     "100 changes nothing, 0 takes no bets, at most 1000");
   const kinds = field("For markets of some kinds, in place of it",
-    h("input", { autocomplete: "off", autocapitalize: "none", value: Object.entries(it.kinds)
-      .map(([kind, factor]) => `${kind} ${factor / 100}`).join(", ") }),
+    h("input", { autocomplete: "off", autocapitalize: "none" }),
     "Such as: correct_score 20, match_result 50");
+  const above = figureField("Stakes that a trader is asked about, above (0: as everybody's)");
+  const fill = () => {
+    whole.input.value = String(it.factor / 100);
+    kinds.input.value = kindsText(it.kinds);
+    above.input.value = cashField(it.refer_above_minor ?? 0);
+  };
+  fill();
   let body = {};
   openAction({
     title: `Limits of ${it.player_id}`,
     about: "What this customer may stake of what everybody may. The player is not told why.",
-    fields: [whole.node, kinds.node],
+    fields: [whole.node, kinds.node, above.node],
     action: "Change limits",
     check: () => {
-      body = { factor: parsePercent(whole.input.value), kinds: {} };
-      whole.say(body.factor === null ? "Write per cent from 0 to 1000." : "");
-      kinds.say("");
-      if (body.factor === null) return "A figure can't be read.";
-      for (const one of kinds.input.value.split(",").map((part) => part.trim()).filter(Boolean)) {
-        const [kind, figureText, more] = one.split(/\s+/);
-        const factor = parsePercent(figureText ?? "");
-        if (factor === null || more) {
-          kinds.say(`“${one}” is no kind with a percentage.`);
-          return "A kind can't be read.";
-        }
-        body.kinds[kind] = factor;
-      }
+      const factor = parsePercent(whole.input.value);
+      const typed = parseKinds(kinds.input.value);
+      const { minor, error } = parseCash(above.input.value);
+      whole.say(factor === null ? "Write per cent from 0 to 1000." : "");
+      kinds.say(typed.wrong ? `“${typed.wrong}” is no kind with a percentage.` : "");
+      above.say(error ?? "");
+      if (factor === null || error) return "A figure can't be read.";
+      if (typed.wrong) return "A kind can't be read.";
+      body = { factor, kinds: typed.kinds, version: it.version,
+        ...(minor && { refer_above_minor: minor }) };
       return "";
     },
-    submit: (reason, key) =>
-      act(`customers/${encodeURIComponent(it.player_id)}/factors`, { ...body, reason }, key),
+    submit: async (reason, key) => {
+      const path = `customers/${encodeURIComponent(it.player_id)}`;
+      try {
+        return await act(`${path}/factors`, { ...body, reason }, key);
+      } catch (error) {
+        if (error instanceof Problem && error.code === "version_conflict") {
+          it = await read(path);
+          fill();
+        }
+        throw error;
+      }
+    },
     done: (now) => {
       toast(`Limits of ${it.player_id} are changed.`, "good");
       done(now);

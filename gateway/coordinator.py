@@ -450,11 +450,12 @@ class Coordinator:
                 return AGAIN_MS
         if bet_on and not exposure.ordered and now_ms >= self._no_hedge_before.get(market_id, 0):
             self._hedge_beside(market, exposure)
-        again_ms = HOLDS_MS if exposure.holds else UNHEARD_MS if bet_on else 0
-        if not ends:
-            return again_ms
-        ends_ms = max(1, min(ends) - now_ms)
-        return min(again_ms, ends_ms) if again_ms else ends_ms
+        waits = [until_ms - now_ms for until_ms in ends]
+        if exposure.holds:
+            waits.append(HOLDS_MS)
+        elif bet_on:
+            waits.append(UNHEARD_MS)
+        return max(1, min(waits)) if waits else 0
 
     async def _tell(self, fixture_id: str, command: Command) -> bool:
         """Whether it was done; if not, things stand otherwise than a moment ago."""

@@ -126,14 +126,19 @@ class DeskReads(LedgerReads):
 
     async def tradable_of_source(self, source: str) -> list[tuple[str, str]]:
         """The same of the markets that `source` has priced last, whoever has moved that since as
-        liability built; or in which, as one of the staff, it may hold a price by hand."""
+        liability built; of staff also where a price was ever held by hand, which it may be still.
+        """
         places = await self.tradable()
-        priced_by = await self.sources([market_id for _, market_id in places])
-        held = {owner for (owner,) in await self._fetch("held_by", _sql.held_by, source)}
+        market_ids = [market_id for _, market_id in places]
+        priced_by = await self.sources(market_ids)
+        held: set[str] = set()
+        if source.startswith("staff"):
+            rows = await self._fetch("held_by", _sql.held_by, market_ids, source)
+            held = {market_id for (market_id,) in rows}
         return [
             place
             for place in places
-            if is_of(priced_by.get(place[1], ""), source) or f"market/{place[1]}" in held
+            if place[1] in held or is_of(priced_by.get(place[1], ""), source)
         ]
 
     async def sources(self, market_ids: list[str]) -> dict[str, str]:

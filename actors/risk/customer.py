@@ -78,7 +78,7 @@ class GetCustomer(Question, frozen=True, array_like=True, tag=True):
 
 class SetFactors(Command, frozen=True, array_like=True, tag=True):
     """All that is said of the customer, in place of what was said before: of `expected_version`,
-    where it is given, or it is refused and told how it is."""
+    where it is given, or it is refused and told how things stand."""
 
     player_id: str
     factor: int

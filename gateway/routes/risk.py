@@ -72,17 +72,15 @@ async def set_factors(call: Call) -> risk_api.Customer:
     above = body.refer_above_minor or 0
     version = None if body.version is UNSET else body.version
     command = SetFactors(path.player_id, body.factor, body.kinds, above, version)
+    # Keys from before these were there stand for the same as ever.
+    compared = ({"above": above} if above else {}) | ({} if version is None else {"of": version})
     asked: tuple[object, ...] = (
         path.player_id,
         body.factor,
         sorted(body.kinds.items()),
         body.reason,
+        *compared.items(),
     )
-    # Keys from before these were there stand for the same as ever.
-    if above or version is not None:
-        asked = (*asked, above)
-    if version is not None:
-        asked = (*asked, version)
     answer = await services.router.ask(
         services.licence.code,
         path.player_id,

@@ -55,10 +55,19 @@ cross join lateral (
 ) as priced
 
 -- name: held_by
--- Markets in which one of the staff has ever held a price by hand, and may do so still.
-select distinct owner
-from audit
-where by >= 'staff' and by < 'stafg' and by = $1 and 'PricesHeld' = any(events)
+-- Markets of which somebody has ever held a price by hand.
+select asked.market_id
+from unnest($1::text[]) as asked (market_id)
+where exists (
+    select
+    from audit
+    where
+        owner >= 'fixture/'
+        and owner < 'stop0'
+        and owner = 'market/' || asked.market_id
+        and by = $2
+        and 'PricesHeld' = any(events)
+)
 
 -- name: price_history
 select odds_version, selection_id, odds, at_ms

@@ -43,18 +43,18 @@ def test_factors_are_set_all_at_once() -> None:
     assert isinstance(event, FactorsSet)
     event.apply(customer)
     asked = GetCustomer("p").answer(NOW, customer, PLAYER)
-    assert asked == CustomerView("p", WHOLE, {}, NOW, 5_000, 3)
+    assert asked == CustomerView("p", WHOLE, {}, NOW, 5_000, number + 2)
     for above in (-1, MAX_MINOR + 1):
         assert isinstance(SetFactors("p", 1, {}, above).decide(NOW, customer, PLAYER), Refused)
 
 
 def test_factors_that_somebody_else_has_set_since_are_not_overwritten_unseen() -> None:
-    customer = Customer("p", 5_000, {"win": 1}, NOW, 40, 3)
+    customer = Customer("p", 5_000, {"win": 1}, NOW, 700, 3)
     refused = SetFactors("p", 1, {}, 0, 2).decide(NOW, customer, PLAYER)
     now: dict[str, int | str] = {
         "version": 3,
         "factor": 5_000,
-        "refer_above_minor": 40,
+        "refer_above_minor": 700,
         "kinds.win": 1,
     }
     assert refused == Refused(Reason.VERSION_CONFLICT, "the factors have changed since", now)
@@ -194,5 +194,6 @@ def test_what_an_alert_is_named_after(one: Alert, other: Alert, same: bool) -> N
 def test_a_habit_from_elsewhere_takes_the_place_of_what_is_known() -> None:
     watch = Watch(Rules(habit_min_minor=0))
     watch.know("p", 640, 64_000)
-    assert watch._habits["p"].bets == 64
-    assert watch._habits["p"].stakes_minor == 6_400
+    habit = watch._habits.get("p")
+    assert habit is not None
+    assert (habit.bets, habit.stakes_minor) == (64, 6_400)

@@ -155,6 +155,16 @@ def selection_json(market: Market, selection_id: str) -> api.Selection:
         selection.name,
         selection.odds,
         selection.withdrawn,
+        *came_out(market, selection_id),
+    )
+
+
+def came_out(
+    market: Market, selection_id: str
+) -> tuple[api.SelectionResult | UnsetType, api.SelectionResult | UnsetType, int | UnsetType]:
+    """A selection's result, that of its place part, and its starting price, where they are
+    known."""
+    return (
         _result_of(market.results.get(selection_id)),
         _result_of(market.places.get(selection_id)),
         market.starting_odds.get(selection_id, UNSET),

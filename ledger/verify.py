@@ -165,6 +165,7 @@ class _Verifier:
             ("postings", counts["postings"], _sql.broken_postings),
             ("bounds", counts["accounts"], _sql.accounts_out_of_bounds),
             ("positions", 0, _sql.stray_positions),
+            ("exposure", 0, _sql.exposure_without_changes),
         ):
             check = self.check(name)
             check.counted = counted

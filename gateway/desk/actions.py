@@ -19,6 +19,15 @@ from actors.base import Command
 from actors.errors import NoAnswer
 from actors.fixture import FixtureView, GetFixture
 from actors.market import GetMarket, Limits, MarketStatus, MarketView
+from actors.outcomes import (
+    PlacedVoided,
+    ResultRolledBack,
+    RollBackResult,
+    RollBackVoid,
+    VoidPlaced,
+    VoidRolledBack,
+)
+from actors.results import Window
 from actors.runtime.addresses import BOOK, fixture_of
 from actors.runtime.keys import fingerprint
 from actors.staff import GetMember, MemberView
@@ -51,14 +60,13 @@ from gateway.desk.board import limits_json
 from gateway.feeds import all_feeds
 from gateway.http import Call, T, granted
 from gateway.problems import Problem
+from gateway.results import rolled_back_now, void_now
 from gateway.services import Services
 from ledger.desk_reads import DeskReads
 from ledger.journal import JournalUnavailable
 
 log = structlog.get_logger()
 
-CATCH_UP_S = 2.0
-"""How long the ledger may take to say which markets a stop did not know of."""
 MAX_ALIKE = 5
 """Stops of the same thing at a time, so that no market is suspended for more than it can be."""
 ATTEMPTS = 3
@@ -131,6 +139,28 @@ async def change_limits(
     asked = (market_id, sorted(wanted.items()), *(() if version is None else (version,)))
     changed = await command(call, fixture_id, message, LimitsChanged, asked, body.reason)
     return desk_api.LimitsNow(market_id, limits_json(changed.limits, changed.version))
+
+
+# Taking back
+
+
+async def roll_back_result(call: Call, market_id: str, reason: str) -> api.RolledBackNow:
+    fixture_id = fixture_of(market_id)
+    message = RollBackResult(fixture_id, market_id)
+    undone = await command(call, fixture_id, message, ResultRolledBack, message, reason)
+    return rolled_back_now(undone)
+
+
+async def void_placed(call: Call, market_id: str, window: Window, reason: str) -> api.VoidNow:
+    fixture_id = fixture_of(market_id)
+    message = VoidPlaced(fixture_id, market_id, window)
+    return void_now(await command(call, fixture_id, message, PlacedVoided, message, reason))
+
+
+async def roll_back_void(call: Call, market_id: str, window: Window, reason: str) -> api.VoidNow:
+    fixture_id = fixture_of(market_id)
+    message = RollBackVoid(fixture_id, market_id, window)
+    return void_now(await command(call, fixture_id, message, VoidRolledBack, message, reason))
 
 
 async def _market(services: Services, market_id: str) -> MarketView:
@@ -223,7 +253,8 @@ async def _suspend(call: Call, stop: StopView, reason: str) -> int:
     if stop.reach is Reach.MARKET:
         return switched
     # What was opened a moment before the stop may not have been in the ledger yet.
-    await _caught_up(services)
+    if not await services.book.all_caught_up():
+        log.warning("ledger_is_late", what="a stop may have left new markets out")
     known = set(first)
     late = [place for place in await standing.reached(reads, stop) if place not in known]
     return switched + await _switch(call, stop, late, reason, resume=False)
@@ -244,16 +275,18 @@ async def lift_stop(call: Call, stop_id: str, reason: str) -> desk_api.Stop:
     return _stop_json(lifted, call.staff.by, reason, switched)
 
 
-async def standing_stops(services: Services) -> desk_api.Stops:
-    """Newest first. `by` and `reason` are those of the order."""
-    rows = await DeskReads.beside(services.book).standing_stops()
+async def standing_stops(services: Services, cursor: str | None, limit: int) -> desk_api.Stops:
+    """Newest first. `by` and `reason` are those of the order. One that was lifted a moment ago is
+    left out, so a page may have fewer than `limit`."""
+    rows, next_cursor = await DeskReads.beside(services.book).stops_page(cursor, limit)
     stops = await asyncio.gather(*(_stop(services, row.stop_id) for row in rows))
     return desk_api.Stops(
+        next_cursor,
         [
             _stop_json(stop, row.by, row.why)
             for stop, row in zip(stops, rows, strict=True)
             if not stop.lifted_at_ms
-        ]
+        ],
     )
 
 
@@ -301,20 +334,6 @@ async def _switch_fixture(call: Call, message: SwitchMarkets, reason: str) -> in
         assert isinstance(answer.reply, SwitchedMarkets)
         return answer.reply.changed
     return None
-
-
-async def _caught_up(services: Services) -> None:
-    """Wait until the book's ledger has all that is in its journal now, for as long as it may."""
-    heads = await services.book.heads()
-    try:
-        async with asyncio.timeout(CATCH_UP_S):
-            while True:
-                positions = await services.book.positions()
-                if all(positions.get(name, 0) >= seq for name, seq in heads.items()):
-                    return
-                await asyncio.sleep(0.02)
-    except TimeoutError:
-        log.warning("ledger_is_late", what="a stop may have left new markets out")
 
 
 def _stop_json(stop: StopView, by: str, reason: str, switched: int | None = None) -> desk_api.Stop:

@@ -201,6 +201,16 @@ class DeskMarket(api.Reply, frozen=True):
         api.Terms | UnsetType,
         Meta(description="What it offers beside a win at the price shown, where it does"),
     ] = UNSET
+    voids: Annotated[
+        list[VoidTimes] | UnsetType, Meta(description="When bets were accepted that are void")
+    ] = UNSET
+
+
+class VoidTimes(api.Reply, frozen=True, rename={"from_": "from"}):
+    """Both included; what is left out has no bound."""
+
+    from_: api.Time | UnsetType = UNSET
+    until: api.Time | UnsetType = UNSET
 
 
 class DeskFixture(api.Reply, frozen=True):
@@ -269,14 +279,32 @@ class LiabilitySeries(api.Reply, frozen=True):
 
 
 class LiabilityHistory(api.Reply, frozen=True):
+    """As of the ledger: the stakes of bets on their way are not in it."""
+
     market_id: str
     at: Annotated[
         list[api.Time],
-        Meta(description="When this gateway looked, oldest first; the older, the fewer"),
+        Meta(description="When it came to be so, oldest first; a figure stands until the next"),
     ]
     selections: Annotated[
-        dict[str, LiabilitySeries], Meta(description="For each of those times a figure")
+        dict[str, LiabilitySeries],
+        Meta(description="For each of those times a figure; of the selections with the largest"),
     ]
+    worst_minor: Annotated[
+        list[int],
+        Meta(description="The most that the market could lose then, multiples and hedges included"),
+    ]
+
+
+class LiabilityQuery(api.Query, frozen=True, forbid_unknown_fields=True):
+    points: Annotated[
+        int,
+        Meta(
+            ge=2,
+            le=500,
+            description="Where there are more changes, into so many parts the time is cut",
+        ),
+    ] = 240
 
 
 class HistoryQuery(api.PageQuery, frozen=True, forbid_unknown_fields=True):
@@ -306,7 +334,7 @@ class Stop(api.Reply, frozen=True):
     ] = UNSET
 
 
-class Stops(api.Reply, frozen=True):
+class Stops(api.PageOf, frozen=True):
     items: list[Stop]
 
 
@@ -451,6 +479,18 @@ class Settlement(Action, frozen=True, forbid_unknown_fields=True, kw_only=True):
     preview: Annotated[
         str, Meta(pattern=f"^[0-9a-f]{{32}}{_END}", description="Of the preview that is agreed to")
     ]
+
+
+# Taking back
+
+
+class VoidBets(
+    Action, frozen=True, forbid_unknown_fields=True, kw_only=True, rename={"from_": "from"}
+):
+    """Bets accepted from one time to another, both included; one of the two may be left out."""
+
+    from_: api.Moment | UnsetType = UNSET
+    until: api.Moment | UnsetType = UNSET
 
 
 # The audit

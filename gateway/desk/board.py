@@ -13,15 +13,16 @@ from msgspec import UNSET
 
 from actors.fixture import Fixture
 from actors.market import Exposure, GetExposure, HandPrice, Limits, Market, MarketStatus
+from actors.results import Window
 from actors.runtime.addresses import BOOK, fixture_of
 from gateway import api
 from gateway.desk import api as desk_api
 from gateway.fixtures import (
     Parts,
     ask_parts,
+    came_out,
     fixture_of_view,
     market_of_view,
-    result_json,
     terms_json,
 )
 from gateway.problems import Problem
@@ -169,6 +170,13 @@ def market_row(
         len(market.selections),
         [_selection_row(market, selection_id, book, now_ms) for selection_id in ids],
         terms_json(market.terms),
+        [_void_json(window) for window in market.windows] or UNSET,
+    )
+
+
+def _void_json(window: Window) -> desk_api.VoidTimes:
+    return desk_api.VoidTimes(
+        *(UNSET if ms is None else api.time_text(ms) for ms in (window.from_ms, window.until_ms))
     )
 
 
@@ -177,7 +185,6 @@ def _selection_row(
 ) -> desk_api.DeskSelection:
     selection, hand = market.selections[selection_id], market.hand_at(selection_id, now_ms)
     line, hedge = book.lines.get(selection_id), book.hedged.get(selection_id)
-    result, place = market.results.get(selection_id), market.places.get(selection_id)
     return desk_api.DeskSelection(
         selection_id,
         selection.name,
@@ -188,9 +195,7 @@ def _selection_row(
         line.liability_minor if line else 0,
         selection.base_odds or UNSET,
         hedge.liability_minor if hedge else UNSET,
-        UNSET if result is None else result_json(result),
-        UNSET if place is None else result_json(place),
-        market.starting_odds.get(selection_id, UNSET),
+        *came_out(market, selection_id),
         UNSET if hand is None else _hand_json(hand),
     )
 

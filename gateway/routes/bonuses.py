@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import datetime as dt
 from typing import Annotated
 
 from msgspec import UNSET, Meta, UnsetType
@@ -18,8 +17,6 @@ from gateway.desk import api as desk_api
 from gateway.desk.routes import desk_route
 from gateway.http import Auth, Call, Route, T, granted
 from gateway.risk_api import PlayerPath
-
-_EPOCH = dt.datetime(1970, 1, 1, tzinfo=dt.UTC)
 
 
 class BonusPath(PlayerPath, frozen=True, forbid_unknown_fields=True):
@@ -51,7 +48,7 @@ async def bonuses(call: Call) -> api.Bonuses:
 async def give(call: Call) -> api.Bonus:
     path: PlayerPath = call.path
     body: NewBonus = call.body
-    expires_at_ms = (body.expires_at - _EPOCH) // dt.timedelta(milliseconds=1)
+    expires_at_ms = api.ms_of(body.expires_at)
     # Its id follows from the key: a repetition is the same bonus.
     bonus_id = keys.id_from(call.key)
     bonus = Bonus(bonus_id, body.kind, body.amount_minor, expires_at_ms, body.boost or 0)

@@ -19,19 +19,18 @@ from gateway.desk import history as desk_history
 from gateway.desk.routes import desk_route
 from gateway.http import MAX_LARGE_BODY, Call, Route
 from gateway.problems import Problem
+from gateway.results import window_of
 from ledger.desk_reads import DeskReads, newest_of
 
 # Reading
 
 
 async def board(call: Call) -> desk_api.BoardPage:
-    call.services.desk_streams.begin()
     return await desk_board.board(call.services, call.query)
 
 
 async def event(call: Call) -> desk_api.DeskEvent:
     path: api.FixturePath = call.path
-    call.services.desk_streams.begin()
     return await desk_board.event(call.services, path.fixture_id)
 
 
@@ -46,9 +45,8 @@ async def prices(call: Call) -> desk_api.PriceHistory:
 
 async def liability(call: Call) -> desk_api.LiabilityHistory:
     path: api.MarketPath = call.path
-    await desk_board.known_market(call.services, path.market_id)
-    call.services.desk_streams.begin()
-    return call.services.desk_streams.liabilities.of(path.market_id)
+    query: desk_api.LiabilityQuery = call.query
+    return await desk_history.liability_history(call.services, path.market_id, query.points)
 
 
 async def audit(call: Call) -> desk_api.Audit:
@@ -105,7 +103,8 @@ async def stream(call: Call) -> web.StreamResponse:
 
 
 async def stops(call: Call) -> desk_api.Stops:
-    return await actions.standing_stops(call.services)
+    query: api.PageQuery = call.query
+    return await actions.standing_stops(call.services, query.cursor, query.limit)
 
 
 async def order_stop(call: Call) -> desk_api.Stop:
@@ -140,6 +139,25 @@ async def change_status(call: Call) -> api.StatusNow:
 async def change_limits(call: Call) -> desk_api.LimitsNow:
     path: api.MarketPath = call.path
     return await actions.change_limits(call, path.market_id, call.body)
+
+
+async def roll_back_result(call: Call) -> api.RolledBackNow:
+    path: api.MarketPath = call.path
+    return await actions.roll_back_result(call, path.market_id, call.body.reason)
+
+
+async def void_placed(call: Call) -> api.VoidNow:
+    path: api.MarketPath = call.path
+    body: desk_api.VoidBets = call.body
+    window = window_of(body.from_, body.until)
+    return await actions.void_placed(call, path.market_id, window, body.reason)
+
+
+async def roll_back_void(call: Call) -> api.VoidNow:
+    path: api.MarketPath = call.path
+    body: desk_api.VoidBets = call.body
+    window = window_of(body.from_, body.until)
+    return await actions.roll_back_void(call, path.market_id, window, body.reason)
 
 
 async def preview_settlement(call: Call) -> desk_api.Preview:
@@ -198,8 +216,9 @@ ROUTES = [
         "markets/{market_id}/liability",
         liability,
         "liabilityHistory",
-        "Stakes and liability of a market over time, since this gateway's desk is used",
+        "Stakes and liability of a market over time, as its bets came and went",
         desk_api.LiabilityHistory,
+        query=desk_api.LiabilityQuery,
         codes=(Reason.UNKNOWN_FIXTURE, Reason.UNKNOWN_MARKET),
         **_MARKET,
     ),
@@ -236,7 +255,8 @@ ROUTES = [
         "stops",
         "Stops that stand, newest first",
         desk_api.Stops,
-        codes=(Reason.UNKNOWN_STOP,),
+        query=api.PageQuery,
+        codes=("invalid_cursor", Reason.UNKNOWN_STOP),
     ),
     _act(
         "stops",
@@ -349,6 +369,39 @@ ROUTES = [
             Reason.WRONG_STATUS,
             "preview_outdated",
         ),
+        **_MARKET,
+    ),
+    _act(
+        "markets/{market_id}/result/rollback",
+        roll_back_result,
+        "deskRollBackResult",
+        "Take the result back, or the cancellation: bets settled by it are open again",
+        desk_api.JustAction,
+        api.RolledBackNow,
+        role=Role.HEAD_TRADER,
+        codes=(Reason.UNKNOWN_MARKET, Reason.WRONG_STATUS),
+        **_MARKET,
+    ),
+    _act(
+        "markets/{market_id}/voids",
+        void_placed,
+        "deskVoidPlaced",
+        "Void the bets that were accepted in a certain time, whatever the result",
+        desk_api.VoidBets,
+        api.VoidNow,
+        role=Role.HEAD_TRADER,
+        codes=(Reason.UNKNOWN_MARKET, Reason.WRONG_STATUS, Reason.OUT_OF_BOUNDS),
+        **_MARKET,
+    ),
+    _act(
+        "markets/{market_id}/voids/rollback",
+        roll_back_void,
+        "deskRollBackVoid",
+        "Undo that: its bets are open again, or settled by the result",
+        desk_api.VoidBets,
+        api.VoidNow,
+        role=Role.HEAD_TRADER,
+        codes=(Reason.UNKNOWN_MARKET, Reason.WRONG_STATUS),
         **_MARKET,
     ),
 ]

@@ -8,6 +8,7 @@ import msgspec
 from msgspec import UNSET
 
 from actors.base import Reason
+from actors.hedging import HedgeLapsed, HedgeRecorded, LapseHedge, RecordHedge
 from actors.market import Exposure, GetExposure, GetMarket, MarketView
 from actors.risk.alerts import Pattern
 from actors.risk.customer import CustomerView, Factors, FactorsSet, GetCustomer, SetFactors
@@ -16,14 +17,18 @@ from actors.risk.settings import hedge_target_minor
 from actors.runtime.addresses import BOOK, fixture_of
 from actors.runtime.keys import fingerprint
 from actors.staff import Role
-from gateway import api, referrals, risk_api
+from gateway import api, keys, referrals, risk_api
 from gateway.desk import api as desk_api
+from gateway.desk.actions import command
 from gateway.desk.routes import desk_route
 from gateway.exchanges import all_exchanges
 from gateway.exchanges.exchange import NoAnswer
 from gateway.http import Call, Route, granted
 from gateway.problems import Problem
 from ledger.risk_reads import RiskReads
+
+BY_HAND = "by_hand"
+"""Why an order has lapsed that a trader has given up."""
 
 _facts = msgspec.json.Decoder(dict[str, int | str])
 
@@ -130,6 +135,34 @@ async def hedges(call: Call) -> risk_api.Hedges:
             for row in rows
         ],
     )
+
+
+async def record_hedge(call: Call) -> risk_api.HedgeNow:
+    path: api.MarketPath = call.path
+    body: risk_api.MadeHedge = call.body
+    # Without an order the id follows from the key, so that a repetition finds the same hedge.
+    message = RecordHedge(
+        fixture_of(path.market_id),
+        path.market_id,
+        body.hedge_id or keys.id_from(f"{call.staff.by} {call.key}"),
+        body.selection_id,
+        body.stake_minor,
+        body.odds,
+        body.commission,
+        body.exchange,
+        body.reference,
+    )
+    made = await command(call, message.fixture_id, message, HedgeRecorded, message, body.reason)
+    return risk_api.HedgeNow(made.market_id, made.hedge_id, "made", made.hedge.wins_minor)
+
+
+async def lapse_hedge(call: Call) -> risk_api.HedgeNow:
+    path: risk_api.HedgePath = call.path
+    reason: str = call.body.reason
+    fixture_id = fixture_of(path.market_id)
+    message = LapseHedge(fixture_id, path.market_id, path.hedge_id, BY_HAND)
+    lapsed = await command(call, fixture_id, message, HedgeLapsed, message, reason)
+    return risk_api.HedgeNow(lapsed.market_id, lapsed.hedge_id, "lapsed", 0)
 
 
 async def proposal(call: Call) -> risk_api.HedgeProposal:
@@ -260,6 +293,36 @@ ROUTES = [
         query=risk_api.HedgesQuery,
         reply=risk_api.Hedges,
         codes=("invalid_cursor",),
+    ),
+    _route(
+        "POST",
+        "markets/{market_id}/hedges",
+        record_hedge,
+        "recordHedge",
+        "Write down what was laid off elsewhere by hand",
+        path_type=api.MarketPath,
+        body=risk_api.MadeHedge,
+        reply=risk_api.HedgeNow,
+        status=201,
+        role=Role.HEAD_TRADER,
+        codes=(
+            Reason.UNKNOWN_MARKET,
+            Reason.UNKNOWN_SELECTION,
+            Reason.ALREADY_EXISTS,
+            Reason.OUT_OF_BOUNDS,
+        ),
+    ),
+    _route(
+        "POST",
+        "markets/{market_id}/hedges/{hedge_id}/lapse",
+        lapse_hedge,
+        "lapseHedge",
+        "Say of an order that the exchange has not made it, and will not",
+        path_type=risk_api.HedgePath,
+        body=desk_api.JustAction,
+        reply=risk_api.HedgeNow,
+        role=Role.HEAD_TRADER,
+        codes=(Reason.UNKNOWN_MARKET, Reason.WRONG_STATUS),
     ),
     _route(
         "GET",

@@ -13,7 +13,6 @@ import pytest
 from actors.stop import GetStop, StopView
 from actors.trading import ChangePrices, MovePrices, PricesChanged
 from gateway import keys
-from gateway.app import Gateway
 from gateway.coordinator import BY
 from gateway.desk import stream as desk_stream
 from gateway.desk.stream import DeskStream
@@ -914,26 +913,123 @@ async def test_prices_over_time(desk: Desk, kim: Trader) -> None:
     (await kim.read(f"markets/{market_id}x/prices")).problem(404, "unknown_market")
 
 
-async def test_liability_over_time(desk: Desk, kim: Trader, gateway: Gateway) -> None:
-    market_id = await desk.market()
-    liabilities = gateway.services.desk_streams.liabilities
-    await placed(desk, market_id)
+async def test_liability_over_time(desk: Desk, kim: Trader, backend: Backend) -> None:
+    """Its last point is what the market itself says, whatever bets do, and any gateway tells the
+    same, also one that has only just started."""
+    market_id, other = await desk.market(), await desk.market()
+    player = await placed(desk, market_id)
 
-    async def sampled(stakes_minor: int) -> bool:
-        await liabilities.sample()
+    async def agrees() -> bool:
+        told = (await kim.read(f"markets/{market_id}/liability?points=2")).json
+        market = await shown(kim, market_id)
+        lines = {
+            one["selection_id"]: (one["stakes_minor"], one["liability_minor"])
+            for one in market["selections"]
+            if one["selection_id"] in told["selections"]
+        }
+        last = {
+            name: (series["stakes_minor"][-1], series["liability_minor"][-1])
+            for name, series in told["selections"].items()
+        }
+        same = last == lines and told["worst_minor"][-1:] == [market["worst_minor"]]
+        return bool(market["known"] and not market["holds"] and same)
+
+    await until(agrees, "a single is in the series")
+    legs = [
+        {"market_id": one, "selection_id": "home", "odds": 25_000} for one in (market_id, other)
+    ]
+    double = {"kind": "double", "legs": legs, "stake_minor": 1_000, "currency": "GBP"}
+    assert (await player.post("/v1/slips", double)).status == 201
+    await until(agrees, "a double is in the series")
+    away = await player.post(
+        "/v1/bets", slip(market_id, selection_id="away", odds=29_000, stake_minor=1_000)
+    )
+    path = f"/v1/bets/{away['bet_id']}/cash-out"
+    offer = await player.get(f"{path}?stake_minor=400")
+    assert (await player.post(path, {"offer": offer["offer"]})).status < 300
+    await until(agrees, "what is left of a bet that was bought back is in the series")
+    hedge = {"selection_id": "home", "stake_minor": 300, "odds": 26_000, "commission": 200}
+    hedge |= {"exchange": "elsewhere", "reference": "slip 7"}
+    assert (await kim.act(f"markets/{market_id}/hedges", hedge)).status == 201
+    await until(agrees, "a hedge is in the worst case")
+    told = (await kim.read(f"markets/{market_id}/liability")).json
+    home = told["selections"]["home"]
+    assert home["liability_minor"][-1] == 750 + 5_250  # the double counts in full
+    assert len(home["stakes_minor"]) == len(told["at"]) == len(told["worst_minor"])
+    assert told["at"] == sorted(told["at"])
+    another = backend.gateway()
+    await another.start()
+    try:
+        there = Trader(kim.http, await another.port(), kim.token)
+        assert (await there.read(f"markets/{market_id}/liability")).json == told
+    finally:
+        await another.drain(1)
+    await desk.result(market_id, home="lost", draw="won", away="lost")
+
+    async def empty() -> bool:
         series = (await kim.read(f"markets/{market_id}/liability")).json["selections"]
-        return bool(series) and series["home"]["stakes_minor"][-1] == stakes_minor
+        return not any(one["liability_minor"][-1] for one in series.values())
 
-    await kim.read("board")  # whoever uses the desk begins it
-    await until(lambda: sampled(500), "the first bet is in a sample")
-    await placed(desk, market_id)
-    await until(lambda: sampled(1_000), "the second bet is in a sample")
-    history = (await kim.read(f"markets/{market_id}/liability")).json
-    home = history["selections"]["home"]
-    assert len(home["liability_minor"]) == len(home["stakes_minor"]) == len(history["at"])
-    assert sorted(home["liability_minor"]) == home["liability_minor"]
-    assert home["liability_minor"][-1] == 1_500
-    assert history["at"] == sorted(history["at"])
+    await until(empty, "nothing is left when all is settled")
+    (await kim.read("markets/a:b/liability")).problem(404, "unknown_market")
+
+
+async def test_a_result_is_taken_back_and_bets_of_a_time_are_void(desk: Desk, kim: Trader) -> None:
+    market_id = await desk.market()
+    player = await placed(desk, market_id)
+    await desk.result(market_id, home="lost", draw="won", away="lost")
+
+    async def has(minor: int) -> bool:
+        return await player.cash() == minor
+
+    (await (await member(desk, "trader")).act(f"markets/{market_id}/result/rollback")).problem(
+        403, "forbidden"
+    )
+    path = f"markets/{market_id}/result/rollback"
+    undone = await kim.act(path, key="undo")
+    assert (undone["version"], sorted(undone["undecided"])) == (2, ["away", "draw", "home"])
+    assert (await kim.act(path, key="undo")).json == undone.json
+    (await kim.act(path)).problem(409, "wrong_status")
+    times = {"from": "2020-01-01T00:00:00Z", "until": "2099-01-01T00:00:00Z"}
+    assert (await kim.act(f"markets/{market_id}/voids", times))["version"] == 3
+    assert (await shown(kim, market_id))["voids"] == [
+        {"from": "2020-01-01T00:00:00.000Z", "until": "2099-01-01T00:00:00.000Z"}
+    ]
+    await until(lambda: has(10_000), "the stake is given back")
+    nothing: dict[str, str] = {}
+    (await kim.act(f"markets/{market_id}/voids", nothing)).problem(409, "out_of_bounds")
+    back = await kim.act(f"markets/{market_id}/voids/rollback", times)
+    assert back["version"] == 4
+    await until(lambda: has(9_500), "the bet is open again")
+    assert "voids" not in await shown(kim, market_id)
+    (await kim.act(f"markets/{market_id}/voids/rollback", times)).problem(409, "wrong_status")
+    lines = (await kim.read(f"audit?market_id={market_id}&limit=3"))["items"]
+    assert {line["by"] for line in lines} == {f"staff/{kim.login}"}
+    assert {line["reason"] for line in lines} == {REASON}
+
+
+async def test_stops_that_stand_come_in_pages(desk: Desk, kim: Trader) -> None:
+    market_id = await desk.market()
+    ordered = []
+    for _ in range(3):
+        stop = await kim.act("stops", {"reach": "market", "target": market_id})
+        ordered.append(stop["stop_id"])
+
+    async def there() -> bool:
+        items = (await kim.read("stops?limit=200"))["items"]
+        return {one["stop_id"] for one in items} >= set(ordered)
+
+    await until(there, "the ledger has the stops")
+    found, cursor = [], ""
+    while cursor is not None:
+        page = (await kim.read(f"stops?limit=1{cursor and '&cursor='}{cursor}")).json
+        found += [one["stop_id"] for one in page["items"]]
+        cursor = page["next_cursor"]
+    assert [one for one in found if one in ordered] == ordered[::-1]
+    assert len(found) == len(set(found))
+    for stop_id in ordered:
+        await kim.act(f"stops/{stop_id}/lift")
+    (await kim.read("stops?cursor=nonsense")).problem(400, "invalid_cursor")
 
 
 async def test_an_events_audit_has_its_markets(desk: Desk, kim: Trader) -> None:

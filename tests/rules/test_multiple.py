@@ -7,6 +7,7 @@ from itertools import combinations
 from typing import Any
 
 import msgspec
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -38,6 +39,7 @@ DEAD_HEAT = Result(Outcome.WON, 2, 1)
 RESULTS = (WON, LOST, VOID, HALF_WON, HALF_LOST, DEAD_HEAT)
 KINDS = {1: Kind.SINGLE, 2: Kind.DOUBLE, 3: Kind.PATENT, 4: Kind.LUCKY_15, 5: Kind.CANADIAN}
 RULES = CashOutRules()
+PLACED = Settling("a", LOST, 2, place=WON)
 
 
 def leg(number: int, odds: int = 20_000) -> slips.Leg:
@@ -213,6 +215,31 @@ def test_a_version_counts_once() -> None:
         refused = player.result(0, LOST, version=version)
         assert refused == Refused(Reason.SUPERSEDED, facts={"version": 3})
     assert player.bet.facts[0].known.result == WON
+
+
+@pytest.mark.parametrize(
+    ("of", "was", "now", "corrects"),
+    [
+        ({}, Settling("a", WON, 1), Settling("a", LOST, 2), True),
+        ({}, Settling("a", WON, 1), Settling("a", None, 2), True),
+        ({}, Settling("a", None, 1), Settling("a", WON, 2), False),
+        # void in a time, and then by the result; void, and then it did not run
+        ({}, Settling("a", VOID, 1, place=VOID), Settling("a", VOID, 2), False),
+        ({}, Settling("a", VOID, 1), Settling("a", VOID, 2, withdrawn=True), False),
+        # which is lost where it was bet on ante-post
+        ({"ante_post": True}, Settling("a", VOID, 1), Settling("a", VOID, 2, withdrawn=True), True),
+        # who was placed concerns bets each-way
+        ({}, Settling("a", LOST, 1, place=LOST), PLACED, False),
+        ({"each_way": slips.EachWay(3, 5)}, Settling("a", LOST, 1, place=LOST), PLACED, True),
+    ],
+)
+def test_what_is_a_correction(
+    of: dict[str, Any], was: Settling, now: Settling, corrects: bool
+) -> None:
+    legs = tuple(msgspec.structs.replace(leg(number), **of) for number in range(2))
+    player = Player(Slip(legs, Kind.DOUBLE, 100, each_way="each_way" in of))
+    assert not player.do(SettleLeg("p", "b", "f0:m", was)).corrects
+    assert player.do(SettleLeg("p", "b", "f0:m", now)).corrects is corrects
 
 
 def test_what_was_paid_out_and_spent_becomes_a_debt() -> None:

@@ -1,7 +1,7 @@
 // The board: every event that is not over, with its markets as a trader looks at them. Rows are
 // made once and then kept; a change touches what it changes.
 
-import { explain } from "../api.js";
+import { explain } from "../request.js";
 import { arrange, h, setText } from "../dom.js";
 import { startText, words } from "../format.js";
 import { may, read } from "./desk.js";

@@ -1,14 +1,17 @@
 // One event: all its markets with what may be done to them, and for one of them prices and
 // liability over time and who did what.
 
-import { explain } from "../api.js";
+import { explain } from "../request.js";
 import { arrange, h, setText } from "../dom.js";
 import { startText, words } from "../format.js";
 import { auditRows } from "./audit.js";
 import { badgeText } from "./board.js";
+import { openRollBack, openUndoVoid, openVoid } from "./correct.js";
 import { may, read } from "./desk.js";
 import { openLift, openStop } from "./dialog.js";
-import { age, cash, clock, nowMs, price, shortCash } from "./figures.js";
+import { age, cash, clock, nowMs, price } from "./figures.js";
+import { openHedge } from "./hedge.js";
+import { LiabilityPlot } from "./liability.js";
 import {
   heldText, openGiveBack, openLimits, openPrices, openStatus, sourceText,
 } from "./market.js";
@@ -41,10 +44,8 @@ export class EventPage {
       onclick: () => openStop("event", this.#fixtureId, this.name.textContent) }, "Stop event");
     this.problem = h("p", { class: "notice bad", role: "alert", hidden: true });
     this.list = h("div", { class: "panels" });
-    const over = (title, empty, text) => new Plot({ title, empty, text });
-    this.prices = over("Prices over time", "No prices yet.", price);
-    this.liability = over("Liability over time",
-      "Samples are taken every 5 s while the desk is used.", shortCash);
+    this.prices = new Plot({ title: "Prices over time", empty: "No prices yet.", text: price });
+    this.liability = new LiabilityPlot();
     this.of = h("h2", { id: "history-title" });
     this.audit = h("ol", { class: "audit" });
     this.history = h("aside", { class: "history", "aria-labelledby": "history-title" },
@@ -117,7 +118,10 @@ export class EventPage {
       return;
     }
     this.#take(fixture);
-    if (fixture.markets.some((it) => it.market_id === this.#chosen)) this.#historySoon(SOON_MS);
+    const chosen = fixture.markets.find((it) => it.market_id === this.#chosen);
+    if (!chosen) return;
+    this.liability.told(chosen);
+    this.#historySoon(SOON_MS);
   }
 
   tick() {
@@ -141,6 +145,7 @@ export class EventPage {
 
   #choose(marketId) {
     this.#chosen = marketId;
+    this.liability.begin(marketId);
     for (const [id, panel] of this.#panels) panel.mark(id === marketId);
     const panel = this.#panels.get(marketId);
     this.history.hidden = !panel;
@@ -172,12 +177,7 @@ export class EventPage {
           name: name[id] ?? id,
           points: points.filter((it) => it.odds).map((it) => [Date.parse(it.at), it.odds]),
         })) });
-      const times = liability.at.map((it) => Date.parse(it));
-      this.liability.show({ now: nowMs(), series: Object.entries(liability.selections).map(
-        ([id, series]) => ({
-          name: name[id] ?? id,
-          points: series.liability_minor.map((minor, at) => [times[at], minor]),
-        })) });
+      this.liability.take(liability, this.#panels.get(marketId).market);
       this.audit.replaceChildren(...auditRows(audit.items));
     } catch {
       // The figures stay as they were, and are read again in a moment.
@@ -210,6 +210,10 @@ class Panel {
     this.close = button("Close", "small", () => openStatus(this.market, "closed"), "trader");
     this.settle = button("Settle", "small", () => openSettle(this.market, how.changed),
       "head_trader");
+    this.rollBack = button("Take result back", "small danger",
+      () => openRollBack(this.market, how.changed), "head_trader");
+    this.undoVoid = button("Undo void", "small", () => openUndoVoid(this.market, how.changed),
+      "head_trader");
     const column = (text, name = "") => h("th", { scope: "col", class: name }, text);
     this.node = h("section", { class: "panel", "data-market": id, "aria-label": market.name },
       h("header", {}, h("h2", {}, this.choose), this.badge),
@@ -225,7 +229,11 @@ class Panel {
         this.lift, this.open, this.close,
         button("Limits", "small", () => openLimits(this.market, how.limits(id), how.changed),
           "head_trader"),
-        this.settle));
+        button("Hedge", "small", () => openHedge(this.market, how.changed), "head_trader"),
+        this.settle, this.rollBack,
+        button("Void bets", "small danger", () => openVoid(this.market, how.changed),
+          "head_trader"),
+        this.undoVoid));
     this.take(market);
   }
 
@@ -245,6 +253,9 @@ class Panel {
       !(trading || market.status === "closed") || market.result_version > 0;
     this.close.hidden = !may("trader") || !trading;
     setText(this.settle, market.result_version ? "Settle again" : "Settle");
+    const known = market.selections.some((it) => it.result && !it.withdrawn);
+    this.rollBack.hidden = !may("head_trader") || !(known || market.status === "cancelled");
+    this.undoVoid.hidden = !may("head_trader") || !market.voids?.length;
     for (const selection of market.selections) {
       const known = this.#rows.get(selection.selection_id);
       if (known) known.take(selection);
@@ -272,6 +283,7 @@ class Panel {
       `handle ${cash(market.handle_minor)}`, `worst case ${worst}`,
       market.holds ? `${market.holds} bets on their way` : "",
       market.in_play ? `in play, delay ${market.bet_delay_ms / 1000} s` : "",
+      market.voids?.length ? "bets of a certain time are void" : "",
     ].filter(Boolean).join(" · "));
   }
 }

@@ -1,6 +1,6 @@
 // What is done to one market: prices held by hand and given back, status and limits.
 
-import { Problem } from "../api.js";
+import { Problem } from "../request.js";
 import { h, toast } from "../dom.js";
 import { timeText } from "../format.js";
 import { act, may } from "./desk.js";

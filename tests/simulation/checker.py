@@ -223,7 +223,8 @@ def _offers(evening: Evening) -> dict[str, tuple[str, int, int]]:
     offers: dict[str, tuple[str, int, int]] = {}
     for op in evening.ops:
         for answer in op.answers:
-            if isinstance(answer, Refused) and "offer_id" in answer.facts:
+            # What is offered in place of a slip is not taken of an evening.
+            if isinstance(answer, Refused) and "offer_odds" in answer.facts:
                 facts = answer.facts
                 terms = (op.routing_id, int(facts["offer_stake_minor"]), int(facts["offer_odds"]))
                 known = offers.setdefault(str(facts["offer_id"]), terms)

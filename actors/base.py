@@ -91,6 +91,7 @@ class Reason(enum.StrEnum):
     ALREADY_EXISTS = "already_exists"
     WRONG_STATUS = "wrong_status"
     STALE_SEQUENCE = "stale_sequence"
+    VERSION_CONFLICT = "version_conflict"
     INCOMPLETE_RESULT = "incomplete_result"
     # staff and the desk
     UNKNOWN_MEMBER = "unknown_member"

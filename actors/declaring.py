@@ -6,6 +6,7 @@ A result that comes in part, or is taken back, is in `actors.outcomes`.
 from __future__ import annotations
 
 from collections import Counter
+from typing import Protocol
 
 import msgspec
 
@@ -47,7 +48,7 @@ class WithdrawSelection(MarketCommand, frozen=True, array_like=True, tag=True):
                 return Refused(Reason.WRONG_STATUS, "the result is declared")
             if not (0 <= self.odds <= MAX_ODDS and 0 <= self.reduction < ONE):
                 return Refused(Reason.OUT_OF_BOUNDS, facts={"max_odds": MAX_ODDS})
-            odds = self.odds or selection.odds
+            odds = self.odds or market.odds_at(self.selection_id, now_ms)
             gone = Gone(market.odds_version + 1, odds, self.reduction)
         return SelectionWithdrawn(
             now_ms,
@@ -200,6 +201,7 @@ class SelectionWithdrawn(MarketEvent, frozen=True, array_like=True, tag=True):
         selection = market.selections[self.selection_id]
         selection.withdrawn = True
         selection.odds = selection.base_odds = 0
+        market.held.pop(self.selection_id, None)
         result = market.result_of_withdrawn
         market.results[self.selection_id] = result
         if market.terms.places:
@@ -224,14 +226,36 @@ class ResultDeclared(MarketEvent, frozen=True, array_like=True, tag=True):
     """and the starting prices that are known."""
 
     def apply(self, market: Market, fixture: Fixture) -> None:
-        fixture.seq = self.seq
-        market.results |= self.results
-        market.places |= self.places
-        market.starting_odds |= self.starting_odds
-        market.result_version = self.version
+        take_results(self, market, fixture)
         market.status = MarketStatus.CANCELLED if self.cancelled else MarketStatus.CLOSED
-        market.book.break_holds()
-        fixture.beside[self.market_id] = market
+
+
+class Decided(Protocol):
+    """An event by which results are known, with what belongs to them."""
+
+    @property
+    def market_id(self) -> str: ...
+    @property
+    def seq(self) -> int: ...
+    @property
+    def version(self) -> int: ...
+    @property
+    def results(self) -> dict[str, Result]: ...
+    @property
+    def places(self) -> dict[str, Result]: ...
+    @property
+    def starting_odds(self) -> dict[str, int]: ...
+
+
+def take_results(event: Decided, market: Market, fixture: Fixture) -> None:
+    """Fold the results in. What was on its way to a bet comes too late for them."""
+    fixture.seq = event.seq
+    market.results |= event.results
+    market.places |= event.places
+    market.starting_odds |= event.starting_odds
+    market.result_version = event.version
+    market.book.break_holds()
+    fixture.beside[event.market_id] = market
 
 
 class SettlementCompleted(MarketEvent, frozen=True, array_like=True, tag=True):

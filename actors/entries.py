@@ -117,6 +117,8 @@ AnyEvent = (
     | staff.StaffLoginFailed
     | stop.StopOrdered
     | stop.StopLifted
+    | trading.PricesHeld
+    | trading.PricesGivenBack
 )
 """Every kind of event there is."""
 

@@ -105,9 +105,10 @@ class TakeRoom(Question, frozen=True, array_like=True, tag=True):
             return refused or Refused(
                 Reason.STAKE_TOO_SMALL, facts={"min_stake_minor": limits.min_stake_minor}
             )
-        odds = (
-            self._promised_odds(market) if promised else market.selections[self.selection_id].odds
-        )
+        if promised:
+            odds = self._promised_odds(market, now_ms)
+        else:
+            odds = market.odds_at(self.selection_id, now_ms)
         hold = Hold(
             self.bet_id,
             self.player_id,
@@ -171,7 +172,7 @@ class TakeRoom(Question, frozen=True, array_like=True, tag=True):
         """Whether the price that was promised is one."""
         return MIN_ODDS <= self.odds <= MAX_ODDS
 
-    def _promised_odds(self, market: Market) -> int:
+    def _promised_odds(self, market: Market, now_ms: int) -> int:
         return self.odds
 
     def _refer_above(self, factor: int, limits: Limits) -> int:
@@ -288,8 +289,8 @@ class HoldLeg(TakeRoomWatched, frozen=True, array_like=True, tag=True):
     def _is_sound(self) -> bool:
         return not self.odds or TakeRoom._is_sound(self)
 
-    def _promised_odds(self, market: Market) -> int:
-        return market.selections[self.selection_id].odds if self.joined else self.odds
+    def _promised_odds(self, market: Market, now_ms: int) -> int:
+        return market.odds_at(self.selection_id, now_ms) if self.joined else self.odds
 
     def _refuse_stake(self, hold: Hold, limits: Limits) -> Refused | None:
         refused = TakeRoom._refuse_stake(self, hold, limits)
@@ -337,7 +338,7 @@ class LookAgain(Question, frozen=True, array_like=True, tag=True):
             return Refused(Reason.MARKET_CLOSED)
         if refused:
             return refused
-        odds = hold.odds if hold.promised else market.selections[hold.selection_id].odds
+        odds = hold.odds if hold.promised else market.odds_at(hold.selection_id, now_ms)
         hold.liability_minor = liability_at(hold.liability_minor, hold.stake_minor, hold.odds, odds)
         hold.odds = odds
         refused = market.refuse_room(hold, fixture)
@@ -419,7 +420,7 @@ class AskRoom(Question, frozen=True, array_like=True, tag=True):
         limits = market.limits
         most = _largest_stake(limits, factor)
         return LegRoom(
-            market.selections[self.selection_id].odds if self.odds else 0,
+            market.odds_at(self.selection_id, now_ms) if self.odds else 0,
             limits.min_stake_minor,
             min(most, self.refer_above_minor or most),
             int(full.facts["max_stake_minor"]) if full else MAX_MINOR,

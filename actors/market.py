@@ -82,6 +82,20 @@ class Selection(msgspec.Struct, array_like=True):
     """The price that the feed or the trader gave, where the house moved it since; else 0."""
 
 
+class HandPrice(msgspec.Struct, frozen=True, array_like=True):
+    """Somebody holds the price of a selection: what the feed says of it is kept, and not shown."""
+
+    feed_odds: int
+    """What the feed said last, and what is shown when it is given back; 0: no price."""
+    by: str
+    since_ms: int
+    until_ms: int = 0
+    """From then on it counts as given back, by the market's clock; 0: until somebody does it."""
+
+    def over(self, now_ms: int) -> bool:
+        return 0 < self.until_ms <= now_ms
+
+
 class Hedge(msgspec.Struct, frozen=True, array_like=True):
     """A bet that the house has made on a selection elsewhere, so that its winning costs less."""
 
@@ -131,7 +145,7 @@ class Market(Actor, dict=True):
     winners: int = 1
     """How many selections win: 0 where each of them stands for itself."""
     priced_at_ms: int = 0
-    """When the feed or the trader last said what the prices are."""
+    """When the feed last said what the prices are."""
     causes: dict[str, int] = msgspec.field(default_factory=dict)
     """For what the market is suspended, and since when."""
     behind: MarketStatus = MarketStatus.OPEN
@@ -151,6 +165,11 @@ class Market(Actor, dict=True):
     """The result version in which they last changed."""
     reopened_version: int = 0
     """The last result version by which settled bets may be open again."""
+    held: dict[str, HandPrice] = msgspec.field(default_factory=dict)
+    """By selection, prices that are held by hand: those whose time is over, too, until that is
+    written down."""
+    limits_version: int = 0
+    """How often the limits were changed."""
 
     def __post_init__(self) -> None:
         self._open_book(Book())  # an attribute outside the fields: it is in no snapshot
@@ -213,7 +232,33 @@ class Market(Actor, dict=True):
         it is looked at with every bet."""
         limits = self.limits
         aging = limits.max_age_in_play_ms if self.in_play else limits.max_age_ms
-        return aging != 0 and now_ms - self.priced_at_ms > aging
+        return aging != 0 and now_ms - self.priced_at_ms > aging and not self.by_hand(now_ms)
+
+    def by_hand(self, now_ms: int) -> bool:
+        """Whether there are prices, and all of them are held by hand: then none gets old."""
+        if not self.held:
+            return False
+        priced = False
+        for name in self.selections:
+            if self.odds_at(name, now_ms):
+                if self.hand_at(name, now_ms) is None:
+                    return False
+                priced = True
+        return priced
+
+    def hand_at(self, selection_id: str, now_ms: int) -> HandPrice | None:
+        """By whom the price of a selection is held, if it is."""
+        hand = self.held.get(selection_id)
+        return None if hand is None or hand.over(now_ms) else hand
+
+    def odds_at(self, selection_id: str, now_ms: int) -> int:
+        """The price of a selection: the feed's last one, where the time of a price held by hand
+        has run out and nobody has written that down yet. Whether it is too old is not looked at."""
+        if self.held:
+            hand = self.held.get(selection_id)
+            if hand is not None and hand.over(now_ms):
+                return hand.feed_odds
+        return self.selections[selection_id].odds
 
     def refuse_price(
         self,
@@ -241,14 +286,15 @@ class Market(Actor, dict=True):
         if not asked and not selection.withdrawn:  # at the starting price
             offered = self.terms.starting_price and not self.in_play
             return None if offered else Refused(Reason.STARTING_PRICE_UNAVAILABLE)
-        if selection.withdrawn or not MIN_ODDS <= selection.odds <= MAX_ODDS:
+        odds = self.odds_at(selection_id, now_ms) if self.held else selection.odds
+        if selection.withdrawn or not MIN_ODDS <= odds <= MAX_ODDS:
             return Refused(Reason.SELECTION_UNAVAILABLE)
         limits = self.limits
         aging = limits.max_age_in_play_ms if self.in_play else limits.max_age_ms
-        if aging and now_ms - self.priced_at_ms > aging:
+        if aging and now_ms - self.priced_at_ms > aging and not self.by_hand(now_ms):
             return Refused(Reason.PRICE_STALE)
-        moved = selection.odds != asked and not promised
-        better = selection.odds > asked
+        moved = odds != asked and not promised
+        better = odds > asked
         if (
             moved
             and policy is not PriceChange.ANY
@@ -256,7 +302,7 @@ class Market(Actor, dict=True):
         ):
             return Refused(
                 Reason.PRICE_CHANGED,
-                facts={"odds": selection.odds, "odds_version": self.odds_version},
+                facts={"odds": odds, "odds_version": self.odds_version},
             )
         return None
 
@@ -348,6 +394,8 @@ class SelectionView(msgspec.Struct, frozen=True, array_like=True):
     place: Result | None = None
     starting_odds: int = 0
     gone: Gone | None = None
+    hand: HandPrice | None = None
+    """While the price is held by hand."""
 
 
 class MarketView(msgspec.Struct, frozen=True, array_like=True, tag=True):
@@ -380,6 +428,16 @@ class MarketView(msgspec.Struct, frozen=True, array_like=True, tag=True):
     """When bets were accepted that are void."""
     source_sequence: int = 0
     """The last sequence number of the feed that prices it."""
+    limits_version: int = 0
+    run_out: tuple[str, ...] = ()
+    """Selections whose price was held by hand until a time that is over, where it is not written
+    down yet that they are given back. They are shown as if it were."""
+
+    @property
+    def by_hand(self) -> bool:
+        """As in `Market`."""
+        priced = [one for one in self.selections if one.odds]
+        return bool(priced) and all(one.hand for one in priced)
 
     @property
     def off(self) -> Off | None:
@@ -397,6 +455,7 @@ class GetMarket(Question, frozen=True, array_like=True, tag=True):
     def answer(self, now_ms: int, market: Market, fixture: Fixture) -> MarketView | Refused:
         if not market.market_id:
             return Refused(Reason.UNKNOWN_MARKET)
+        run_out = tuple(name for name, hand in market.held.items() if hand.over(now_ms))
         return MarketView(
             market.market_id,
             market.fixture_id,
@@ -411,13 +470,14 @@ class GetMarket(Question, frozen=True, array_like=True, tag=True):
                 SelectionView(
                     selection_id,
                     selection.name,
-                    selection.odds,
+                    market.odds_at(selection_id, now_ms),
                     selection.withdrawn,
                     market.results.get(selection_id),
                     selection.base_odds,
                     market.places.get(selection_id),
                     market.starting_odds.get(selection_id, 0),
                     market.gone.get(selection_id),
+                    market.hand_at(selection_id, now_ms),
                 )
                 for selection_id, selection in market.selections.items()
             ],
@@ -433,6 +493,8 @@ class GetMarket(Question, frozen=True, array_like=True, tag=True):
             fixture.over,
             market.windows,
             market.source_sequence,
+            market.limits_version,
+            run_out,
         )
 
 
@@ -469,7 +531,7 @@ class GetPrice(Question, frozen=True, array_like=True, tag=True):
         takes_bets = market.status is MarketStatus.OPEN and not fixture.over
         good = takes_bets and not selection.withdrawn and not market.stale(now_ms)
         return PriceView(
-            selection.odds if good else 0,
+            market.odds_at(self.selection_id, now_ms) if good else 0,
             market.bet_delay_ms if market.in_play else 0,
             taken_off(market.terms, market.gone.values()),
             market.kind,

@@ -17,7 +17,7 @@ from __future__ import annotations
 import msgspec
 
 from actors.base import Event, Reason, Refused
-from actors.declaring import refuse_starting_odds
+from actors.declaring import refuse_starting_odds, take_results
 from actors.fixture import Fixture
 from actors.market import (
     MAX_SELECTIONS,
@@ -234,14 +234,8 @@ class SelectionsDecided(MarketEvent, frozen=True, array_like=True, tag=True):
     starting_odds: dict[str, int] = msgspec.field(default_factory=dict)
 
     def apply(self, market: Market, fixture: Fixture) -> None:
-        fixture.seq = self.seq
-        market.results |= self.results
-        market.places |= self.places
-        market.starting_odds |= self.starting_odds
-        market.result_version = self.version
+        take_results(self, market, fixture)
         market.status = MarketStatus.CLOSED
-        market.book.break_holds()
-        fixture.beside[self.market_id] = market
 
 
 class ResultRolledBack(MarketEvent, frozen=True, array_like=True, tag=True):

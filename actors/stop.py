@@ -30,7 +30,8 @@ class Reach(enum.StrEnum):
     MARKET = "market"
     EVENT = "event"
     SOURCE = "source"
-    """The markets that one feed, or one of the staff, has priced last."""
+    """The markets that one feed has priced last, or one of the staff, who may have held a price
+    there by hand instead."""
     EVERYTHING = "everything"
 
 

@@ -1,5 +1,12 @@
 """What a trader or a feed does with a market while bets are taken: it is opened and priced, its
-limits and its status change, it is suspended for causes and let go.
+limits and its status change, it is suspended for causes and let go, prices are held by hand and
+given back to the feed.
+
+A feed says prices with `ChangePrices`, a trader with `HoldPrices`. What the feed says of a
+selection whose price is held is kept behind it, and shown again when that is given back or its time
+is over, which counts by the market's own clock with every bet (`Market.odds_at`). The age of the
+market is that of the feed's word alone: so what is given back is as old as that, and a price held
+by hand makes no other one younger.
 """
 
 from __future__ import annotations
@@ -16,6 +23,7 @@ from actors.market import (
     TRADABLE,
     VOIDED,
     DeskEvent,
+    HandPrice,
     Limits,
     Market,
     MarketCommand,
@@ -27,10 +35,13 @@ from actors.odds import MAX_ODDS, MIN_ODDS
 from actors.terms import NO_TERMS, MarketTerms
 from ledger.money import MAX_MINOR
 
-MAX_CAUSES = 20
-"""Causes for which a market can be suspended at a time."""
+MAX_CAUSES = 100
+"""Causes for which a market can be suspended at a time. The desk has it refuse a stop long before:
+what is suspended for too many would not be held by the next, once those are lifted."""
 MAX_CAUSE_LENGTH = 64
 MAX_REOFFER_MS = 60_000
+MAX_HAND_MS = 24 * 3_600_000
+"""For how long a price can be held by hand, where it is not until it is given back."""
 
 
 class OpenMarket(MarketCommand, frozen=True, array_like=True, tag=True):
@@ -96,29 +107,41 @@ def wrong_in(limits: Limits) -> str:
 
 
 class ChangeLimits(MarketCommand, frozen=True, array_like=True, tag=True):
-    """All limits of the market, in place of those before.
+    """Some limits of the market, by the names of `Limits`; the others stay.
 
     One that is lower than what the market can lose already takes nothing back: it takes only bets
-    that do not make it worse.
+    that do not make it worse. With `expected_version` it is refused where the limits have changed
+    since they were that version, and told how they are.
     """
 
-    limits: Limits
+    changes: dict[str, int]
+    expected_version: int | None = None
 
     def decide(self, now_ms: int, market: Market, fixture: Fixture) -> Event:
         if not market.market_id:
             return Refused(Reason.UNKNOWN_MARKET)
-        wrong = wrong_in(self.limits)
+        version, present = market.limits_version, msgspec.structs.asdict(market.limits)
+        if self.expected_version is not None and self.expected_version != version:
+            facts: dict[str, int | str] = {"version": version, **present}
+            return Refused(Reason.VERSION_CONFLICT, "the limits have changed since", facts)
+        unknown = self.changes.keys() - present.keys()
+        if unknown:
+            return Refused(Reason.OUT_OF_BOUNDS, f"there is no limit {min(unknown)}")
+        limits = Limits(**present | self.changes)
+        wrong = wrong_in(limits)
         if wrong:
             return Refused(Reason.OUT_OF_BOUNDS, wrong)
-        return LimitsChanged(now_ms, self.fixture_id, self.market_id, fixture.seq, self.limits)
+        place = self.fixture_id, self.market_id
+        return LimitsChanged(now_ms, *place, fixture.seq, limits, version + 1)
 
 
 class ChangePrices(MarketCommand, frozen=True, array_like=True, tag=True):
-    """New prices of some selections; 0 takes a price off the board. Without any, those that there
-    are were said again: they are as good as new.
+    """What a feed says: new prices of some selections; 0 takes a price off the board. Without any,
+    those that there are were said again: they are as good as new.
 
     A feed numbers its changes with `sequence`, which then does the work of a key: what is not
-    above the last one is refused. A trader's change carries 0 and a key instead.
+    above the last one is refused. Who has no numbers sends 0 and a key instead. Prices of
+    selections that are held by hand are kept behind those.
     """
 
     odds: dict[str, int]
@@ -138,15 +161,131 @@ class ChangePrices(MarketCommand, frozen=True, array_like=True, tag=True):
             return Refused(Reason.OUT_OF_BOUNDS, "prices do not come from the future")
         if market.status not in TRADABLE:
             return Refused(Reason.WRONG_STATUS, facts={"status": market.status})
-        return PricesChanged(
+        shown, behind = self.odds, {}
+        if market.held:
+            # What has run out is given back with it.
+            gone = {name: hand for name, hand in market.held.items() if hand.over(now_ms)}
+            behind = {
+                name: odds
+                for name, odds in self.odds.items()
+                if name in market.held and name not in gone
+            }
+            shown = {name: hand.feed_odds for name, hand in gone.items()}
+            shown |= {name: odds for name, odds in self.odds.items() if name not in behind}
+        return prices_changed(
+            now_ms,
+            self,
+            market,
+            fixture,
+            shown,
+            sequence=self.sequence,
+            age_ms=self.age_ms,
+            behind=behind,
+        )
+
+
+def prices_changed(
+    now_ms: int,
+    command: MarketCommand,
+    market: Market,
+    fixture: Fixture,
+    odds: dict[str, int],
+    *,
+    sequence: int = 0,
+    moved: bool = False,
+    age_ms: int = 0,
+    behind: dict[str, int] | None = None,
+) -> PricesChanged:
+    """The next version of the market's prices."""
+    return PricesChanged(
+        now_ms,
+        command.fixture_id,
+        command.market_id,
+        fixture.seq + 1,
+        market.odds_version + 1,
+        odds,
+        sequence or market.source_sequence,
+        moved,
+        age_ms,
+        behind or {},
+    )
+
+
+class HoldPrices(MarketCommand, frozen=True, array_like=True, tag=True):
+    """Hold prices of some selections by hand, until they are given back or some time is over; 0
+    takes a selection off the board. What the feed says of them meanwhile is not shown.
+
+    Whoever holds a price answers for its age. That of the other prices stays.
+    """
+
+    odds: dict[str, int]
+    by: str
+    for_ms: int = 0
+    """0: until they are given back."""
+
+    def decide(self, now_ms: int, market: Market, fixture: Fixture) -> Event:
+        if not market.market_id:
+            return Refused(Reason.UNKNOWN_MARKET)
+        if not self.odds:
+            return Refused(Reason.OUT_OF_BOUNDS, "there is no price in it")
+        for selection_id, odds in self.odds.items():
+            facts: dict[str, int | str] = {"selection_id": selection_id}
+            selection = market.selections.get(selection_id)
+            if selection is None:
+                return Refused(Reason.UNKNOWN_SELECTION, facts=facts)
+            if selection.withdrawn:
+                return Refused(Reason.WRONG_STATUS, "the selection is withdrawn", facts)
+            if odds and not MIN_ODDS <= odds <= MAX_ODDS:
+                return Refused(Reason.OUT_OF_BOUNDS, facts=facts)
+        if not 0 <= self.for_ms <= MAX_HAND_MS:
+            return Refused(Reason.OUT_OF_BOUNDS, facts={"max_for_s": MAX_HAND_MS // 1000})
+        if market.status not in TRADABLE:
+            return Refused(Reason.WRONG_STATUS, facts={"status": market.status})
+        return PricesHeld(
             now_ms,
             self.fixture_id,
             self.market_id,
             fixture.seq + 1,
             market.odds_version + 1,
             self.odds,
-            self.sequence or market.source_sequence,
-            age_ms=self.age_ms,
+            self.by,
+            now_ms + self.for_ms if self.for_ms else 0,
+        )
+
+
+class GiveBackPrices(MarketCommand, frozen=True, array_like=True, tag=True):
+    """Prices held by hand are the feed's again: its last ones, as old as they are.
+
+    All of them where none is named. `run_out`: only those whose time is over, which nobody has to
+    ask for; it is then written down for those who look on.
+    """
+
+    selection_ids: list[str] = msgspec.field(default_factory=list)
+    run_out: bool = False
+
+    def decide(self, now_ms: int, market: Market, fixture: Fixture) -> Event:
+        if not market.market_id:
+            return Refused(Reason.UNKNOWN_MARKET)
+        for selection_id in self.selection_ids:
+            facts: dict[str, int | str] = {"selection_id": selection_id}
+            if selection_id not in market.selections:
+                return Refused(Reason.UNKNOWN_SELECTION, facts=facts)
+            if selection_id not in market.held:
+                return Refused(Reason.WRONG_STATUS, "its price is not held by hand", facts)
+        odds = {
+            name: market.held[name].feed_odds
+            for name in self.selection_ids or market.held
+            if not self.run_out or market.held[name].over(now_ms)
+        }
+        if not odds:
+            return Refused(Reason.WRONG_STATUS, "no price is held by hand")
+        return PricesGivenBack(
+            now_ms,
+            self.fixture_id,
+            self.market_id,
+            fixture.seq + 1,
+            market.odds_version + 1,
+            odds,
         )
 
 
@@ -154,7 +293,7 @@ class MovePrices(MarketCommand, frozen=True, array_like=True, tag=True):
     """Move prices as liability builds (`actors.risk.desk`), away from those that were given.
 
     Decided on a version of the prices: when those have changed since, it has to be decided again.
-    Prices do not get younger by it.
+    Prices do not get younger by it, and those held by hand are not moved.
     """
 
     odds: dict[str, int]
@@ -171,18 +310,12 @@ class MovePrices(MarketCommand, frozen=True, array_like=True, tag=True):
                 return Refused(Reason.UNKNOWN_SELECTION, facts={"selection_id": selection_id})
             if not selection.odds or not MIN_ODDS <= odds <= MAX_ODDS:
                 return Refused(Reason.OUT_OF_BOUNDS, facts={"selection_id": selection_id})
+            if selection_id in market.held:
+                facts: dict[str, int | str] = {"selection_id": selection_id}
+                return Refused(Reason.WRONG_STATUS, "its price is held by hand", facts)
         if market.status not in TRADABLE:
             return Refused(Reason.WRONG_STATUS, facts={"status": market.status})
-        return PricesChanged(
-            now_ms,
-            self.fixture_id,
-            self.market_id,
-            fixture.seq + 1,
-            market.odds_version + 1,
-            self.odds,
-            market.source_sequence,
-            True,
-        )
+        return prices_changed(now_ms, self, market, fixture, self.odds, moved=True)
 
 
 class Suspend(MarketCommand, frozen=True, array_like=True, tag=True):
@@ -198,7 +331,9 @@ class Suspend(MarketCommand, frozen=True, array_like=True, tag=True):
         if market.finished or self.cause in market.causes:
             return Refused(Reason.WRONG_STATUS, facts={"status": market.status})
         if len(market.causes) >= MAX_CAUSES:
-            return Refused(Reason.OUT_OF_BOUNDS, facts={"max_causes": MAX_CAUSES})
+            standing = ", ".join(sorted(market.causes))
+            facts: dict[str, int | str] = {"max_causes": MAX_CAUSES, "causes": standing}
+            return Refused(Reason.OUT_OF_BOUNDS, "one of its causes has to go first", facts)
         causes = market.causes | {self.cause: now_ms}
         return status_changed(now_ms, self, market, fixture, market.status_behind, causes)
 
@@ -336,6 +471,8 @@ class PricesChanged(MarketEvent, frozen=True, array_like=True, tag=True):
     """By the house, as liability builds: what the prices would be without that is kept."""
     age_ms: int = 0
     """How old they were already when they were said."""
+    behind: dict[str, int] = msgspec.field(default_factory=dict)
+    """What the feed says of selections whose prices are held by hand: it is not shown."""
 
     def apply(self, market: Market, fixture: Fixture) -> None:
         fixture.seq = self.seq
@@ -348,6 +485,47 @@ class PricesChanged(MarketEvent, frozen=True, array_like=True, tag=True):
             base_odds = selection.base_odds or selection.odds
             selection.base_odds = base_odds if self.moved and odds != base_odds else 0
             selection.odds = odds
+            if market.held:
+                market.held.pop(selection_id, None)  # its time had run out
+        for selection_id, odds in self.behind.items():
+            hand = market.held.get(selection_id)
+            # A copy that was made by a clock ahead of the market's has given it back already.
+            if hand is not None:
+                market.held[selection_id] = msgspec.structs.replace(hand, feed_odds=odds)
+
+
+class PricesHeld(MarketEvent, frozen=True, array_like=True, tag=True):
+    """Prices are held by hand, and so not the feed's."""
+
+    odds_version: int
+    odds: dict[str, int]
+    by: str
+    until_ms: int = 0
+    """0: until they are given back."""
+
+    def apply(self, market: Market, fixture: Fixture) -> None:
+        fixture.seq = self.seq
+        market.odds_version = self.odds_version
+        for selection_id, odds in self.odds.items():
+            selection, before = market.selections[selection_id], market.held.get(selection_id)
+            feed_odds = before.feed_odds if before else selection.base_odds or selection.odds
+            market.held[selection_id] = HandPrice(feed_odds, self.by, self.at_ms, self.until_ms)
+            selection.odds, selection.base_odds = odds, 0
+
+
+class PricesGivenBack(MarketEvent, frozen=True, array_like=True, tag=True):
+    """Prices held by hand are the feed's again: by somebody's word, or because time ran out."""
+
+    odds_version: int
+    odds: dict[str, int]
+
+    def apply(self, market: Market, fixture: Fixture) -> None:
+        fixture.seq = self.seq
+        market.odds_version = self.odds_version
+        for selection_id, odds in self.odds.items():
+            selection = market.selections[selection_id]
+            selection.odds, selection.base_odds = odds, 0
+            market.held.pop(selection_id, None)
 
 
 class StatusChanged(MarketEvent, frozen=True, array_like=True, tag=True):
@@ -373,6 +551,9 @@ class StatusChanged(MarketEvent, frozen=True, array_like=True, tag=True):
 
 class LimitsChanged(DeskEvent, frozen=True, array_like=True, tag=True):
     limits: Limits
+    version: int = 0
+    """How often they were changed with it; 0 where nobody counted yet."""
 
     def apply(self, market: Market, fixture: Fixture) -> None:
         market.limits = self.limits
+        market.limits_version = self.version

@@ -25,7 +25,7 @@ from actors.placement import Router
 from actors.player import PlayerRegistered
 from actors.risk.alerts import Alert, Placed, Priced, RaiseAlert, Rules, Watch, alert_id
 from actors.risk.memory import Memory
-from actors.trading import PricesChanged
+from actors.trading import PricesChanged, PricesHeld
 
 log = structlog.get_logger()
 
@@ -38,6 +38,7 @@ MAX_UNRAISED = 1_000
 MAX_RAISED = 20_000
 """Alerts that are remembered, so that what goes on is not said again and again."""
 _at_ms = attrgetter("at_ms")
+_Heard = BetPlaced | SlipPlaced | PricesChanged | PricesHeld
 
 
 class Players(Protocol):
@@ -61,7 +62,7 @@ class Alarms:
         self._router = router
         self._players = players
         self._watch = Watch(rules)
-        self._waiting: list[BetPlaced | SlipPlaced | PricesChanged] = []
+        self._waiting: list[_Heard] = []
         """As they were heard; put in order when they are looked at."""
         self._registered: Memory[str, int] = Memory(MAX_PLAYERS)
         """When, in milliseconds since the epoch."""
@@ -74,7 +75,7 @@ class Alarms:
         match event:
             case BetPlaced() | SlipPlaced():
                 self._waiting.append(event)
-            case PricesChanged() if not event.moved:
+            case PricesChanged(moved=False) | PricesHeld():
                 self._waiting.append(event)
             case PlayerRegistered():
                 self._registered.keep(event.player_id, event.at_ms)
@@ -94,7 +95,7 @@ class Alarms:
         # Whoever came while we waited stands behind them.
         del self._waiting[:until]
         for what in due:
-            if isinstance(what, PricesChanged):
+            if isinstance(what, PricesChanged | PricesHeld):
                 changed = Priced(what.at_ms, what.market_id, what.odds)
                 self._note(self._watch.priced(changed))
             else:
@@ -136,12 +137,12 @@ class Alarms:
                 self._known.keep(name, True)
                 self._unraised.append((name, alert))
 
-    async def _meet(self, due: Sequence[BetPlaced | SlipPlaced | PricesChanged]) -> None:
+    async def _meet(self, due: Sequence[_Heard]) -> None:
         """Read of the players what is not known of them yet, and has to be."""
         strangers: set[str] = set()
         large: dict[str, int] = {}
         for bet in due:
-            if isinstance(bet, PricesChanged):
+            if isinstance(bet, PricesChanged | PricesHeld):
                 continue
             player_id = bet.player_id
             if player_id not in self._registered:

@@ -29,6 +29,7 @@ from ledger.money import MAX_MINOR
 
 # `$` alone would let a newline pass behind it, in Python but not in a browser.
 _END = r"$(?!\n)"
+_EPOCH = dt.datetime(1970, 1, 1, tzinfo=dt.UTC)
 
 # Not a leading dot: `..` in a path means the folder above.
 _ID = "[A-Za-z0-9_-][A-Za-z0-9_.-]{0,63}"
@@ -1011,6 +1012,11 @@ def time_text(at_ms: int) -> str:
     """2026-11-22T08:42:33.353Z, from milliseconds since the epoch."""
     seconds, ms = divmod(at_ms, 1000)
     return f"{_second_text(seconds)}.{ms:03d}Z"
+
+
+def ms_of(moment: dt.datetime) -> int:
+    """Whole milliseconds since the epoch; what is smaller is cut off."""
+    return (moment - _EPOCH) // dt.timedelta(milliseconds=1)
 
 
 @lru_cache(maxsize=1_024)

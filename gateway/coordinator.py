@@ -63,6 +63,8 @@ from actors.trading import (
     MarketOpened,
     MovePrices,
     PricesChanged,
+    PricesGivenBack,
+    PricesHeld,
     StatusChanged,
     Suspend,
 )
@@ -332,7 +334,7 @@ class Coordinator:
                 if aging is not None:
                     aging.limits = event.limits
                 self._touch(market_id)  # which sees its age, if it has one now
-            case DeskEvent():
+            case PricesHeld() | PricesGivenBack() | DeskEvent():
                 self._touch(market_id)
             case ResultDeclared():
                 self._forget(market_id)
@@ -429,14 +431,16 @@ class Coordinator:
         if market.status not in TRADABLE:
             self._forget(market_id)
             return 0
-        # Of prices that are too old already there is nothing to wait for.
+        # Of prices that are too old already there is nothing to wait for, nor of those that nobody
+        # but a trader answers for.
         aging = _Aging(market.limits, market.in_play, now_ms - market.price_age_ms)
-        if market.stale:
+        if market.stale or market.by_hand:
             self._aging[market_id] = aging
         else:
             self._ages(market_id, aging)
         bet_on = bool(exposure.lines or exposure.hedged or market.causes)
-        if bet_on or market_id in self._looked:
+        ends = [one.hand.until_ms for one in market.selections if one.hand and one.hand.until_ms]
+        if bet_on or ends or market_id in self._looked:
             self._looked[market_id] = _Seen(now_ms, _enough_minor(market.limits))
         if not exposure.known:
             return AGAIN_MS
@@ -446,7 +450,12 @@ class Coordinator:
                 return AGAIN_MS
         if bet_on and not exposure.ordered and now_ms >= self._no_hedge_before.get(market_id, 0):
             self._hedge_beside(market, exposure)
-        return HOLDS_MS if exposure.holds else UNHEARD_MS if bet_on else 0
+        waits = [until_ms - now_ms for until_ms in ends]
+        if exposure.holds:
+            waits.append(HOLDS_MS)
+        elif bet_on:
+            waits.append(UNHEARD_MS)
+        return max(1, min(waits)) if waits else 0
 
     async def _tell(self, fixture_id: str, command: Command) -> bool:
         """Whether it was done; if not, things stand otherwise than a moment ago."""

@@ -100,6 +100,7 @@ def market_of_view(view: MarketView, now_ms: int = 0) -> Market:
         causes=dict(view.causes),
         terms=view.terms,
         windows=view.windows,
+        limits_version=view.limits_version,
     )
     for selection in view.selections:
         market.selections[selection.selection_id] = Selection(
@@ -113,6 +114,8 @@ def market_of_view(view: MarketView, now_ms: int = 0) -> Market:
             market.starting_odds[selection.selection_id] = selection.starting_odds
         if selection.gone is not None:
             market.gone[selection.selection_id] = selection.gone
+        if selection.hand is not None:
+            market.held[selection.selection_id] = selection.hand
     return market
 
 
@@ -152,6 +155,16 @@ def selection_json(market: Market, selection_id: str) -> api.Selection:
         selection.name,
         selection.odds,
         selection.withdrawn,
+        *came_out(market, selection_id),
+    )
+
+
+def came_out(
+    market: Market, selection_id: str
+) -> tuple[api.SelectionResult | UnsetType, api.SelectionResult | UnsetType, int | UnsetType]:
+    """A selection's result, that of its place part, and its starting price, where they are
+    known."""
+    return (
         _result_of(market.results.get(selection_id)),
         _result_of(market.places.get(selection_id)),
         market.starting_odds.get(selection_id, UNSET),

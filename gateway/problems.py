@@ -56,6 +56,7 @@ KINDS: dict[str, Kind] = {
     "too_many_subscriptions": Kind(409, "This connection follows too many fixtures"),
     # the desk
     "unknown_source": Kind(404, "There is no such source of prices"),
+    "too_many_stops": Kind(409, "Too many stops stand: lift one first"),
     "preview_outdated": Kind(409, "The market has changed since the preview: look again"),
     # what actors refuse
     Reason.OUT_OF_BOUNDS: Kind(409, "A figure is out of its bounds"),
@@ -110,6 +111,7 @@ KINDS: dict[str, Kind] = {
     Reason.ALREADY_EXISTS: Kind(409, "It exists already"),
     Reason.WRONG_STATUS: Kind(409, "Its status does not allow that"),
     Reason.STALE_SEQUENCE: Kind(409, "A later sequence is known"),
+    Reason.VERSION_CONFLICT: Kind(409, "It has changed since that version"),
     Reason.INCOMPLETE_RESULT: Kind(409, "Every selection needs a result"),
     Reason.UNKNOWN_MEMBER: Kind(404, "There is no such member of the staff"),
     Reason.MEMBER_DISABLED: Kind(403, "The member of the staff is disabled"),

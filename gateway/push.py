@@ -36,7 +36,13 @@ from actors.outcomes import (
 )
 from actors.runtime.announcer import LOBBY, fixture_channel
 from actors.runtime.wire import decode_notice
-from actors.trading import MarketOpened, PricesChanged, StatusChanged
+from actors.trading import (
+    MarketOpened,
+    PricesChanged,
+    PricesGivenBack,
+    PricesHeld,
+    StatusChanged,
+)
 from gateway import frames
 from gateway.channels import Channel, Channels
 from gateway.fixtures import (
@@ -531,7 +537,7 @@ def delta_of(event: BookEvent, markets: dict[str, Market]) -> frames.Delta | Non
                 market.in_play,
                 market.bet_delay_ms,
             )
-        case PricesChanged():
+        case PricesChanged() | PricesHeld() | PricesGivenBack():
             return frames.Prices(fixture_id, seq, event.market_id, event.odds_version, event.odds)
         case PhaseChanged():
             return frames.PhaseNow(fixture_id, seq, event.phase, event.score)

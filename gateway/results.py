@@ -1,14 +1,22 @@
-"""A result: as staff give it, as the command that declares it, and as it is answered."""
+"""A result: as staff give it, as the command that declares it, and as it is answered. The same of
+bets that are void by when they were accepted."""
 
 from __future__ import annotations
 
+import datetime as dt
 from typing import Any
 
-from msgspec import UNSET
+from msgspec import UNSET, UnsetType
 
 from actors.declaring import DeclareResult, ResultDeclared
-from actors.outcomes import SelectionsDecided, SettleSelections
-from actors.results import Result
+from actors.outcomes import (
+    PlacedVoided,
+    ResultRolledBack,
+    SelectionsDecided,
+    SettleSelections,
+    VoidRolledBack,
+)
+from actors.results import Result, Window
 from actors.runtime.addresses import fixture_of
 from gateway import api
 from gateway.fixtures import results_json
@@ -78,3 +86,22 @@ def result_now(declared: ResultDeclared | SelectionsDecided) -> api.ResultNow:
         results_json(declared.places) or UNSET,
         declared.starting_odds or UNSET,
     )
+
+
+def rolled_back_now(undone: ResultRolledBack) -> api.RolledBackNow:
+    return api.RolledBackNow(
+        undone.market_id, undone.seq, undone.version, undone.undecided, results_json(undone.results)
+    )
+
+
+# Bets that are void
+
+
+def window_of(begin: dt.datetime | UnsetType, end: dt.datetime | UnsetType) -> Window:
+    return Window(
+        None if begin is UNSET else api.ms_of(begin), None if end is UNSET else api.ms_of(end)
+    )
+
+
+def void_now(changed: PlacedVoided | VoidRolledBack) -> api.VoidNow:
+    return api.VoidNow(changed.market_id, changed.seq, changed.version)

@@ -7,7 +7,7 @@ from typing import Annotated
 import msgspec
 from msgspec import UNSET, Meta, UnsetType
 
-from actors.odds import Odds
+from actors.odds import ONE, Odds
 from actors.risk.alerts import Pattern
 from actors.risk.customer import MAX_FACTOR, MAX_KINDS
 from actors.risk.referral import MAX_VALID_MS
@@ -102,6 +102,7 @@ class Customer(api.Reply, frozen=True):
     refer_above_minor: Annotated[
         int | UnsetType, Meta(description="Stakes above it go to a trader, whatever the factor")
     ] = UNSET
+    version: Annotated[int, Meta(description="To be sent with a change of them")] = 0
 
 
 class NewFactors(desk_api.Action, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -115,6 +116,7 @@ class NewFactors(desk_api.Action, frozen=True, forbid_unknown_fields=True, kw_on
         api.Amount | UnsetType,
         Meta(description="Stakes above it go to a trader, whatever the factor; else none do"),
     ] = UNSET
+    version: desk_api.Version = UNSET
 
 
 # Hedges
@@ -142,6 +144,32 @@ class Hedge(api.Reply, frozen=True):
 
 class Hedges(api.PageOf, frozen=True):
     items: list[Hedge]
+
+
+class MadeHedge(desk_api.Action, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """A bet that the house has made elsewhere."""
+
+    selection_id: api.Id
+    stake_minor: api.Amount
+    odds: Odds
+    commission: Annotated[int, Meta(ge=0, le=ONE, description="Of the win, in ten-thousandths")] = 0
+    exchange: Annotated[api.Text, Meta(description="Where it was made")]
+    reference: Annotated[api.Text, Meta(description="What it is called there")]
+    hedge_id: Annotated[
+        api.Id | UnsetType, Meta(description="Of the order that has led to it, where one has")
+    ] = UNSET
+
+
+class HedgePath(api.Query, frozen=True, forbid_unknown_fields=True):
+    market_id: api.MarketId
+    hedge_id: api.Id
+
+
+class HedgeNow(api.Reply, frozen=True):
+    market_id: str
+    hedge_id: str
+    state: Annotated[str, Meta(description="made or lapsed")]
+    wins_minor: Annotated[int, Meta(description="Beyond its stake, commission taken off")]
 
 
 class HedgeOrder(api.Reply, frozen=True):

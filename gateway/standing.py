@@ -26,7 +26,13 @@ from actors.placement import BOOK, Router
 from actors.runtime.addresses import fixture_of
 from actors.runtime.clock import Clock
 from actors.stop import GetStop, Reach, StopLifted, StopOrdered, StopView, cause_of
-from actors.trading import MarketOpened, PricesChanged, SwitchedMarkets, SwitchMarkets
+from actors.trading import (
+    MarketOpened,
+    PricesChanged,
+    PricesHeld,
+    SwitchedMarkets,
+    SwitchMarkets,
+)
 from ledger.desk_reads import StandingStop, is_of
 from ledger.journal import JournalUnavailable
 
@@ -170,7 +176,7 @@ class Standing:
                 match event:
                     case MarketOpened():
                         self._comes_under((event.fixture_id, event.market_id), entry.by, new=True)
-                    case PricesChanged() if not event.moved:
+                    case PricesChanged(moved=False) | PricesHeld():
                         self._comes_under((event.fixture_id, event.market_id), entry.by, new=False)
                     case _:
                         pass

@@ -12,9 +12,11 @@ from typing import Any
 
 import msgspec
 
+from actors.hedging import MAX_HEDGES
+from actors.market import Hedge
 from actors.results import Window
 from ledger.queries import Queries
-from ledger.reads import BadCursor, LedgerReads, _bounded, _page, _place
+from ledger.reads import MAX_POINTS, BadCursor, LedgerReads, _bounded, _page, _place
 
 _sql = Queries("desk")
 
@@ -22,8 +24,6 @@ _NEWEST = (2**63 - 1, "")
 _SOONEST = (-(2**63), "")
 MAX_MEMBERS = 500
 MAX_STOPS = 200
-MAX_SAMPLED = 50_000
-"""Selections with open bets that one sample takes."""
 MAX_ALIKE = 200_000
 """Kinds of single bets on one market that are reckoned one by one."""
 
@@ -50,10 +50,22 @@ class AuditRow(msgspec.Struct, frozen=True):
     """The names of what happened."""
 
 
+class LiabilityChange(msgspec.Struct, frozen=True):
+    """What bets on a selection have added and taken off in a part of the time."""
+
+    part: int
+    selection_id: str
+    last_ms: int
+    """When the last of them did."""
+    stakes_minor: int
+    liability_minor: int
+
+
 class StandingStop(msgspec.Struct, frozen=True):
     stop_id: str
     by: str
     why: str
+    at_ms: int
 
 
 class TotalRow(msgspec.Struct, frozen=True):
@@ -85,7 +97,7 @@ def is_of(by: str, source: str) -> bool:
 
 
 class DeskReads(LedgerReads):
-    """Reads of one scope's ledger: of the book's all but `exposures` and what is `..._on` a
+    """Reads of one scope's ledger: of the book's all but `liability_series` and what is `..._on` a
     market, which are of a licence's."""
 
     @classmethod
@@ -126,10 +138,15 @@ class DeskReads(LedgerReads):
 
     async def tradable_of_source(self, source: str) -> list[tuple[str, str]]:
         """The same of the markets that `source` has priced last, whoever has moved that since as
-        liability built."""
+        liability built; or in which, as one of the staff, it may hold a price by hand."""
         places = await self.tradable()
         priced_by = await self.sources([market_id for _, market_id in places])
-        return [place for place in places if is_of(priced_by.get(place[1], ""), source)]
+        held = {owner for (owner,) in await self._fetch("held_by", _sql.held_by, source)}
+        return [
+            place
+            for place in places
+            if is_of(priced_by.get(place[1], ""), source) or f"market/{place[1]}" in held
+        ]
 
     async def sources(self, market_ids: list[str]) -> dict[str, str]:
         """Who has priced each market last; none for one that was never priced. Moves of the house
@@ -152,10 +169,17 @@ class DeskReads(LedgerReads):
             lambda row: (row.odds_version, row.selection_id),
         )
 
-    async def exposures(self) -> list[tuple[str, str, int, int]]:
-        """Market, selection, stakes and liability of every selection with open bets."""
-        rows = await self._fetch("exposures", _sql.exposures, MAX_SAMPLED)
-        return [tuple(row) for row in rows]
+    async def liability_series(self, market_id: str, points: int) -> list[LiabilityChange]:
+        """What changed in each of at most `points` equal parts of the time, oldest first: what
+        stood at the end of a part is the sum of all up to it."""
+        points = max(1, min(points, MAX_POINTS))
+        rows = await self._fetch("liability_series", _sql.liability_series, market_id, points)
+        return [LiabilityChange(*row) for row in rows]
+
+    async def hedges_made(self, market_id: str) -> list[Hedge]:
+        """Of the book: what was laid off of a market, oldest first."""
+        rows = await self._fetch("hedges_made", _sql.hedges_made, market_id, MAX_HEDGES)
+        return [Hedge(*row) for row in rows]
 
     # Who did what
 
@@ -200,9 +224,21 @@ class DeskReads(LedgerReads):
         return [owner.partition("/")[2] for (owner,) in rows]
 
     async def standing_stops(self) -> list[StandingStop]:
+        """Stops that have not been lifted, the newest of them."""
+        return (await self.stops_page(None, MAX_STOPS))[0]
+
+    async def stops_page(
+        self, cursor: str | None, limit: int
+    ) -> tuple[list[StandingStop], str | None]:
         """Stops that have not been lifted, newest first."""
-        rows = await self._fetch("standing_stops", _sql.standing_stops, MAX_STOPS)
-        return [StandingStop(owner.partition("/")[2], by, why) for owner, by, why in rows]
+        limit = _bounded(limit)
+        rows = await self._fetch(
+            "standing_stops", _sql.standing_stops, *_place(cursor, _NEWEST), limit + 1
+        )
+        found = [
+            StandingStop(owner.partition("/")[2], by, why, at_ms) for at_ms, owner, by, why in rows
+        ]
+        return _page(found, limit, lambda row: (row.at_ms, f"stop/{row.stop_id}"))
 
     # What bets on a market come to
 

@@ -282,10 +282,17 @@ async def _store(connection: Any, tables: Tables, known: set[tuple[str, str]]) -
     await _change(
         connection, _sql.change_selections, SelectionChange, tables.selection_changes.values()
     )
-    if tables.exposure:
+    if tables.changes:
         lines = [
-            (*place, line.bets, line.stakes_minor, line.liability_minor, line.slips_minor)
-            for place, line in sorted(tables.exposure.items())
+            (
+                *place,
+                tables.changed_at_ms[place],
+                line.bets,
+                line.stakes_minor,
+                line.liability_minor,
+                line.slips_minor,
+            )
+            for place, line in sorted(tables.changes.items())
         ]
         await connection.execute(_sql.add_exposure, *zip(*lines, strict=True))
 

@@ -210,16 +210,18 @@ class LedgerReads:
             return False
         return True
 
-    async def wholly_caught_up(self, timeout_s: float = 2.0) -> bool:
+    async def all_caught_up(self, timeout_s: float = 2.0) -> bool:
         """The same of every partition of the scope."""
         heads = await self.heads()
+        pause = _FIRST_LOOK_S
         try:
             async with asyncio.timeout(timeout_s):
                 while True:
                     positions = await self.positions()
                     if all(positions.get(name, 0) >= seq for name, seq in heads.items()):
                         return True
-                    await asyncio.sleep(_LOOK_AGAIN_S)
+                    await asyncio.sleep(pause)
+                    pause = min(2 * pause, _LOOK_AGAIN_S)
         except TimeoutError:
             return False
 

@@ -62,7 +62,14 @@ from actors.slips.slip import Slip
 from actors.staff import MemberEvent
 from actors.stop import StopEvent
 from actors.terms import NO_TERMS, MarketTerms
-from actors.trading import LimitsChanged, MarketOpened, PricesChanged, StatusChanged
+from actors.trading import (
+    LimitsChanged,
+    MarketOpened,
+    PricesChanged,
+    PricesGivenBack,
+    PricesHeld,
+    StatusChanged,
+)
 from actors.wallet import (
     DepositCompleted,
     DepositFailed,
@@ -371,6 +378,9 @@ _BET_EVENTS = frozenset(
 _TAKES_BACK = (AccountKind.HELD, AccountKind.REVENUE, AccountKind.BONUS)
 """What a settlement pays into is one of these only where it takes back."""
 
+SLOT_MS = 10_000
+"""The ten seconds of `exposure_change`."""
+
 _encoder = msgspec.msgpack.Encoder()
 _terms = msgspec.json.Decoder(MarketTerms)
 _windows = msgspec.json.Decoder(tuple[Window, ...])
@@ -395,8 +405,10 @@ class Tables:
         self.leg_changes: dict[tuple[str, str, str], LegChange] = {}
         self.new_selections: dict[tuple[str, str], SelectionRow] = {}
         self.selection_changes: dict[tuple[str, str], SelectionChange] = {}
-        self.exposure: defaultdict[tuple[str, str], Line] = defaultdict(Line)
-        """What to add to the totals."""
+        self.changes: defaultdict[tuple[str, str, int], Line] = defaultdict(Line)
+        """What to add to the totals, by market, selection and ten seconds (`SLOT_MS`)."""
+        self.changed_at_ms: dict[tuple[str, str, int], int] = {}
+        """When the last of that was."""
 
         self.added: dict[str, list[tuple[Any, ...]]] = {
             "transfer": [],
@@ -408,6 +420,18 @@ class Tables:
             "audit": [],
         }
         """Complete rows by table."""
+
+    @property
+    def exposure(self) -> defaultdict[tuple[str, str], Line]:
+        """What to add to the totals, whenever it was."""
+        found: defaultdict[tuple[str, str], Line] = defaultdict(Line)
+        for (market_id, selection_id, _), change in self.changes.items():
+            line = found[market_id, selection_id]
+            line.bets += change.bets
+            line.stakes_minor += change.stakes_minor
+            line.liability_minor += change.liability_minor
+            line.slips_minor += change.slips_minor
+        return found
 
     def fold(self, batch: Batch) -> None:
         """Turn events into rows. Raises `LedgerFault` for what cannot have happened."""
@@ -520,7 +544,8 @@ class Tables:
                 bet.state = BetState.OPEN.value
                 bet.payout_minor = 0
                 bet.corrections += 1
-                self._line_of(bet).add(bet.stake_minor, self.legs[bet.bet_id][2])
+                market_id, selection_id, odds = self.legs[bet.bet_id]
+                self._line(market_id, selection_id, event.at_ms).add(bet.stake_minor, odds)
             case VersionNoted():
                 bet = self.bets[event.bet_id]
                 bet.result_version = event.version
@@ -576,10 +601,11 @@ class Tables:
                 fixture.score = event.score
             case MarketOpened():
                 self._market_opened(event)
-            case PricesChanged():
+            case PricesChanged() | PricesHeld() | PricesGivenBack():
                 market = self._market(event)
                 market.odds_version = event.odds_version
-                market.source_sequence = event.source_sequence
+                if isinstance(event, PricesChanged):
+                    market.source_sequence = event.source_sequence
                 for selection_id, odds in event.odds.items():
                     self._selection(event.market_id, selection_id).odds = odds
                     self.added["price_change"].append(
@@ -709,7 +735,7 @@ class Tables:
         self.bets[bet.bet_id] = bet
         self.new_bets.append(bet)
         self.legs[bet.bet_id] = (leg.market_id, leg.selection_id, leg.odds)
-        self._line_of(bet).add(bet.stake_minor, leg.odds)
+        self._line(leg.market_id, leg.selection_id, event.at_ms).add(bet.stake_minor, leg.odds)
         self._add_leg(bet.bet_id, 0, leg)
 
     def _add_leg(self, bet_id: str, number: int, leg: Leg) -> None:
@@ -735,7 +761,8 @@ class Tables:
     def _bet_settled(self, event: BetSettled) -> None:
         bet = self.bets[event.bet_id]
         if bet.state == "open":
-            self._line_of(bet).take(bet.stake_minor, self.legs[bet.bet_id][2])
+            market_id, selection_id, odds = self.legs[bet.bet_id]
+            self._line(market_id, selection_id, event.at_ms).take(bet.stake_minor, odds)
         bet.state = event.result.outcome.value
         bet.payout_minor = event.payout_minor
         bet.result_version = event.version
@@ -764,7 +791,7 @@ class Tables:
         self.legs[bet.bet_id] = (first.market_id, first.selection_id, first.odds)
         for number, leg in enumerate(event.legs):
             self._add_leg(bet.bet_id, number, leg)
-        self._expose(event.exposed, of_slip=True)
+        self._expose(event.exposed, event.at_ms, of_slip=True)
 
     def _leg_settled(self, event: LegSettled) -> None:
         bet = self.bets[event.bet_id]
@@ -774,7 +801,7 @@ class Tables:
         bet.settled_at_ms = None if event.state is BetState.OPEN else event.at_ms
         bet.corrections += event.corrects
         self._know(event, event.known)
-        self._expose(event.exposed, of_slip=True)
+        self._expose(event.exposed, event.at_ms, of_slip=True)
 
     def _know(self, event: BetSettled | LegSettled, known: Known) -> None:
         leg = (event.bet_id, event.market_id, event.selection_id)
@@ -793,19 +820,21 @@ class Tables:
         if event.rest is None:
             bet.state = BetState.CASHED_OUT.value
             bet.settled_at_ms = event.at_ms
-        self._expose(event.exposed, of_slip=bet.slip is not None)
+        self._expose(event.exposed, event.at_ms, of_slip=bet.slip is not None)
 
-    def _expose(self, changes: Iterable[Exposed], *, of_slip: bool) -> None:
+    def _expose(self, changes: Iterable[Exposed], at_ms: int, *, of_slip: bool) -> None:
         for change in changes:
-            line = self.exposure[change.market_id, change.selection_id]
+            line = self._line(change.market_id, change.selection_id, at_ms)
             line.bets += change.bets
             line.stakes_minor += change.stakes_minor
             line.liability_minor += change.liability_minor
             line.slips_minor += change.liability_minor if of_slip else 0
 
-    def _line_of(self, bet: BetRow) -> Line:
-        market_id, selection_id, _ = self.legs[bet.bet_id]
-        return self.exposure[market_id, selection_id]
+    def _line(self, market_id: str, selection_id: str, at_ms: int) -> Line:
+        place = (market_id, selection_id, at_ms // SLOT_MS)
+        if at_ms > self.changed_at_ms.get(place, 0):
+            self.changed_at_ms[place] = at_ms
+        return self.changes[place]
 
     def _payment_requested(self, event: DepositRequested | WithdrawalRequested) -> None:
         deposit = isinstance(event, DepositRequested)
@@ -915,6 +944,8 @@ class Tables:
     def _market(
         self,
         event: PricesChanged
+        | PricesHeld
+        | PricesGivenBack
         | StatusChanged
         | SelectionWithdrawn
         | ResultDeclared

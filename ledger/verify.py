@@ -34,7 +34,7 @@ from actors.risk.alerts import Raised
 from actors.risk.referral import Referral
 from actors.slips.settling import settle
 from actors.terms import NO_TERMS
-from actors.trading import PricesChanged
+from actors.trading import PricesChanged, PricesGivenBack, PricesHeld
 from actors.wallet import Wallet
 from ledger.accounts import Transfer
 from ledger.blocks import EMPTY, Block, BrokenChain, Head, check
@@ -112,7 +112,7 @@ class _Fold:
             answer = _encoder.encode(answer_of(entry))
             self.answers[entry.owner].append((entry.owner, entry.key, entry.fingerprint, answer))
         for event in entry.events:
-            if isinstance(event, PricesChanged):
+            if isinstance(event, PricesChanged | PricesHeld | PricesGivenBack):
                 self.prices[event.market_id] += [
                     (event.market_id, event.odds_version, selection_id, odds, event.at_ms)
                     for selection_id, odds in event.odds.items()
@@ -165,6 +165,7 @@ class _Verifier:
             ("postings", counts["postings"], _sql.broken_postings),
             ("bounds", counts["accounts"], _sql.accounts_out_of_bounds),
             ("positions", 0, _sql.stray_positions),
+            ("exposure", 0, _sql.exposure_without_changes),
         ):
             check = self.check(name)
             check.counted = counted

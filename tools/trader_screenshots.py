@@ -3,7 +3,7 @@
     python tools/trader_screenshots.py http://127.0.0.1:8080 results/pictures STAFF_TOKEN
 
 Makes a member of the staff, and players who bet on a match that has not begun; waits until its
-prices have moved and its liability has been sampled; and writes `trader-board.png`,
+prices have moved and its liability has built; and writes `trader-board.png`,
 `trader-event.png` and `trader-settle.png`, each of a phone as well (`trader-phone-board.png`).
 Needs Playwright and a Chromium. What is to be kept is copied to `docs`.
 """
@@ -26,8 +26,9 @@ from grandstand.client import Api, ApiProblem
 
 LOGIN, PASSWORD, WHY = "kim.doe", "correct horse battery", "Pictures for the documentation"
 STAKES = (4_000, 2_500, 6_000, 1_500, 8_000, 3_000)
-SAMPLES, MOVES = 6, 4
-SAMPLED_S = 5.0
+POINTS, MOVES = 6, 4
+POINT_S = 10.0
+"""What the ledger keeps of liability over time is that far apart."""
 
 
 async def main(base_url: str, folder: Path, token: str) -> None:
@@ -95,7 +96,7 @@ async def upcoming(machine: Api) -> list[dict[str, Any]]:
 
 
 async def bet(machine: Api, match: dict[str, Any], other: dict[str, Any]) -> None:
-    """Bets of several players, with pauses in which liability is sampled and prices move."""
+    """Bets of several players, with pauses, so that liability builds over time and prices move."""
     players = [await player(machine) for _ in range(3)]
     legs = [
         {
@@ -119,15 +120,14 @@ async def bet(machine: Api, match: dict[str, Any], other: dict[str, Any]) -> Non
             "accept": "any",
         }
         await one.request("POST", "/v1/bets", body=body, key=uuid4().hex)
-        await machine.request("GET", f"/v1/desk/markets/{market['market_id']}/liability")
-        await asyncio.sleep(SAMPLED_S)
+        await asyncio.sleep(POINT_S)
     while True:
         path = f"/v1/desk/markets/{market['market_id']}"
         prices = (await machine.request("GET", f"{path}/prices"))["selections"]
-        samples = (await machine.request("GET", f"{path}/liability"))["at"]
-        if max(map(len, prices.values())) >= MOVES and len(samples) >= SAMPLES:
+        points = (await machine.request("GET", f"{path}/liability"))["at"]
+        if max(map(len, prices.values())) >= MOVES and len(points) >= POINTS:
             return
-        await asyncio.sleep(SAMPLED_S)
+        await asyncio.sleep(POINT_S)
 
 
 async def player(machine: Api) -> Api:

@@ -44,6 +44,8 @@ class Customer(Actor):
     changed_at_ms: int = 0
     """0 while nobody has said anything about the customer."""
     refer_above_minor: int = 0
+    version: int = 0
+    """How often they were set."""
 
 
 class CustomerView(msgspec.Struct, frozen=True, array_like=True, tag=True):
@@ -52,6 +54,7 @@ class CustomerView(msgspec.Struct, frozen=True, array_like=True, tag=True):
     kinds: dict[str, int]
     changed_at_ms: int
     refer_above_minor: int = 0
+    version: int = 0
 
 
 class GetCustomer(Question, frozen=True, array_like=True, tag=True):
@@ -69,16 +72,19 @@ class GetCustomer(Question, frozen=True, array_like=True, tag=True):
             customer.kinds,
             customer.changed_at_ms,
             customer.refer_above_minor,
+            customer.version,
         )
 
 
 class SetFactors(Command, frozen=True, array_like=True, tag=True):
-    """All that is said of the customer, in place of what was said before."""
+    """All that is said of the customer, in place of what was said before: of `expected_version`,
+    where it is given, or it is refused and told how things stand."""
 
     player_id: str
     factor: int
     kinds: dict[str, int]
     refer_above_minor: int = 0
+    expected_version: int | None = None
 
     def cast(self) -> tuple[str, ...]:
         return (ref("customer", self.player_id), ref("player", self.player_id))
@@ -86,6 +92,14 @@ class SetFactors(Command, frozen=True, array_like=True, tag=True):
     def decide(self, now_ms: int, customer: Customer, player: Player) -> Event:
         if not player.player_id:
             return Refused(Reason.UNKNOWN_PLAYER)
+        if self.expected_version is not None and self.expected_version != customer.version:
+            facts: dict[str, int | str] = {
+                "version": customer.version,
+                "factor": customer.factor,
+                "refer_above_minor": customer.refer_above_minor,
+            }
+            facts |= {f"kinds.{kind}": factor for kind, factor in customer.kinds.items()}
+            return Refused(Reason.VERSION_CONFLICT, "the factors have changed since", facts)
         if not all(0 <= factor <= MAX_FACTOR for factor in (self.factor, *self.kinds.values())):
             return Refused(Reason.OUT_OF_BOUNDS, facts={"max_factor": MAX_FACTOR})
         if len(self.kinds) > MAX_KINDS:
@@ -94,7 +108,14 @@ class SetFactors(Command, frozen=True, array_like=True, tag=True):
             return Refused(Reason.OUT_OF_BOUNDS, facts={"max_length": MAX_KIND_LENGTH})
         if not 0 <= self.refer_above_minor <= MAX_MINOR:
             return Refused(Reason.OUT_OF_BOUNDS, facts={"max_stake_minor": MAX_MINOR})
-        return FactorsSet(now_ms, self.player_id, self.factor, self.kinds, self.refer_above_minor)
+        return FactorsSet(
+            now_ms,
+            self.player_id,
+            self.factor,
+            self.kinds,
+            self.refer_above_minor,
+            customer.version + 1,
+        )
 
 
 class FactorsSet(Event, frozen=True, array_like=True, tag=True):
@@ -103,6 +124,8 @@ class FactorsSet(Event, frozen=True, array_like=True, tag=True):
     factor: int
     kinds: dict[str, int]
     refer_above_minor: int = 0
+    version: int = 0
+    """How often they were set with it; 0 where nobody counted yet."""
 
     def cast(self) -> tuple[str, ...]:
         return (ref("customer", self.player_id),)
@@ -113,3 +136,4 @@ class FactorsSet(Event, frozen=True, array_like=True, tag=True):
         customer.kinds = self.kinds
         customer.changed_at_ms = self.at_ms
         customer.refer_above_minor = self.refer_above_minor
+        customer.version = self.version

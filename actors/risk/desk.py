@@ -17,7 +17,7 @@ import msgspec
 from actors.base import Command
 from actors.market import LIABILITY, STALE, TRADABLE, Exposure, MarketView
 from actors.odds import ONE, down_to_ladder
-from actors.trading import MovePrices, Resume, Suspend
+from actors.trading import GiveBackPrices, MovePrices, Resume, Suspend
 
 _CERTAIN = 10**18
 """Probabilities are whole parts of this. What is lost by it is far below a step of the ladder."""
@@ -79,15 +79,22 @@ def decide_moves(exposure: Exposure, market: MarketView, curve: Curve) -> list[C
     if market.stale is not (STALE in causes):
         switch = Suspend if market.stale else Resume
         commands.append(switch(*place, STALE))
+    if market.run_out:
+        # The prices are of another version then, and are looked at again.
+        return [*commands, GiveBackPrices(*place, list(market.run_out), run_out=True)]
     given = {
         selection.selection_id: (selection.base_odds or selection.odds, selection.odds)
         for selection in market.selections
         if selection.odds and not selection.withdrawn
     }
-    shifts = {name: curve.shift(shares.get(name, 0)) for name in given}
+    # What is held by hand stays; nor do others lengthen because it would have to shorten.
+    held = {one.selection_id for one in market.selections if one.hand}
+    shifts = {name: 0 if name in held else curve.shift(shares.get(name, 0)) for name in given}
     base = {name: odds for name, (odds, _) in given.items()}
     moved = moved_prices(base, shifts, normal=market.winners != 0)
-    changed = {name: odds for name, odds in moved.items() if odds != given[name][1]}
+    changed = {
+        name: odds for name, odds in moved.items() if odds != given[name][1] and name not in held
+    }
     if changed:
         commands.append(MovePrices(*place, changed, market.odds_version))
     return commands

@@ -52,6 +52,8 @@ AnyCommand = (
     | fixture.SetModel
     | trading.OpenMarket
     | trading.ChangePrices
+    | trading.HoldPrices
+    | trading.GiveBackPrices
     | trading.ChangeStatus
     | declaring.WithdrawSelection
     | declaring.DeclareResult

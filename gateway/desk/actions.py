@@ -12,7 +12,6 @@ from collections import defaultdict
 from collections.abc import Sequence
 from typing import Any
 
-import msgspec
 import structlog
 from msgspec import UNSET
 
@@ -20,7 +19,15 @@ from actors.base import Command
 from actors.errors import NoAnswer
 from actors.fixture import FixtureView, GetFixture
 from actors.market import GetMarket, Limits, MarketStatus, MarketView
-from actors.odds import MIN_ODDS
+from actors.outcomes import (
+    PlacedVoided,
+    ResultRolledBack,
+    RollBackResult,
+    RollBackVoid,
+    VoidPlaced,
+    VoidRolledBack,
+)
+from actors.results import Window
 from actors.runtime.addresses import BOOK, fixture_of
 from actors.runtime.keys import fingerprint
 from actors.staff import GetMember, MemberView
@@ -36,28 +43,32 @@ from actors.stop import (
 )
 from actors.trading import (
     ChangeLimits,
-    ChangePrices,
     ChangeStatus,
+    GiveBackPrices,
+    HoldPrices,
     LimitsChanged,
-    PricesChanged,
+    PricesGivenBack,
+    PricesHeld,
     StatusChanged,
     SwitchedMarkets,
     SwitchMarkets,
 )
-from gateway import api, keys, standing
+from gateway import api, keys, prices, standing
 from gateway.desk import api as desk_api
 from gateway.desk import members
 from gateway.desk.board import limits_json
 from gateway.feeds import all_feeds
 from gateway.http import Call, T, granted
 from gateway.problems import Problem
+from gateway.results import rolled_back_now, void_now
 from gateway.services import Services
 from ledger.desk_reads import DeskReads
+from ledger.journal import JournalUnavailable
 
 log = structlog.get_logger()
 
-CATCH_UP_S = 2.0
-"""How long the ledger may take to say which markets a stop did not know of."""
+MAX_ALIKE = 5
+"""Stops of the same thing at a time, so that no market is suspended for more than it can be."""
 ATTEMPTS = 3
 """Times that a fixture's markets are suspended where no answer comes."""
 PAUSE_S = 0.1
@@ -82,19 +93,19 @@ async def command(
 # One market
 
 
-async def move_prices(
-    call: Call, market_id: str, odds: dict[str, int], reason: str
-) -> api.PricesNow:
-    for selection_id, price in odds.items():
-        if 0 < price < MIN_ODDS:
-            raise Problem(
-                "invalid_request",
-                f"Odds are 0 or at least {MIN_ODDS} (1.0001) - at `$.odds.{selection_id}`.",
-            )
-    fixture_id = fixture_of(market_id)
-    message = ChangePrices(fixture_id, market_id, odds)
-    changed = await command(call, fixture_id, message, PricesChanged, message, reason)
-    return api.PricesNow(changed.market_id, changed.seq, changed.odds_version, changed.odds)
+async def hold_prices(call: Call, market_id: str, body: desk_api.HandPrices) -> api.PricesNow:
+    prices.check(body.odds)
+    for_ms = 0 if body.for_s is UNSET else body.for_s * 1000
+    message = HoldPrices(fixture_of(market_id), market_id, body.odds, call.staff.by, for_ms)
+    held = await command(call, message.fixture_id, message, PricesHeld, message, body.reason)
+    return prices.now(held)
+
+
+async def give_back_prices(call: Call, market_id: str, body: desk_api.GivenBack) -> api.PricesNow:
+    named = sorted(set(body.selection_ids or []))
+    message = GiveBackPrices(fixture_of(market_id), market_id, named)
+    given = await command(call, message.fixture_id, message, PricesGivenBack, message, body.reason)
+    return prices.now(given)
 
 
 async def change_status(
@@ -115,7 +126,6 @@ async def change_limits(
     call: Call, market_id: str, body: desk_api.ChangedLimits
 ) -> desk_api.LimitsNow:
     fixture_id = fixture_of(market_id)
-    market = await _market(call.services, market_id)
     wanted = {
         name: value
         for name in Limits.__struct_fields__
@@ -123,11 +133,34 @@ async def change_limits(
     }
     if not wanted:
         raise Problem("invalid_request", "No limit is given.")
-    limits = msgspec.structs.replace(market.limits, **wanted)
-    message = ChangeLimits(fixture_id, market_id, limits)
-    asked = (market_id, sorted(wanted.items()))
+    version = None if body.version is UNSET else body.version
+    message = ChangeLimits(fixture_id, market_id, wanted, version)
+    # As it was before there were versions, so that a repetition across a release is one.
+    asked = (market_id, sorted(wanted.items()), *(() if version is None else (version,)))
     changed = await command(call, fixture_id, message, LimitsChanged, asked, body.reason)
-    return desk_api.LimitsNow(market_id, limits_json(changed.limits))
+    return desk_api.LimitsNow(market_id, limits_json(changed.limits, changed.version))
+
+
+# Taking back
+
+
+async def roll_back_result(call: Call, market_id: str, reason: str) -> api.RolledBackNow:
+    fixture_id = fixture_of(market_id)
+    message = RollBackResult(fixture_id, market_id)
+    undone = await command(call, fixture_id, message, ResultRolledBack, message, reason)
+    return rolled_back_now(undone)
+
+
+async def void_placed(call: Call, market_id: str, window: Window, reason: str) -> api.VoidNow:
+    fixture_id = fixture_of(market_id)
+    message = VoidPlaced(fixture_id, market_id, window)
+    return void_now(await command(call, fixture_id, message, PlacedVoided, message, reason))
+
+
+async def roll_back_void(call: Call, market_id: str, window: Window, reason: str) -> api.VoidNow:
+    fixture_id = fixture_of(market_id)
+    message = RollBackVoid(fixture_id, market_id, window)
+    return void_now(await command(call, fixture_id, message, VoidRolledBack, message, reason))
 
 
 async def _market(services: Services, market_id: str) -> MarketView:
@@ -145,6 +178,7 @@ async def order_stop(call: Call, body: desk_api.NewStop) -> desk_api.Stop:
     await _check_target(call.services, body.reach, target)
     # The id follows from the key, so that a repetition finds the same stop.
     stop_id = keys.id_from(f"{call.staff.by} {call.key}")
+    await _check_alike(call.services, StopView(stop_id, body.reach, target, 0, 0))
     message = OrderStop(stop_id, body.reach, target)
     await command(call, stop_id, message, StopOrdered, message, body.reason)
     stop = await _stop(call.services, stop_id)
@@ -175,6 +209,29 @@ async def _check_target(services: Services, reach: Reach, target: str) -> None:
         )
 
 
+async def _check_alike(services: Services, new: StopView) -> None:
+    """Raises the problem `too_many_stops`, with those that could be lifted. Those of the last
+    moment are not counted; and where the ledger can't be read, stopping comes first."""
+    try:
+        rows = await DeskReads.beside(services.book).standing_stops()
+    except JournalUnavailable:
+        return
+    if new.stop_id in {row.stop_id for row in rows}:
+        return  # it is ordered again
+    stand = await asyncio.gather(*(_stop(services, row.stop_id) for row in rows))
+    alike = [
+        stop.stop_id
+        for stop in stand
+        if (stop.reach, stop.target) == (new.reach, new.target) and not stop.lifted_at_ms
+    ]
+    if len(alike) >= MAX_ALIKE:
+        raise Problem(
+            "too_many_stops",
+            f"It is stopped {len(alike)} times already. Lift one of those stops first.",
+            facts={"max_stops": MAX_ALIKE, "stops": ", ".join(alike)},
+        )
+
+
 async def _is_source(services: Services, source: str) -> bool:
     """Whether anything is, or can come to be, priced by it."""
     kind, _, login = source.partition("/")
@@ -196,7 +253,8 @@ async def _suspend(call: Call, stop: StopView, reason: str) -> int:
     if stop.reach is Reach.MARKET:
         return switched
     # What was opened a moment before the stop may not have been in the ledger yet.
-    await _caught_up(services)
+    if not await services.book.all_caught_up():
+        log.warning("ledger_is_late", what="a stop may have left new markets out")
     known = set(first)
     late = [place for place in await standing.reached(reads, stop) if place not in known]
     return switched + await _switch(call, stop, late, reason, resume=False)
@@ -217,16 +275,18 @@ async def lift_stop(call: Call, stop_id: str, reason: str) -> desk_api.Stop:
     return _stop_json(lifted, call.staff.by, reason, switched)
 
 
-async def standing_stops(services: Services) -> desk_api.Stops:
-    """Newest first. `by` and `reason` are those of the order."""
-    rows = await DeskReads.beside(services.book).standing_stops()
+async def standing_stops(services: Services, cursor: str | None, limit: int) -> desk_api.Stops:
+    """Newest first. `by` and `reason` are those of the order. One that was lifted a moment ago is
+    left out, so a page may have fewer than `limit`."""
+    rows, next_cursor = await DeskReads.beside(services.book).stops_page(cursor, limit)
     stops = await asyncio.gather(*(_stop(services, row.stop_id) for row in rows))
     return desk_api.Stops(
+        next_cursor,
         [
             _stop_json(stop, row.by, row.why)
             for stop, row in zip(stops, rows, strict=True)
             if not stop.lifted_at_ms
-        ]
+        ],
     )
 
 
@@ -274,20 +334,6 @@ async def _switch_fixture(call: Call, message: SwitchMarkets, reason: str) -> in
         assert isinstance(answer.reply, SwitchedMarkets)
         return answer.reply.changed
     return None
-
-
-async def _caught_up(services: Services) -> None:
-    """Wait until the book's ledger has all that is in its journal now, for as long as it may."""
-    heads = await services.book.heads()
-    try:
-        async with asyncio.timeout(CATCH_UP_S):
-            while True:
-                positions = await services.book.positions()
-                if all(positions.get(name, 0) >= seq for name, seq in heads.items()):
-                    return
-                await asyncio.sleep(0.02)
-    except TimeoutError:
-        log.warning("ledger_is_late", what="a stop may have left new markets out")
 
 
 def _stop_json(stop: StopView, by: str, reason: str, switched: int | None = None) -> desk_api.Stop:

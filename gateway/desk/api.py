@@ -13,7 +13,7 @@ from actors.market import MAX_SELECTIONS, MarketStatus
 from actors.slips.kinds import Kind
 from actors.staff import Role
 from actors.stop import Reach
-from actors.trading import MAX_REOFFER_MS
+from actors.trading import MAX_HAND_MS, MAX_REOFFER_MS
 from gateway import api
 from ledger.money import MAX_MINOR
 
@@ -133,6 +133,17 @@ class BoardQuery(api.PageQuery, frozen=True, forbid_unknown_fields=True):
     limit: Annotated[int, Meta(ge=1, le=50)] = 20
 
 
+class HeldByHand(api.Reply, frozen=True):
+    """A price that somebody holds; the feed's is kept behind it."""
+
+    by: str
+    since: api.Time
+    feed_odds: Annotated[
+        api.Price, Meta(description="What is shown when it is given back, unless it is too old")
+    ]
+    until: Annotated[api.Time | UnsetType, Meta(description="Where it gives itself back")] = UNSET
+
+
 class DeskSelection(api.Reply, frozen=True):
     selection_id: str
     name: str
@@ -150,6 +161,7 @@ class DeskSelection(api.Reply, frozen=True):
         api.SelectionResult | UnsetType, Meta(description="How the place part came out")
     ] = UNSET
     starting_odds: int | UnsetType = UNSET
+    hand: Annotated[HeldByHand | UnsetType, Meta(description="While it is held by hand")] = UNSET
 
 
 class DeskMarket(api.Reply, frozen=True):
@@ -163,12 +175,15 @@ class DeskMarket(api.Reply, frozen=True):
         dict[str, api.Time],
         Meta(description="For what it is suspended, and since when; `stop/<id>` is the desk's"),
     ]
-    source: Annotated[str, Meta(description="Who has priced it last; empty where nobody has")]
+    source: Annotated[
+        str,
+        Meta(description="Who has priced it last, but by hand; empty where nobody has"),
+    ]
     priced_at: Annotated[
         api.Time | UnsetType,
         Meta(
             description="When the prices were last said; the house's own "
-            "moves do not make them younger"
+            "moves and prices by hand do not make them younger"
         ),
     ]
     stale: Annotated[bool, Meta(description="Too old to be bet at, whatever the status says")]
@@ -186,6 +201,16 @@ class DeskMarket(api.Reply, frozen=True):
         api.Terms | UnsetType,
         Meta(description="What it offers beside a win at the price shown, where it does"),
     ] = UNSET
+    voids: Annotated[
+        list[VoidTimes] | UnsetType, Meta(description="When bets were accepted that are void")
+    ] = UNSET
+
+
+class VoidTimes(api.Reply, frozen=True, rename={"from_": "from"}):
+    """Both included; what is left out has no bound."""
+
+    from_: api.Time | UnsetType = UNSET
+    until: api.Time | UnsetType = UNSET
 
 
 class DeskFixture(api.Reply, frozen=True):
@@ -229,6 +254,7 @@ class DeskLimits(api.Reply, frozen=True):
     max_slip_liability_minor: Annotated[
         int, Meta(description="For each selection, of slips with a leg on it: beside its singles")
     ]
+    version: Annotated[int, Meta(description="To be sent with a change of them")]
 
 
 # Over time
@@ -253,14 +279,32 @@ class LiabilitySeries(api.Reply, frozen=True):
 
 
 class LiabilityHistory(api.Reply, frozen=True):
+    """As of the ledger: the stakes of bets on their way are not in it."""
+
     market_id: str
     at: Annotated[
         list[api.Time],
-        Meta(description="When this gateway looked, oldest first; the older, the fewer"),
+        Meta(description="When it came to be so, oldest first; a figure stands until the next"),
     ]
     selections: Annotated[
-        dict[str, LiabilitySeries], Meta(description="For each of those times a figure")
+        dict[str, LiabilitySeries],
+        Meta(description="For each of those times a figure; of the selections with the largest"),
     ]
+    worst_minor: Annotated[
+        list[int],
+        Meta(description="The most that the market could lose then, multiples and hedges included"),
+    ]
+
+
+class LiabilityQuery(api.Query, frozen=True, forbid_unknown_fields=True):
+    points: Annotated[
+        int,
+        Meta(
+            ge=2,
+            le=500,
+            description="Where there are more changes, into so many parts the time is cut",
+        ),
+    ] = 240
 
 
 class HistoryQuery(api.PageQuery, frozen=True, forbid_unknown_fields=True):
@@ -290,7 +334,7 @@ class Stop(api.Reply, frozen=True):
     ] = UNSET
 
 
-class Stops(api.Reply, frozen=True):
+class Stops(api.PageOf, frozen=True):
     items: list[Stop]
 
 
@@ -303,6 +347,17 @@ class StopPath(api.Query, frozen=True, forbid_unknown_fields=True):
 
 class HandPrices(Action, frozen=True, forbid_unknown_fields=True, kw_only=True):
     odds: Annotated[dict[api.Id, api.Price], Meta(min_length=1, max_length=MAX_SELECTIONS)]
+    for_s: Annotated[
+        Annotated[int, Meta(ge=1, le=MAX_HAND_MS // 1000)] | UnsetType,
+        Meta(description="They give themselves back then; left out, somebody has to"),
+    ] = UNSET
+
+
+class GivenBack(Action, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    selection_ids: Annotated[
+        Annotated[list[api.Id], Meta(min_length=1, max_length=MAX_SELECTIONS)] | UnsetType,
+        Meta(description="All that are held by hand, where they are left out"),
+    ] = UNSET
 
 
 class HandStatus(Action, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -311,6 +366,13 @@ class HandStatus(Action, frozen=True, forbid_unknown_fields=True, kw_only=True):
 
 _Limit = Annotated[int, Meta(ge=0, le=MAX_MINOR)]
 _Age = Annotated[int, Meta(ge=0, le=24 * 3_600_000)]
+Version = Annotated[
+    Annotated[int, Meta(ge=0, le=2**53)] | UnsetType,
+    Meta(
+        description="As they were read: refused with `version_conflict`, and how they are, where "
+        "they have changed since. Left out, nothing is compared"
+    ),
+]
 
 
 class ChangedLimits(Action, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -326,6 +388,7 @@ class ChangedLimits(Action, frozen=True, forbid_unknown_fields=True, kw_only=Tru
     max_age_in_play_ms: _Age | UnsetType = UNSET
     refer_up_to_minor: _Limit | UnsetType = UNSET
     max_slip_liability_minor: _Limit | UnsetType = UNSET
+    version: Version = UNSET
 
 
 class LimitsNow(api.Reply, frozen=True):
@@ -416,6 +479,18 @@ class Settlement(Action, frozen=True, forbid_unknown_fields=True, kw_only=True):
     preview: Annotated[
         str, Meta(pattern=f"^[0-9a-f]{{32}}{_END}", description="Of the preview that is agreed to")
     ]
+
+
+# Taking back
+
+
+class VoidBets(
+    Action, frozen=True, forbid_unknown_fields=True, kw_only=True, rename={"from_": "from"}
+):
+    """Bets accepted from one time to another, both included; one of the two may be left out."""
+
+    from_: api.Moment | UnsetType = UNSET
+    until: api.Moment | UnsetType = UNSET
 
 
 # The audit

@@ -12,16 +12,17 @@ from collections.abc import Iterable, Mapping
 from msgspec import UNSET
 
 from actors.fixture import Fixture
-from actors.market import Exposure, GetExposure, Limits, Market, MarketStatus
+from actors.market import Exposure, GetExposure, HandPrice, Limits, Market, MarketStatus
+from actors.results import Window
 from actors.runtime.addresses import BOOK, fixture_of
 from gateway import api
 from gateway.desk import api as desk_api
 from gateway.fixtures import (
     Parts,
     ask_parts,
+    came_out,
     fixture_of_view,
     market_of_view,
-    result_json,
     terms_json,
 )
 from gateway.problems import Problem
@@ -57,7 +58,10 @@ async def board(services: Services, query: desk_api.BoardQuery) -> desk_api.Boar
 async def event(services: Services, fixture_id: str) -> desk_api.DeskEvent:
     """One fixture with all its markets. Raises the problem `unknown_fixture`."""
     fixture, parts = await _shown(services, fixture_id, whole=True)
-    limits = {market.market_id: limits_json(market.limits) for market in parts.markets}
+    limits = {
+        market.market_id: limits_json(market.limits, market.limits_version)
+        for market in parts.markets
+    }
     return desk_api.DeskEvent(api.time_text(services.clock.now_ms()), fixture, limits)
 
 
@@ -145,7 +149,7 @@ def market_row(
     ids = list(market.selections)
     if not whole:
         # Of a long market those that can be bet on, such as the scores that can still come.
-        ids = sorted(ids, key=lambda one: not market.selections[one].odds)[:BOARD_SELECTIONS]
+        ids = sorted(ids, key=lambda one: not market.odds_at(one, now_ms))[:BOARD_SELECTIONS]
     return desk_api.DeskMarket(
         market.market_id,
         market.name,
@@ -164,32 +168,44 @@ def market_row(
         book.worst_minor,
         sum(line.stakes_minor for line in book.lines.values()),
         len(market.selections),
-        [_selection_row(market, selection_id, book) for selection_id in ids],
+        [_selection_row(market, selection_id, book, now_ms) for selection_id in ids],
         terms_json(market.terms),
+        [_void_json(window) for window in market.windows] or UNSET,
     )
 
 
-def _selection_row(market: Market, selection_id: str, book: Exposure) -> desk_api.DeskSelection:
-    selection = market.selections[selection_id]
+def _void_json(window: Window) -> desk_api.VoidTimes:
+    return desk_api.VoidTimes(
+        *(UNSET if ms is None else api.time_text(ms) for ms in (window.from_ms, window.until_ms))
+    )
+
+
+def _selection_row(
+    market: Market, selection_id: str, book: Exposure, now_ms: int
+) -> desk_api.DeskSelection:
+    selection, hand = market.selections[selection_id], market.hand_at(selection_id, now_ms)
     line, hedge = book.lines.get(selection_id), book.hedged.get(selection_id)
-    result, place = market.results.get(selection_id), market.places.get(selection_id)
     return desk_api.DeskSelection(
         selection_id,
         selection.name,
-        selection.odds,
+        market.odds_at(selection_id, now_ms),
         selection.withdrawn,
         line.bets if line else 0,
         line.stakes_minor if line else 0,
         line.liability_minor if line else 0,
         selection.base_odds or UNSET,
         hedge.liability_minor if hedge else UNSET,
-        UNSET if result is None else result_json(result),
-        UNSET if place is None else result_json(place),
-        market.starting_odds.get(selection_id, UNSET),
+        *came_out(market, selection_id),
+        UNSET if hand is None else _hand_json(hand),
     )
 
 
-def limits_json(limits: Limits) -> desk_api.DeskLimits:
+def _hand_json(hand: HandPrice) -> desk_api.HeldByHand:
+    until = api.time_text(hand.until_ms) if hand.until_ms else UNSET
+    return desk_api.HeldByHand(hand.by, api.time_text(hand.since_ms), hand.feed_odds, until)
+
+
+def limits_json(limits: Limits, version: int) -> desk_api.DeskLimits:
     return desk_api.DeskLimits(
         limits.min_stake_minor,
         limits.max_stake_minor,
@@ -201,4 +217,5 @@ def limits_json(limits: Limits) -> desk_api.DeskLimits:
         limits.max_age_in_play_ms,
         limits.refer_up_to_minor,
         limits.max_slip_liability_minor,
+        version,
     )

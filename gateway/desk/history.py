@@ -1,128 +1,25 @@
-"""Prices and liability over time.
-
-Prices are in the ledger for ever. Liability is what the ledger's totals are from moment to moment,
-and nobody keeps it; so a gateway takes samples while its desk is used, and keeps some hundred of
-each market, the older the fewer. They go when the gateway goes.
-"""
+"""Prices and liability over time, both from the ledger: every gateway says the same, and says it
+again after a restart."""
 
 from __future__ import annotations
 
 import asyncio
-from collections import OrderedDict
-from typing import TYPE_CHECKING
+from collections import deque
+from collections.abc import Sequence
+from itertools import groupby
 
-import structlog
-
+from actors.book import Line
+from actors.market import GetMarket, Hedge, Market, MarketView
+from actors.runtime.addresses import BOOK, fixture_of
 from gateway import api
 from gateway.desk import api as desk_api
-from ledger.desk_reads import DeskReads
+from gateway.fixtures import market_of_view
+from gateway.http import granted
+from gateway.services import Services
+from ledger.desk_reads import DeskReads, LiabilityChange
 
-if TYPE_CHECKING:
-    from gateway.services import Services
-
-log = structlog.get_logger()
-
-SAMPLE_S = 5.0
-MAX_SAMPLES = 120
-"""Of one market. When they are full every other one goes, and the next are taken half as often."""
-MAX_MARKETS = 1_000
-"""Whose samples are kept: those with the bets of longest ago go first."""
 MAX_SELECTIONS = 12
-"""Of one market: those with the largest liability at the time of a sample."""
-
-
-class Series:
-    """Samples of one market."""
-
-    __slots__ = ("at_ms", "gap_ms", "lines")
-
-    def __init__(self) -> None:
-        self.at_ms: list[int] = []
-        self.lines: list[dict[str, tuple[int, int]]] = []
-        """Stakes and liability by selection, for each of those times."""
-        self.gap_ms = 0
-        """How far two samples are apart at least; the last one is always the latest."""
-
-    def take(self, now_ms: int, line: dict[str, tuple[int, int]]) -> None:
-        if len(self.lines) > 1:
-            goes_on = line == self.lines[-1] == self.lines[-2]
-            if goes_on or now_ms - self.at_ms[-2] < self.gap_ms:
-                self.at_ms[-1], self.lines[-1] = now_ms, line
-                return
-        self.at_ms.append(now_ms)
-        self.lines.append(line)
-        if len(self.at_ms) > MAX_SAMPLES:
-            # The first and the last stay.
-            del self.at_ms[1:-1:2], self.lines[1:-1:2]
-            self.gap_ms = 2 * max(self.gap_ms, int(SAMPLE_S * 1000))
-
-
-class Liabilities:
-    """Samples of every market with open bets, once somebody uses the desk of this gateway."""
-
-    services: Services
-
-    def __init__(self) -> None:
-        self._series: OrderedDict[str, Series] = OrderedDict()
-        self._sampler: asyncio.Task[None] | None = None
-
-    def begin(self) -> None:
-        """Take samples from here on, if that has not begun before."""
-        if self._sampler is None:
-            self._sampler = asyncio.create_task(self._sample_forever(), name="desk-samples")
-
-    async def stop(self) -> None:
-        if self._sampler is not None:
-            self._sampler.cancel()
-            await asyncio.gather(self._sampler, return_exceptions=True)
-
-    async def _sample_forever(self) -> None:
-        while True:
-            try:
-                await self.sample()
-            except Exception as error:
-                log.warning("liability_not_sampled", why=repr(error))
-            await asyncio.sleep(SAMPLE_S)
-
-    async def sample(self) -> None:
-        """Take one of every market with open bets, and of those that had some at the last."""
-        rows = await DeskReads.beside(self.services.ledger).exposures()
-        now_ms = self.services.clock.now_ms()
-        found: dict[str, dict[str, tuple[int, int]]] = {}
-        for market_id, selection_id, stakes_minor, liability_minor in rows:
-            found.setdefault(market_id, {})[selection_id] = (stakes_minor, liability_minor)
-        for market_id, series in self._series.items():
-            if market_id not in found:
-                series.take(now_ms, {})
-        for market_id, line in found.items():
-            series = self._series.setdefault(market_id, Series())
-            self._series.move_to_end(market_id)
-            series.take(now_ms, _largest(line))
-        while len(self._series) > MAX_MARKETS:
-            self._series.popitem(last=False)
-
-    def of(self, market_id: str) -> desk_api.LiabilityHistory:
-        series = self._series.get(market_id) or Series()
-        names = sorted({name for line in series.lines for name in line})
-        nothing = (0, 0)
-        return desk_api.LiabilityHistory(
-            market_id,
-            [api.time_text(at_ms) for at_ms in series.at_ms],
-            {
-                name: desk_api.LiabilitySeries(
-                    [line.get(name, nothing)[0] for line in series.lines],
-                    [line.get(name, nothing)[1] for line in series.lines],
-                )
-                for name in names
-            },
-        )
-
-
-def _largest(line: dict[str, tuple[int, int]]) -> dict[str, tuple[int, int]]:
-    if len(line) <= MAX_SELECTIONS:
-        return line
-    names = sorted(line, key=lambda name: line[name][1], reverse=True)[:MAX_SELECTIONS]
-    return {name: line[name] for name in names}
+"""Of one market, whose liability is told: those that had the largest."""
 
 
 async def price_history(
@@ -137,3 +34,78 @@ async def price_history(
         point = desk_api.PricePoint(api.time_text(row.at_ms), row.odds)
         series.setdefault(row.selection_id, []).append(point)
     return desk_api.PriceHistory(next_cursor, market_id, series)
+
+
+async def liability_history(
+    services: Services, market_id: str, points: int
+) -> desk_api.LiabilityHistory:
+    """What open bets made of the market, at no more than `points` times. Raises `unknown_market`.
+
+    Bets on their way are not in it: they are in no ledger yet.
+    """
+    fixture_id = fixture_of(market_id)
+    answer, changes, hedges = await asyncio.gather(
+        services.router.ask(BOOK, fixture_id, GetMarket(fixture_id, market_id)),
+        DeskReads.beside(services.ledger).liability_series(market_id, points),
+        DeskReads.beside(services.book).hedges_made(market_id),
+    )
+    market = market_of_view(granted(answer.reply, MarketView, services))
+    at_ms, lines, worst = over_time(market, changes, hedges)
+    nothing = Line()
+    peaks = {
+        name: max(line.get(name, nothing).liability_minor for line in lines)
+        for name in {name for line in lines for name in line}
+    }
+    largest = sorted(peaks, key=lambda name: (-peaks[name], name))[:MAX_SELECTIONS]
+    return desk_api.LiabilityHistory(
+        market_id,
+        [api.time_text(one) for one in at_ms],
+        {
+            name: desk_api.LiabilitySeries(
+                [line.get(name, nothing).stakes_minor for line in lines],
+                [line.get(name, nothing).liability_minor for line in lines],
+            )
+            for name in sorted(largest)
+        },
+        worst,
+    )
+
+
+def over_time(
+    market: Market, changes: Sequence[LiabilityChange], hedges: Sequence[Hedge]
+) -> tuple[list[int], list[dict[str, Line]], list[int]]:
+    """Times, and for each of them the line of every selection with bets, and the worst case.
+
+    The worst case is reckoned by a book as the market's own is, with the hedges made by then, on a
+    copy of the market. Runners that were withdrawn since count as if they never ran.
+    """
+    at_ms: list[int] = []
+    lines: list[dict[str, Line]] = []
+    worst: list[int] = []
+    line: dict[str, Line] = {}
+    waiting = deque(hedges)
+
+    def look(now_ms: int) -> None:
+        while waiting and waiting[0].at_ms <= now_ms:
+            hedge = waiting.popleft()
+            market.hedges[f"{len(market.hedges)}"] = hedge
+        market.fit_book()
+        market.book.rebase({}, line)
+        at_ms.append(now_ms)
+        lines.append(line)
+        worst.append(market.book.worst_minor)
+
+    for _, part in groupby(changes, lambda change: change.part):
+        line, now_ms = dict(line), 0
+        for change in part:
+            before = line.get(change.selection_id, Line())
+            line[change.selection_id] = Line(
+                0,
+                before.stakes_minor + change.stakes_minor,
+                before.liability_minor + change.liability_minor,
+            )
+            now_ms = max(now_ms, change.last_ms)
+        look(now_ms)
+    if waiting:
+        look(waiting[-1].at_ms)
+    return at_ms, lines, worst

@@ -43,8 +43,6 @@ MAX_SHOWN = 100
 """Of those, that are told one by one."""
 AT_ONCE = 50
 """Of those, between which others have their turn."""
-CATCH_UP_S = 2.0
-LOOK_AGAIN_S = 0.02
 _OUTDATED = -1
 """The version of no result: who sends it is refused, unless the key has an answer already."""
 
@@ -171,24 +169,10 @@ async def _look(services: Services, message: DeclareResult) -> Looked | Refused:
         return declared
     assert isinstance(declared, ResultDeclared)
     declared.apply(market, fixture)
-    up_to_date = await _caught_up(services)
+    up_to_date = await services.ledger.all_caught_up()
     totals = await DeskReads.beside(services.ledger).totals_on(market_id)
     results = {name: market.settling(name, declared.version) for name in market.selections}
     return Looked(view, results, message.cancelled, totals, up_to_date)
-
-
-async def _caught_up(services: Services) -> bool:
-    """Wait until the players' ledger has all that is in its journal now, for as long as it may."""
-    heads = await services.ledger.heads()
-    try:
-        async with asyncio.timeout(CATCH_UP_S):
-            while True:
-                positions = await services.ledger.positions()
-                if all(positions.get(name, 0) >= seq for name, seq in heads.items()):
-                    return True
-                await asyncio.sleep(LOOK_AGAIN_S)
-    except TimeoutError:
-        return False
 
 
 async def _singles_pay(looked: Looked, alike: list[AlikeRow]) -> defaultdict[str, int]:

@@ -24,7 +24,6 @@ from gateway import api, frames, referrals, risk_api
 from gateway.desk import api as desk_api
 from gateway.desk import members
 from gateway.desk.board import exposures_of, fixture_row, market_row, markets_shown
-from gateway.desk.history import Liabilities
 from gateway.http import MAX_BODY, problem_of
 from gateway.outbox import Change
 from gateway.problems import Problem
@@ -252,7 +251,6 @@ class DeskStreams:
     services: Services
 
     def __init__(self) -> None:
-        self.liabilities = Liabilities()
         self.exposures: dict[str, Exposure] = {}
         """By market, of what is watched; as of the last look."""
         self.sources: dict[str, str] = {}
@@ -265,13 +263,7 @@ class DeskStreams:
         self._looker: asyncio.Task[None] | None = None
         self._look_now = asyncio.Event()
 
-    def begin(self) -> None:
-        """Somebody uses the desk here."""
-        self.liabilities.services = self.services
-        self.liabilities.begin()
-
     async def stop(self) -> None:
-        await self.liabilities.stop()
         if self._looker is not None:
             self._looker.cancel()
             await asyncio.gather(self._looker, return_exceptions=True)
@@ -317,7 +309,6 @@ class DeskStreams:
         """A member has logged in there."""
         self._strangers.pop(stream, None)
         self._streams.add(stream)
-        self.begin()
         if self._looker is None:
             self._looker = asyncio.create_task(self._look_forever(), name="desk-looks")
 

@@ -304,7 +304,8 @@ class _Sender:
             )
             key = f"{self.keys}/taken-over/{market_id}/{market.odds_version}"
             await self._insist(suspend, key)
-        priced = {one.selection_id: 0 for one in market.selections if one.odds}
+        # Also what is behind a price held by hand.
+        priced = {one.selection_id: 0 for one in market.selections if one.odds or one.hand}
         if priced:
             # What the feed has no price for any more it need not say.
             self.numbered[market_id] += 1

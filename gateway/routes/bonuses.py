@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import datetime as dt
-from typing import Annotated, Any
+from typing import Annotated
 
 from msgspec import UNSET, Meta, UnsetType
 
@@ -15,10 +14,9 @@ from actors.staff import Role
 from actors.wallet import GetWallet, WalletView
 from gateway import api, keys
 from gateway.desk import api as desk_api
+from gateway.desk.routes import desk_route
 from gateway.http import Auth, Call, Route, T, granted
 from gateway.risk_api import PlayerPath
-
-_EPOCH = dt.datetime(1970, 1, 1, tzinfo=dt.UTC)
 
 
 class BonusPath(PlayerPath, frozen=True, forbid_unknown_fields=True):
@@ -50,7 +48,7 @@ async def bonuses(call: Call) -> api.Bonuses:
 async def give(call: Call) -> api.Bonus:
     path: PlayerPath = call.path
     body: NewBonus = call.body
-    expires_at_ms = (body.expires_at - _EPOCH) // dt.timedelta(milliseconds=1)
+    expires_at_ms = api.ms_of(body.expires_at)
     # Its id follows from the key: a repetition is the same bonus.
     bonus_id = keys.id_from(call.key)
     bonus = Bonus(bonus_id, body.kind, body.amount_minor, expires_at_ms, body.boost or 0)
@@ -91,14 +89,6 @@ def _bonus_json(bonus: Bonus, currency: str) -> api.Bonus:
     )
 
 
-_DESK: dict[str, Any] = {
-    "method": "POST",
-    "tag": "Desk",
-    "auth": Auth.DESK,
-    "role": Role.HEAD_TRADER,
-    "keyed": True,
-}
-
 ROUTES = [
     Route(
         method="GET",
@@ -111,11 +101,13 @@ ROUTES = [
         auth=Auth.PLAYER,
         codes=(Reason.UNKNOWN_PLAYER,),
     ),
-    Route(
-        path="/v1/desk/players/{player_id}/bonuses",
-        handle=give,
-        name="giveBonus",
-        summary="Give a player a free stake or a boost, to be used once",
+    desk_route(
+        "POST",
+        "players/{player_id}/bonuses",
+        give,
+        "giveBonus",
+        "Give a player a free stake or a boost, to be used once",
+        role=Role.HEAD_TRADER,
         path_type=PlayerPath,
         body=NewBonus,
         reply=api.Bonus,
@@ -127,16 +119,17 @@ ROUTES = [
             Reason.ALREADY_EXISTS,
             Reason.TOO_MANY_BONUSES,
         ),
-        **_DESK,
     ),
-    Route(
-        path="/v1/desk/players/{player_id}/bonuses/{bonus_id}/withdraw",
-        handle=withdraw,
-        name="withdrawBonus",
-        summary="Withdraw a bonus that was not used",
+    desk_route(
+        "POST",
+        "players/{player_id}/bonuses/{bonus_id}/withdraw",
+        withdraw,
+        "withdrawBonus",
+        "Withdraw a bonus that was not used",
+        role=Role.HEAD_TRADER,
+        status=204,
         path_type=BonusPath,
         body=desk_api.JustAction,
         codes=(Reason.UNKNOWN_BONUS,),
-        **{**_DESK, "status": 204},
     ),
 ]

@@ -16,21 +16,21 @@ from gateway.desk import actions, members, preview
 from gateway.desk import api as desk_api
 from gateway.desk import board as desk_board
 from gateway.desk import history as desk_history
-from gateway.http import MAX_LARGE_BODY, Auth, Call, Route
+from gateway.desk.routes import desk_route
+from gateway.http import MAX_LARGE_BODY, Call, Route
 from gateway.problems import Problem
+from gateway.results import window_of
 from ledger.desk_reads import DeskReads, newest_of
 
 # Reading
 
 
 async def board(call: Call) -> desk_api.BoardPage:
-    call.services.desk_streams.begin()
     return await desk_board.board(call.services, call.query)
 
 
 async def event(call: Call) -> desk_api.DeskEvent:
     path: api.FixturePath = call.path
-    call.services.desk_streams.begin()
     return await desk_board.event(call.services, path.fixture_id)
 
 
@@ -45,9 +45,8 @@ async def prices(call: Call) -> desk_api.PriceHistory:
 
 async def liability(call: Call) -> desk_api.LiabilityHistory:
     path: api.MarketPath = call.path
-    await desk_board.known_market(call.services, path.market_id)
-    call.services.desk_streams.begin()
-    return call.services.desk_streams.liabilities.of(path.market_id)
+    query: desk_api.LiabilityQuery = call.query
+    return await desk_history.liability_history(call.services, path.market_id, query.points)
 
 
 async def audit(call: Call) -> desk_api.Audit:
@@ -104,7 +103,8 @@ async def stream(call: Call) -> web.StreamResponse:
 
 
 async def stops(call: Call) -> desk_api.Stops:
-    return await actions.standing_stops(call.services)
+    query: api.PageQuery = call.query
+    return await actions.standing_stops(call.services, query.cursor, query.limit)
 
 
 async def order_stop(call: Call) -> desk_api.Stop:
@@ -119,10 +119,14 @@ async def lift_stop(call: Call) -> desk_api.Stop:
 # Markets
 
 
-async def move_prices(call: Call) -> api.PricesNow:
+async def hold_prices(call: Call) -> api.PricesNow:
     path: api.MarketPath = call.path
-    body: desk_api.HandPrices = call.body
-    return await actions.move_prices(call, path.market_id, body.odds, body.reason)
+    return await actions.hold_prices(call, path.market_id, call.body)
+
+
+async def give_back_prices(call: Call) -> api.PricesNow:
+    path: api.MarketPath = call.path
+    return await actions.give_back_prices(call, path.market_id, call.body)
 
 
 async def change_status(call: Call) -> api.StatusNow:
@@ -137,6 +141,25 @@ async def change_limits(call: Call) -> desk_api.LimitsNow:
     return await actions.change_limits(call, path.market_id, call.body)
 
 
+async def roll_back_result(call: Call) -> api.RolledBackNow:
+    path: api.MarketPath = call.path
+    return await actions.roll_back_result(call, path.market_id, call.body.reason)
+
+
+async def void_placed(call: Call) -> api.VoidNow:
+    path: api.MarketPath = call.path
+    body: desk_api.VoidBets = call.body
+    window = window_of(body.from_, body.until)
+    return await actions.void_placed(call, path.market_id, window, body.reason)
+
+
+async def roll_back_void(call: Call) -> api.VoidNow:
+    path: api.MarketPath = call.path
+    body: desk_api.VoidBets = call.body
+    window = window_of(body.from_, body.until)
+    return await actions.roll_back_void(call, path.market_id, window, body.reason)
+
+
 async def preview_settlement(call: Call) -> desk_api.Preview:
     path: api.MarketPath = call.path
     return await preview.preview(call.services, path.market_id, call.body)
@@ -148,35 +171,14 @@ async def settle(call: Call) -> api.ResultNow:
 
 
 def _read(path: str, handle: Any, name: str, summary: str, reply: Any, **more: Any) -> Route:
-    return Route(
-        method="GET",
-        path=f"/v1/desk/{path}",
-        handle=handle,
-        name=name,
-        summary=summary,
-        tag="Desk",
-        reply=reply,
-        auth=Auth.DESK,
-        **more,
-    )
+    return desk_route("GET", path, handle, name, summary, reply=reply, **more)
 
 
 def _act(
     path: str, handle: Any, name: str, summary: str, body: Any, reply: Any, **more: Any
 ) -> Route:
-    return Route(
-        method="POST",
-        path=f"/v1/desk/{path}",
-        handle=handle,
-        name=name,
-        summary=summary,
-        tag="Desk",
-        body=body,
-        reply=reply,
-        auth=Auth.DESK,
-        max_body=MAX_LARGE_BODY,
-        **{"keyed": True, **more},
-    )
+    given = {"body": body, "reply": reply, "max_body": MAX_LARGE_BODY, **more}
+    return desk_route("POST", path, handle, name, summary, **given)
 
 
 _MARKET: dict[str, Any] = {"path_type": api.MarketPath}
@@ -214,8 +216,9 @@ ROUTES = [
         "markets/{market_id}/liability",
         liability,
         "liabilityHistory",
-        "Stakes and liability of a market over time, since this gateway's desk is used",
+        "Stakes and liability of a market over time, as its bets came and went",
         desk_api.LiabilityHistory,
+        query=desk_api.LiabilityQuery,
         codes=(Reason.UNKNOWN_FIXTURE, Reason.UNKNOWN_MARKET),
         **_MARKET,
     ),
@@ -252,7 +255,8 @@ ROUTES = [
         "stops",
         "Stops that stand, newest first",
         desk_api.Stops,
-        codes=(Reason.UNKNOWN_STOP,),
+        query=api.PageQuery,
+        codes=("invalid_cursor", Reason.UNKNOWN_STOP),
     ),
     _act(
         "stops",
@@ -263,7 +267,12 @@ ROUTES = [
         desk_api.Stop,
         status=201,
         role=Role.TRADER,
-        codes=(Reason.UNKNOWN_FIXTURE, Reason.UNKNOWN_MARKET, "unknown_source"),
+        codes=(
+            Reason.UNKNOWN_FIXTURE,
+            Reason.UNKNOWN_MARKET,
+            "unknown_source",
+            "too_many_stops",
+        ),
     ),
     _act(
         "stops/{stop_id}/lift",
@@ -278,10 +287,26 @@ ROUTES = [
     ),
     _act(
         "markets/{market_id}/prices",
-        move_prices,
-        "movePrices",
-        "Move prices by hand; 0 takes one off the board",
+        hold_prices,
+        "holdPrices",
+        "Hold prices by hand until they are given back, or for some time; 0 takes one off",
         desk_api.HandPrices,
+        api.PricesNow,
+        role=Role.TRADER,
+        codes=(
+            Reason.UNKNOWN_MARKET,
+            Reason.UNKNOWN_SELECTION,
+            Reason.OUT_OF_BOUNDS,
+            Reason.WRONG_STATUS,
+        ),
+        **_MARKET,
+    ),
+    _act(
+        "markets/{market_id}/prices/give-back",
+        give_back_prices,
+        "giveBackPrices",
+        "Give prices held by hand back to the feed: its last ones, unless they are too old",
+        desk_api.GivenBack,
         api.PricesNow,
         role=Role.TRADER,
         codes=(Reason.UNKNOWN_MARKET, Reason.UNKNOWN_SELECTION, Reason.WRONG_STATUS),
@@ -306,7 +331,7 @@ ROUTES = [
         desk_api.ChangedLimits,
         desk_api.LimitsNow,
         role=Role.HEAD_TRADER,
-        codes=(Reason.UNKNOWN_MARKET, Reason.OUT_OF_BOUNDS),
+        codes=(Reason.UNKNOWN_MARKET, Reason.OUT_OF_BOUNDS, Reason.VERSION_CONFLICT),
         **_MARKET,
     ),
     _act(
@@ -344,6 +369,39 @@ ROUTES = [
             Reason.WRONG_STATUS,
             "preview_outdated",
         ),
+        **_MARKET,
+    ),
+    _act(
+        "markets/{market_id}/result/rollback",
+        roll_back_result,
+        "deskRollBackResult",
+        "Take the result back, or the cancellation: bets settled by it are open again",
+        desk_api.JustAction,
+        api.RolledBackNow,
+        role=Role.HEAD_TRADER,
+        codes=(Reason.UNKNOWN_MARKET, Reason.WRONG_STATUS),
+        **_MARKET,
+    ),
+    _act(
+        "markets/{market_id}/voids",
+        void_placed,
+        "deskVoidPlaced",
+        "Void the bets that were accepted in a certain time, whatever the result",
+        desk_api.VoidBets,
+        api.VoidNow,
+        role=Role.HEAD_TRADER,
+        codes=(Reason.UNKNOWN_MARKET, Reason.WRONG_STATUS, Reason.OUT_OF_BOUNDS),
+        **_MARKET,
+    ),
+    _act(
+        "markets/{market_id}/voids/rollback",
+        roll_back_void,
+        "deskRollBackVoid",
+        "Undo that: its bets are open again, or settled by the result",
+        desk_api.VoidBets,
+        api.VoidNow,
+        role=Role.HEAD_TRADER,
+        codes=(Reason.UNKNOWN_MARKET, Reason.WRONG_STATUS),
         **_MARKET,
     ),
 ]

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import datetime as dt
-
 from aiohttp import web
 from msgspec import UNSET
 
@@ -21,14 +19,14 @@ CATCH_UP_S = 0.3
 
 async def sports(call: Call) -> api.Sports:
     book = call.services.book
-    up_to_date = await book.wholly_caught_up(CATCH_UP_S)
+    up_to_date = await book.all_caught_up(CATCH_UP_S)
     return api.Sports(up_to_date, [api.SportCount(*row) for row in await book.sports()])
 
 
 async def fixtures(call: Call) -> api.Fixtures:
     query: api.FixturesQuery = call.query
     book = call.services.book
-    up_to_date = await book.wholly_caught_up(CATCH_UP_S)
+    up_to_date = await book.all_caught_up(CATCH_UP_S)
     rows, next_cursor = await book.fixtures(
         query.sport or None, query.phase or None, query.cursor, query.limit
     )
@@ -49,8 +47,8 @@ async def prices(call: Call) -> api.PriceSeries:
     market = granted(answer.reply, MarketView, call.services)
     if all(one.selection_id != selection_id for one in market.selections):
         raise Problem("unknown_selection")
-    since_ms = None if query.since is UNSET else ms_of(query.since)
-    until_ms = call.services.clock.now_ms() if query.until is UNSET else ms_of(query.until)
+    since_ms = None if query.since is UNSET else api.ms_of(query.since)
+    until_ms = call.services.clock.now_ms() if query.until is UNSET else api.ms_of(query.until)
     if since_ms is not None and since_ms >= until_ms:
         raise Problem("invalid_request", "It ends before it begins.")
     rows = await call.services.book.price_series(
@@ -58,13 +56,6 @@ async def prices(call: Call) -> api.PriceSeries:
     )
     points = [api.PriceThen(api.time_text(at_ms), odds) for at_ms, odds in rows]
     return api.PriceSeries(market_id, selection_id, points)
-
-
-def ms_of(moment: dt.datetime) -> int:
-    return (moment - _EPOCH) // dt.timedelta(milliseconds=1)
-
-
-_EPOCH = dt.datetime(1970, 1, 1, tzinfo=dt.UTC)
 
 
 async def stream(call: Call) -> web.StreamResponse:

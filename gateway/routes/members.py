@@ -25,8 +25,11 @@ from actors.staff import (
 )
 from gateway.desk import api as desk_api
 from gateway.desk import members
-from gateway.http import Auth, Call, Route, granted, with_device
+from gateway.desk.routes import desk_route
+from gateway.http import Call, Route, granted, with_device
 from ledger.money import minor_digits
+
+_TAG = "Desk: staff"
 
 
 async def log_in(call: Call) -> StreamResponse:
@@ -110,20 +113,18 @@ def _change(
     *codes: str,
     status: int = 200,
 ) -> Route:
-    return Route(
-        method="POST",
-        path=f"/v1/desk/staff{path}",
-        handle=handle,
-        name=name,
-        summary=summary,
-        tag="Desk: staff",
+    return desk_route(
+        "POST",
+        f"staff{path}",
+        handle,
+        name,
+        summary,
+        tag=_TAG,
         body=body,
         path_type=desk_api.MemberPath if "{login}" in path else None,
         reply=desk_api.Member,
         status=status,
-        auth=Auth.DESK,
         role=Role.ADMIN,
-        keyed=True,
         codes=codes,
     )
 
@@ -135,7 +136,7 @@ ROUTES = [
         handle=log_in,
         name="deskLogIn",
         summary="Log in to the desk",
-        tag="Desk: staff",
+        tag=_TAG,
         body=desk_api.StaffCredentials,
         reply=desk_api.StaffSession,
         status=201,
@@ -145,35 +146,32 @@ ROUTES = [
             "rate_limited",
         ),
     ),
-    Route(
-        method="DELETE",
-        path="/v1/desk/sessions/current",
-        handle=log_out,
-        name="deskLogOut",
-        summary="Log out of the desk",
-        tag="Desk: staff",
+    desk_route(
+        "DELETE",
+        "sessions/current",
+        log_out,
+        "deskLogOut",
+        "Log out of the desk",
+        tag=_TAG,
         status=204,
-        auth=Auth.DESK,
     ),
-    Route(
-        method="GET",
-        path="/v1/desk/me",
-        handle=who_am_i,
-        name="deskMe",
-        summary="Whose session this is, and what may be done with it",
-        tag="Desk: staff",
+    desk_route(
+        "GET",
+        "me",
+        who_am_i,
+        "deskMe",
+        "Whose session this is, and what may be done with it",
+        tag=_TAG,
         reply=desk_api.WhoAmI,
-        auth=Auth.DESK,
     ),
-    Route(
-        method="GET",
-        path="/v1/desk/staff",
-        handle=all_members,
-        name="staffMembers",
-        summary="All members of the staff there ever were",
-        tag="Desk: staff",
+    desk_route(
+        "GET",
+        "staff",
+        all_members,
+        "staffMembers",
+        "All members of the staff there ever were",
+        tag=_TAG,
         reply=desk_api.Members,
-        auth=Auth.DESK,
         role=Role.ADMIN,
     ),
     _change(

@@ -8,6 +8,7 @@ import msgspec
 from msgspec import UNSET
 
 from actors.base import Reason
+from actors.hedging import HedgeLapsed, HedgeRecorded, LapseHedge, RecordHedge
 from actors.market import Exposure, GetExposure, GetMarket, MarketView
 from actors.risk.alerts import Pattern
 from actors.risk.customer import CustomerView, Factors, FactorsSet, GetCustomer, SetFactors
@@ -16,13 +17,18 @@ from actors.risk.settings import hedge_target_minor
 from actors.runtime.addresses import BOOK, fixture_of
 from actors.runtime.keys import fingerprint
 from actors.staff import Role
-from gateway import api, referrals, risk_api
+from gateway import api, keys, referrals, risk_api
 from gateway.desk import api as desk_api
+from gateway.desk.actions import command
+from gateway.desk.routes import desk_route
 from gateway.exchanges import all_exchanges
 from gateway.exchanges.exchange import NoAnswer
-from gateway.http import Auth, Call, Route, granted
+from gateway.http import Call, Route, granted
 from gateway.problems import Problem
 from ledger.risk_reads import RiskReads
+
+BY_HAND = "by_hand"
+"""Why an order has lapsed that a trader has given up."""
 
 _facts = msgspec.json.Decoder(dict[str, int | str])
 
@@ -55,7 +61,12 @@ async def customer(call: Call) -> risk_api.Customer:
     view = granted(answer.reply, CustomerView, services)
     changed_at = api.time_text(view.changed_at_ms) if view.changed_at_ms else UNSET
     return risk_api.Customer(
-        view.player_id, view.factor, view.kinds, changed_at, view.refer_above_minor or UNSET
+        view.player_id,
+        view.factor,
+        view.kinds,
+        changed_at,
+        view.refer_above_minor or UNSET,
+        view.version,
     )
 
 
@@ -64,15 +75,17 @@ async def set_factors(call: Call) -> risk_api.Customer:
     body: risk_api.NewFactors = call.body
     services = call.services
     above = body.refer_above_minor or 0
-    command = SetFactors(path.player_id, body.factor, body.kinds, above)
+    version = None if body.version is UNSET else body.version
+    command = SetFactors(path.player_id, body.factor, body.kinds, above, version)
+    # Keys from before these were there stand for the same as ever.
+    compared = ({"above": above} if above else {}) | ({} if version is None else {"of": version})
     asked: tuple[object, ...] = (
         path.player_id,
         body.factor,
         sorted(body.kinds.items()),
         body.reason,
+        *compared.items(),
     )
-    if above:  # keys from before it was there stand for the same as ever
-        asked = (*asked, above)
     answer = await services.router.ask(
         services.licence.code,
         path.player_id,
@@ -91,6 +104,7 @@ async def set_factors(call: Call) -> risk_api.Customer:
         done.kinds,
         api.time_text(done.at_ms),
         done.refer_above_minor or UNSET,
+        done.version,
     )
 
 
@@ -121,6 +135,34 @@ async def hedges(call: Call) -> risk_api.Hedges:
             for row in rows
         ],
     )
+
+
+async def record_hedge(call: Call) -> risk_api.HedgeNow:
+    path: api.MarketPath = call.path
+    body: risk_api.MadeHedge = call.body
+    # Without an order the id follows from the key, so that a repetition finds the same hedge.
+    message = RecordHedge(
+        fixture_of(path.market_id),
+        path.market_id,
+        body.hedge_id or keys.id_from(f"{call.staff.by} {call.key}"),
+        body.selection_id,
+        body.stake_minor,
+        body.odds,
+        body.commission,
+        body.exchange,
+        body.reference,
+    )
+    made = await command(call, message.fixture_id, message, HedgeRecorded, message, body.reason)
+    return risk_api.HedgeNow(made.market_id, made.hedge_id, "made", made.hedge.wins_minor)
+
+
+async def lapse_hedge(call: Call) -> risk_api.HedgeNow:
+    path: risk_api.HedgePath = call.path
+    reason: str = call.body.reason
+    fixture_id = fixture_of(path.market_id)
+    message = LapseHedge(fixture_id, path.market_id, path.hedge_id, BY_HAND)
+    lapsed = await command(call, fixture_id, message, HedgeLapsed, message, reason)
+    return risk_api.HedgeNow(lapsed.market_id, lapsed.hedge_id, "lapsed", 0)
 
 
 async def proposal(call: Call) -> risk_api.HedgeProposal:
@@ -182,17 +224,7 @@ async def alerts(call: Call) -> risk_api.Alerts:
 
 
 def _route(method: str, path: str, handle: Any, name: str, summary: str, **more: Any) -> Route:
-    return Route(
-        method=method,
-        path=f"/v1/desk/{path}",
-        handle=handle,
-        name=name,
-        summary=summary,
-        tag="Desk: risk",
-        auth=Auth.DESK,
-        keyed=method == "POST",
-        **more,
-    )
+    return desk_route(method, path, handle, name, summary, tag="Desk: risk", **more)
 
 
 _DECIDED = (Reason.UNKNOWN_REFERRAL, Reason.REFERRAL_OVER, Reason.OUT_OF_BOUNDS)
@@ -250,7 +282,7 @@ ROUTES = [
         body=risk_api.NewFactors,
         reply=risk_api.Customer,
         role=Role.HEAD_TRADER,
-        codes=(Reason.UNKNOWN_PLAYER, Reason.OUT_OF_BOUNDS),
+        codes=(Reason.UNKNOWN_PLAYER, Reason.OUT_OF_BOUNDS, Reason.VERSION_CONFLICT),
     ),
     _route(
         "GET",
@@ -261,6 +293,36 @@ ROUTES = [
         query=risk_api.HedgesQuery,
         reply=risk_api.Hedges,
         codes=("invalid_cursor",),
+    ),
+    _route(
+        "POST",
+        "markets/{market_id}/hedges",
+        record_hedge,
+        "recordHedge",
+        "Write down what was laid off elsewhere by hand",
+        path_type=api.MarketPath,
+        body=risk_api.MadeHedge,
+        reply=risk_api.HedgeNow,
+        status=201,
+        role=Role.HEAD_TRADER,
+        codes=(
+            Reason.UNKNOWN_MARKET,
+            Reason.UNKNOWN_SELECTION,
+            Reason.ALREADY_EXISTS,
+            Reason.OUT_OF_BOUNDS,
+        ),
+    ),
+    _route(
+        "POST",
+        "markets/{market_id}/hedges/{hedge_id}/lapse",
+        lapse_hedge,
+        "lapseHedge",
+        "Say of an order that the exchange has not made it, and will not",
+        path_type=risk_api.HedgePath,
+        body=desk_api.JustAction,
+        reply=risk_api.HedgeNow,
+        role=Role.HEAD_TRADER,
+        codes=(Reason.UNKNOWN_MARKET, Reason.WRONG_STATUS),
     ),
     _route(
         "GET",

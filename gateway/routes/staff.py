@@ -21,7 +21,6 @@ from actors.fixture import (
     SetModel,
 )
 from actors.market import Exposure, GetExposure, Limits, Market, MarketStatus
-from actors.odds import MIN_ODDS
 from actors.outcomes import (
     AddSelection,
     PlacedVoided,
@@ -33,7 +32,6 @@ from actors.outcomes import (
     VoidPlaced,
     VoidRolledBack,
 )
-from actors.results import Window
 from actors.risk.settings import RiskSettings
 from actors.runtime.addresses import BOOK, fixture_of
 from actors.runtime.keys import fingerprint
@@ -48,18 +46,24 @@ from actors.trading import (
     StatusChanged,
     SwitchMarkets,
 )
-from gateway import api, keys
-from gateway.fixtures import fixture_json, market_json, results_json
+from gateway import api, keys, prices
+from gateway.fixtures import fixture_json, market_json
 from gateway.http import MAX_LARGE_BODY, Auth, Call, Route, T, granted
 from gateway.problems import Problem
-from gateway.results import deciding, declaring, result_now
+from gateway.results import (
+    deciding,
+    declaring,
+    result_now,
+    rolled_back_now,
+    void_now,
+    window_of,
+)
 from gateway.standing import Opening
 from ledger.desk_reads import DeskReads
 
 STAFF = "staff"
 EARLIEST_START = dt.datetime(1900, 1, 1, tzinfo=dt.UTC)
 LATEST_START = dt.datetime(2200, 1, 1, tzinfo=dt.UTC)
-_EPOCH = dt.datetime(1970, 1, 1, tzinfo=dt.UTC)
 
 
 async def command(
@@ -86,7 +90,7 @@ async def create_fixture(call: Call) -> api.Fixture:
         raise Problem("invalid_request", "A start before 1900 or after 2199 - at `$.starts_at`.")
     # Where no id is given it follows from the key, so that a repetition finds the same fixture.
     fixture_id = body.fixture_id or keys.id_from(call.key)
-    starts_at_ms = (body.starts_at - _EPOCH) // dt.timedelta(milliseconds=1)
+    starts_at_ms = api.ms_of(body.starts_at)
     message = CreateFixture(fixture_id, body.sport, body.competition, body.name, starts_at_ms)
     created = await command(call, fixture_id, message, FixtureCreated, message)
     fixture = Fixture()
@@ -147,9 +151,9 @@ async def open_market(call: Call) -> api.Market:
             market.status = MarketStatus.SUSPENDED
     odds = {one.selection_id: one.odds for one in body.selections if one.odds is not None}
     if odds:
-        prices = ChangePrices(path.fixture_id, market_id, odds)
+        first = ChangePrices(path.fixture_id, market_id, odds)
         key = keys.following(call.key, "prices")
-        priced = await command(call, path.fixture_id, prices, PricesChanged, prices, key)
+        priced = await command(call, path.fixture_id, first, PricesChanged, first, key)
         priced.apply(market, fixture)
     return market_json(market)
 
@@ -183,16 +187,10 @@ def _terms(given: api.Terms) -> MarketTerms:
 async def change_prices(call: Call) -> api.PricesNow:
     path: api.MarketPath = call.path
     body: api.PriceList = call.body
-    for selection_id, odds in body.odds.items():
-        if 0 < odds < MIN_ODDS:
-            raise Problem(
-                "invalid_request",
-                f"Odds are 0 or at least {MIN_ODDS} (1.0001) - at `$.odds.{selection_id}`.",
-            )
+    prices.check(body.odds)
     fixture_id = fixture_of(path.market_id)
     message = ChangePrices(fixture_id, path.market_id, body.odds)
-    changed = await command(call, fixture_id, message, PricesChanged, message)
-    return api.PricesNow(changed.market_id, changed.seq, changed.odds_version, changed.odds)
+    return prices.now(await command(call, fixture_id, message, PricesChanged, message))
 
 
 async def change_status(call: Call) -> api.StatusNow:
@@ -226,34 +224,23 @@ async def roll_back_result(call: Call) -> api.RolledBackNow:
     path: api.MarketPath = call.path
     fixture_id = fixture_of(path.market_id)
     message = RollBackResult(fixture_id, path.market_id)
-    undone = await command(call, fixture_id, message, ResultRolledBack, message)
-    return api.RolledBackNow(
-        undone.market_id, undone.seq, undone.version, undone.undecided, results_json(undone.results)
-    )
+    return rolled_back_now(await command(call, fixture_id, message, ResultRolledBack, message))
 
 
 async def void_placed(call: Call) -> api.VoidNow:
     path: api.MarketPath = call.path
+    body: api.BetTimes = call.body
     fixture_id = fixture_of(path.market_id)
-    message = VoidPlaced(fixture_id, path.market_id, _window(call.body))
-    voided = await command(call, fixture_id, message, PlacedVoided, message)
-    return api.VoidNow(voided.market_id, voided.seq, voided.version)
+    message = VoidPlaced(fixture_id, path.market_id, window_of(body.from_, body.until))
+    return void_now(await command(call, fixture_id, message, PlacedVoided, message))
 
 
 async def roll_back_void(call: Call) -> api.VoidNow:
     path: api.MarketPath = call.path
+    body: api.BetTimes = call.body
     fixture_id = fixture_of(path.market_id)
-    message = RollBackVoid(fixture_id, path.market_id, _window(call.body))
-    undone = await command(call, fixture_id, message, VoidRolledBack, message)
-    return api.VoidNow(undone.market_id, undone.seq, undone.version)
-
-
-def _window(body: api.BetTimes) -> Window:
-    begin, end = (
-        None if time is UNSET else (time - _EPOCH) // dt.timedelta(milliseconds=1)
-        for time in (body.from_, body.until)
-    )
-    return Window(begin, end)
+    message = RollBackVoid(fixture_id, path.market_id, window_of(body.from_, body.until))
+    return void_now(await command(call, fixture_id, message, VoidRolledBack, message))
 
 
 async def add_selection(call: Call) -> api.SelectionNow:

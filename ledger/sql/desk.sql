@@ -54,6 +54,12 @@ cross join lateral (
     limit 1
 ) as priced
 
+-- name: held_by
+-- Markets in which one of the staff has ever held a price by hand, and may do so still.
+select distinct owner
+from audit
+where by >= 'staff' and by < 'stafg' and by = $1 and 'PricesHeld' = any(events)
+
 -- name: price_history
 select odds_version, selection_id, odds, at_ms
 from price_change
@@ -61,13 +67,34 @@ where market_id = $1 and (odds_version, selection_id) < ($2::bigint, $3::text)
 order by odds_version desc, selection_id desc
 limit $4
 
--- name: exposures
--- Markets with open bets, for samples over time.
-select market_id, selection_id, stakes_minor, liability_minor
-from exposure
-where bets > 0
-order by market_id, selection_id
-limit $1
+-- name: liability_series
+-- What has changed in the totals of a market's selections, in at most $2 equal parts of the time in
+-- which there were changes: of each part the sum, and when the last change was.
+with span as (
+    select min(slot) as first, (max(slot) - min(slot)) / $2::bigint + 1 as slots
+    from exposure_change
+    where market_id = $1
+)
+
+select
+    (slot - first) / slots as part,
+    selection_id,
+    max(last_ms) as last_ms,
+    sum(stakes_minor)::bigint as stakes_minor,
+    sum(liability_minor)::bigint as liability_minor
+from exposure_change
+cross join span
+where market_id = $1
+group by part, selection_id
+order by part, selection_id
+
+-- name: hedges_made
+-- What was laid off of a market, in the order in which it was.
+select answered_at_ms, selection_id, stake_minor, odds, wins_minor, exchange, reference
+from hedge
+where market_id = $1 and state = 'made'
+order by answered_at_ms, hedge_id
+limit $2
 
 -- name: audit_of
 -- What happened to some actors, and to the markets whose ids begin like that.
@@ -101,13 +128,14 @@ limit $1
 
 -- name: standing_stops
 -- Those that have not been lifted, newest first.
-select ordered.owner, ordered.by, ordered.why
+select ordered.at_ms, ordered.owner, ordered.by, ordered.why
 from audit as ordered
 where
     ordered.owner >= 'fixture/'
     and ordered.owner < 'stop0'
     and ordered.owner >= 'stop/'
     and 'StopOrdered' = any(ordered.events)
+    and (ordered.at_ms, ordered.owner) < ($1::bigint, $2::text)
     and not exists (
         select
         from audit as lifted
@@ -117,8 +145,8 @@ where
             and lifted.owner = ordered.owner
             and 'StopLifted' = any(lifted.events)
     )
-order by ordered.at_ms desc
-limit $1
+order by ordered.at_ms desc, ordered.owner desc
+limit $3
 
 -- name: totals_on
 -- Of every selection of a market: bets, stakes and what they have been paid, by whether they are

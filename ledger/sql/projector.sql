@@ -386,11 +386,42 @@ where
     and selection.selection_id = changed.selection_id
 
 -- name: add_exposure
+-- To the totals, and to what came when: one statement, for each step has to wait for each.
+with changed as (
+    select *
+    from unnest(
+        $1::text[], $2::text[], $3::bigint[], $4::bigint[],
+        $5::bigint[], $6::bigint[], $7::bigint[], $8::bigint[]
+    ) as changed (
+        market_id, selection_id, slot, last_ms, bets, stakes_minor, liability_minor, slips_minor
+    )
+),
+
+over_time as (
+    insert into exposure_change as old (
+        market_id, selection_id, slot, last_ms, bets, stakes_minor, liability_minor, slips_minor
+    )
+    select * from changed
+    on conflict (market_id, slot, selection_id) do update set
+        last_ms = greatest(old.last_ms, excluded.last_ms),
+        bets = old.bets + excluded.bets,
+        stakes_minor = old.stakes_minor + excluded.stakes_minor,
+        liability_minor = old.liability_minor + excluded.liability_minor,
+        slips_minor = old.slips_minor + excluded.slips_minor
+)
+
 insert into exposure as old (
     market_id, selection_id, bets, stakes_minor, liability_minor, slips_minor
 )
-select *
-from unnest($1::text[], $2::text[], $3::bigint[], $4::bigint[], $5::bigint[], $6::bigint[])
+select
+    market_id,
+    selection_id,
+    sum(bets),
+    sum(stakes_minor),
+    sum(liability_minor),
+    sum(slips_minor)
+from changed
+group by market_id, selection_id
 on conflict (market_id, selection_id) do update set
     bets = old.bets + excluded.bets,
     stakes_minor = old.stakes_minor + excluded.stakes_minor,

@@ -97,6 +97,27 @@ where
     (balance_minor < 0 and kind in ('cash', 'held', 'withdrawing'))
     or (balance_minor > 0 and kind = 'debt')
 
+-- name: exposure_without_changes
+-- All that bets have added and taken off over time makes the totals of now.
+select market_id || ' ' || selection_id || ': its changes over time do not make its totals'
+from exposure
+full join (
+    select
+        market_id,
+        selection_id,
+        sum(bets) as bets,
+        sum(stakes_minor) as stakes_minor,
+        sum(liability_minor) as liability_minor,
+        sum(slips_minor) as slips_minor
+    from exposure_change
+    group by market_id, selection_id
+) as made using (market_id, selection_id)
+where
+    coalesce(exposure.bets, 0) <> coalesce(made.bets, 0)
+    or coalesce(exposure.stakes_minor, 0) <> coalesce(made.stakes_minor, 0)
+    or coalesce(exposure.liability_minor, 0) <> coalesce(made.liability_minor, 0)
+    or coalesce(exposure.slips_minor, 0) <> coalesce(made.slips_minor, 0)
+
 -- name: written
 -- What was written of each partition, to be held against what its entries make. A sum of amounts
 -- stays numeric: there may be more in it than a bigint holds.

@@ -28,7 +28,10 @@ pytestmark = pytest.mark.browser
 
 SOON_S = 1.0
 """From the trader's click to the last player's socket."""
-ACTIONS = ("Prices", "Stop", "Stop event", "Stop everything", "Settle", "Limits", "Close")
+ACTIONS = (
+    *("Prices", "Stop", "Stop event", "Stop everything", "Settle", "Limits", "Close"),
+    *("Hedge", "Void bets"),
+)
 
 
 @pytest.fixture
@@ -223,18 +226,31 @@ async def test_prices_by_hand_and_limits(trader: TraderVisit, desk: Desk) -> Non
     panel, dialog = trader.panel(desk), trader.dialog
     await button(panel, "Prices").click()
     await dialog.get_by_label("Rovers").fill("2,30")
-    await trader.say_why("Move prices")
+    await trader.say_why("Hold prices")
     await expect(dialog.locator(".is-wrong")).to_contain_text("Write a decimal price")
     await dialog.get_by_label("Rovers").fill("2.30")
     await dialog.get_by_label("Reason").fill("")
-    await button(dialog, "Move prices").click()
+    await button(dialog, "Hold prices").click()
     await expect(dialog.locator(".is-wrong")).to_contain_text("Say why")
-    await trader.say_why("Move prices", "Team news")
+    await trader.say_why("Hold prices", "Team news")
     await trader.done()
-    await expect(panel.locator('tr[data-selection="rovers"]')).to_contain_text("2.30")
-    await expect(panel).to_contain_text(f"Priced by staff/{trader.login}")
+    rovers = panel.locator('tr[data-selection="rovers"]')
+    await expect(rovers).to_contain_text("2.30")
+    await expect(panel).to_contain_text(f"by hand staff/{trader.login}")
+    # What the feed says meanwhile stands behind it.
+    await desk.price("rovers", 26_000)
+    await expect(rovers).to_contain_text(f"Held by {trader.login}; feed 2.60")
+    await expect(rovers).to_contain_text("2.30")
 
     await button(panel, "Limits").click()
+    await dialog.get_by_label("Largest stake").fill("25")
+    # Somebody else is quicker: what he has made of them is shown, and not overwritten.
+    path = f"/v1/desk/markets/{desk.market_id}/limits"
+    other = await trader.machine.post(path, {"min_stake_minor": 50, "reason": WHY})
+    assert other.status == 200, other.raw
+    await trader.say_why("Change limits", "Little known")
+    await expect(dialog.get_by_role("alert")).to_contain_text("The limits have changed since")
+    await expect(dialog.get_by_label("Smallest stake")).to_have_value("0.50")
     await dialog.get_by_label("Largest stake").fill("25")
     await trader.say_why("Change limits", "Little known")
     await trader.done()
@@ -244,15 +260,24 @@ async def test_prices_by_hand_and_limits(trader: TraderVisit, desk: Desk) -> Non
     assert refused.problem(409, "stake_above_limit")["max_stake_minor"] == 2_500
     await button(panel, "Limits").click()
     await expect(dialog.get_by_label("Largest stake")).to_have_value("25.00")
+    await trader.page.keyboard.press("Escape")
+
+    # Given back with the keyboard alone.
+    await trader.page.keyboard.press("g")
+    await expect(dialog.get_by_role("checkbox")).to_be_focused()
+    await trader.page.keyboard.press("Tab")
+    await trader.page.keyboard.type("All clear")
+    await trader.page.keyboard.press("Enter")
+    await trader.done()
+    await expect(rovers).to_have_text(re.compile(r"^\s*Rovers\s*2\.60"))
 
     # Who did what, and why.
-    await trader.page.keyboard.press("Escape")
-    line = trader.page.locator(".history .audit li", has_text="Limits changed")
+    line = trader.page.locator(".history .audit li", has_text="Little known")
     await expect(line).to_contain_text(trader.login)
     await expect(line).to_contain_text("“Little known”")
     await trader.go("Audit")
     moved = trader.page.locator("#page-audit .audit li", has_text=trader.login).filter(
-        has_text="Prices changed"
+        has_text="Prices held"
     )
     await expect(moved).to_contain_text(f"market/{desk.market_id}")
     await expect(moved).to_contain_text("“Team news”")
@@ -382,8 +407,83 @@ async def test_prices_and_liability_are_drawn(trader: TraderVisit, desk: Desk) -
     assert "V" in str(await prices.locator("path.series-2").get_attribute("d"))
     assert await prices.locator("text.tick").count() >= 3
     await trader.placed(desk, 1_000, on="wharf")
-    await expect(liability.locator("path.series")).to_have_count(1)
+    # The line of the selection, and that of the worst case.
+    await expect(liability.locator("path.series")).to_have_count(2)
     await expect(liability.locator(".legend")).to_contain_text("Wharf £19")
+    await expect(liability.locator(".legend")).to_contain_text("Worst case £19")
+    # What was seen is no page's memory.
+    await trader.page.reload()
+    await expect(liability.locator(".legend")).to_contain_text("Wharf £19")
+    assert trader.complaints == []
+
+
+# Taking back, customers and hedges
+
+
+async def test_a_result_is_taken_back_and_bets_are_void(trader: TraderVisit, desk: Desk) -> None:
+    player = await trader.placed(desk, 1_000)
+    await desk.result("wharf")
+    await trader.log_in("head_trader")
+    await trader.open_event(desk)
+    panel, result = trader.panel(desk), trader.panel(desk).locator("tr td:last-child")
+    await button(panel, "Take result back").click()
+    await trader.say_why("Take it back")
+    await trader.done()
+    await expect(result).to_have_text(["", "", ""])
+    await expect(button(panel, "Take result back")).to_be_hidden()
+    await button(panel, "Void bets").click()
+    await trader.dialog.get_by_label("Reason").fill(WHY)
+    await button(trader.dialog, "Void these bets").click()
+    await expect(trader.dialog.get_by_role("alert")).to_contain_text("settle the market")
+    await trader.dialog.get_by_label("Accepted from").fill("2020-01-01T00:00")
+    await trader.dialog.get_by_label("until").fill("2090-01-01T00:00")
+    await button(trader.dialog, "Void these bets").click()
+    await trader.done()
+    await has_cash(player, 10_000)
+    await button(panel, "Undo void").click()
+    await expect(trader.dialog).to_contain_text("1 Jan 2020")
+    await trader.say_why("Undo it")
+    await trader.done()
+    await has_cash(player, 9_000)
+    await expect(button(panel, "Undo void")).to_be_hidden()
+    assert trader.complaints == []
+
+
+async def test_a_customer_is_limited_and_a_hedge_is_written_down(
+    trader: TraderVisit, desk: Desk
+) -> None:
+    page = trader.page
+    player = await trader.placed(desk, 1_000)
+    await trader.log_in("head_trader")
+    await trader.go("Risk")
+    await page.get_by_label("Player").fill(player.player_id)
+    await page.keyboard.press("Enter")
+    customer = page.locator(".customer")
+    await expect(customer).to_contain_text("100 %")
+    await button(customer, "Change limits").click()
+    await trader.dialog.get_by_label("Of everybody's limits").fill("25.5")
+    await trader.dialog.get_by_label("For markets of some kinds").fill("win much")
+    await trader.dialog.get_by_label("Reason").fill(WHY)
+    await button(trader.dialog, "Change limits").click()
+    await expect(trader.dialog.get_by_role("alert")).to_have_text("A kind can't be read.")
+    await trader.dialog.get_by_label("For markets of some kinds").fill("correct_score 5")
+    await button(trader.dialog, "Change limits").click()
+    await trader.done()
+    await expect(customer).to_contain_text("25.5 %")
+    await expect(customer).to_contain_text("correct_score")
+    await trader.open_event(desk)
+    await button(trader.panel(desk), "Hedge").click()
+    await expect(trader.dialog.locator(".pays")).to_contain_text("worst case by singles is £15.00")
+    for label, text in {"Stake": "3", "Price": "2.6", "Where": "elsewhere"}.items():
+        await trader.dialog.get_by_label(label, exact=True).fill(text)
+    await trader.dialog.get_by_label("What it is called there").fill("slip 7")
+    await trader.say_why("Write it down")
+    await trader.done()
+    row = trader.panel(desk).locator('tr[data-selection="rovers"]')
+    await expect(row).to_contain_text("hedged £4.80")
+    await trader.go("Risk")
+    hedge = page.locator('[data-state="made"]', has_text=desk.market_id)
+    await expect(hedge).to_contain_text("rovers: £3.00 at 2.60, elsewhere")
     assert trader.complaints == []
 
 
@@ -444,6 +544,22 @@ async def test_a_bet_waits_for_a_traders_word(trader: TraderVisit, desk: Desk) -
     await trader.machine.post(f"/v1/desk/referrals/{third}/accept", {"reason": WHY})
     await expect(page.locator(".referral")).to_have_count(0)
     await expect(page.get_by_text("No bet waits for a trader.")).to_be_visible()
+
+    # A slip, of which there may be less, but at no other price.
+    leg = {"market_id": desk.market_id, "selection_id": "rovers", "odds": 24_000}
+    slip = {"kind": "single", "legs": [leg], "stake_minor": 5_000, "currency": "GBP"}
+    told = (await player.post("/v1/slips", slip)).problem(409, "referred")
+    await expect(page.locator(".referred-legs li")).to_contain_text("Rovers · Match result")
+    card = page.locator(f'.referral[data-referral="{told["referral_id"]}"]')
+    await expect(card).to_contain_text("Pays at most£120.00")
+    await button(card, "Offer less").click()
+    await expect(dialog.get_by_label("Price")).to_have_count(0)
+    await dialog.get_by_label("Stake").fill("30")
+    await trader.say_why("Offer", "Half the room")
+    await trader.done()
+    await expect(card).to_have_count(0)
+    taken = slip | {"stake_minor": 3_000, "referral_id": told["referral_id"]}
+    assert (await player.post("/v1/slips", taken)).status == 201
     assert trader.complaints == []
 
 
@@ -511,7 +627,7 @@ async def test_a_phone_has_room_for_the_desk(trader: TraderVisit, desks: list[De
     await trader.open_event(desk)
     await expect(page.locator(".plot path.series")).not_to_have_count(0)
     await assert_no_sideways_scroll(page)
-    for name in ("Prices", "Limits", "Settle"):
+    for name in ("Prices", "Limits", "Hedge", "Void bets", "Settle"):
         await button(trader.panel(desk), name).click()
         if name == "Settle":
             await trader.dialog.get_by_label("Result of Rovers").select_option("won")
@@ -520,7 +636,7 @@ async def test_a_phone_has_room_for_the_desk(trader: TraderVisit, desks: list[De
         await assert_no_sideways_scroll(page)
         await page.keyboard.press("Escape")
         await trader.done()
-    for name in ("Referrals", "Stops", "Audit"):
+    for name in ("Referrals", "Risk", "Stops", "Audit"):
         await trader.go(name)
         await expect(page.get_by_role("heading", name=name)).to_be_visible()
         await assert_no_sideways_scroll(page)

@@ -21,7 +21,7 @@ from actors.runtime.clock import WallClock
 from actors.stop import LiftStop, cause_of
 from actors.trading import ChangePrices, OpenMarket, SwitchMarkets
 from gateway import standing
-from gateway.coordinator import Coordinator
+from gateway.coordinator import BY, Coordinator
 from gateway.exchanges.bogus import EXCHANGE
 from gateway.exchanges.exchange import BackOrder, Exchange, Matched, NoAnswer, Unmatched
 from gateway.feeds.feed import Step
@@ -193,6 +193,34 @@ async def test_a_market_that_opens_again_is_looked_at_again(desk: Desk, backend:
         await desk.status(market_id, "open")
         await until(lambda: is_(set()), "nothing holds it any more")
         await until(lambda: market_id in coordinator._aging, "and its age is watched")
+
+
+async def test_a_price_whose_time_by_hand_is_over_is_written_down_for_who_looks_on(
+    desk: Desk, backend: Backend, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("gateway.coordinator.WARM_UP_MS", -60_000)  # it hears nothing of the past
+    kim = await member(desk, "trader")
+    market_id = await market(desk, max_age_ms=3_600_000)
+    await kim.act(f"markets/{market_id}/prices", {"odds": {"home": 22_000}, "for_s": 1})
+
+    async def is_known() -> bool:
+        lines = (await kim.read(f"audit?market_id={market_id}"))["items"]
+        return bool(lines) and lines[0]["events"] == ["PricesHeld"]
+
+    async def given_back() -> bool:
+        event = (await kim.read(f"fixtures/{fixture_of(market_id)}")).json
+        home = event["fixture"]["markets"][0]["selections"][0]
+        return home["odds"] == 25_000 and "hand" not in home
+
+    async def written_down() -> bool:
+        lines = (await kim.read(f"audit?market_id={market_id}&everybody=true"))["items"]
+        return (lines[0]["by"], lines[0]["events"]) == (BY, ["PricesGivenBack"])
+
+    await until(is_known, "the ledger has it")
+    # Of a market that nobody has bet on.
+    async with at_work(backend, settings()):
+        await until(given_back, "the feed's price is shown")
+        await until(written_down, "and it is written down")
 
 
 # Stops

@@ -13,7 +13,6 @@ import pytest
 from actors.stop import GetStop, StopView
 from actors.trading import ChangePrices, MovePrices, PricesChanged
 from gateway import keys
-from gateway.app import Gateway
 from gateway.coordinator import BY
 from gateway.desk import stream as desk_stream
 from gateway.desk.stream import DeskStream
@@ -231,11 +230,69 @@ async def test_prices_are_moved_by_hand(desk: Desk, kim: Trader, backend: Backen
 
     async def says_who_and_why() -> bool:
         lines = (await kim.read(f"audit?market_id={market_id}"))["items"]
-        told = [(one["by"], one["reason"]) for one in lines if one["events"] == ["PricesChanged"]]
+        told = [(one["by"], one["reason"]) for one in lines if one["events"] == ["PricesHeld"]]
         return (f"staff/{kim.login}", "Team news") in told
 
     await until(says_who_and_why, "the audit has it")
-    assert (await shown(kim, market_id))["source"] == f"staff/{kim.login}"
+    assert (await shown(kim, market_id))["source"] == "staff"  # whose prices of the others are
+
+
+async def test_a_held_price_stays_until_it_is_given_back(
+    desk: Desk, kim: Trader, backend: Backend
+) -> None:
+    market_id = await desk.market()
+    path = f"markets/{market_id}/prices"
+    player = await desk.player()
+    stream = await desk.stream()
+    assert (await stream.ask("subscribe", fixtures=[market_id.split(":")[0]]))["type"] == "ok"
+    watching = await kim.watch(market_id.split(":")[0], whole=True)
+    await kim.act(path, {"odds": {"home": 22_000, "away": 0}, "for_s": 3_600})
+    # The feed's word is neither shown nor had.
+    fed = await desk.prices(market_id, home=26_000, draw=33_000)
+    assert fed["odds"] == {"draw": 33_000}
+    home, draw, away = (await shown(kim, market_id))["selections"]
+    hand = home["hand"]
+    assert (home["odds"], hand["by"], hand["feed_odds"]) == (22_000, f"staff/{kim.login}", 26_000)
+    assert hand["since"] < hand["until"]
+    assert (draw["odds"], "hand" in draw, away["odds"]) == (33_000, False, 0)
+    assert away["hand"]["feed_odds"] == 29_000
+    changed = (await player.post("/v1/bets", slip(market_id, odds=26_000))).problem(
+        409, "price_changed"
+    )
+    assert changed["odds"] == 22_000
+    assert (await player.post("/v1/bets", slip(market_id, odds=22_000))).status == 201
+
+    # Seen live by traders, too: the gateway's own copy is as the market is.
+    def behind(markets: dict[str, Any]) -> dict[str, int]:
+        """What the feed says behind prices that are held, as the page knows it."""
+        selections = markets[market_id]["selections"] if market_id in markets else []
+        return {
+            one["selection_id"]: one["hand"]["feed_odds"] for one in selections if "hand" in one
+        }
+
+    await watching.until(lambda markets: behind(markets) == {"home": 26_000, "away": 29_000})
+    (await kim.act(f"{path}/give-back", {"selection_ids": ["draw"]})).problem(409, "wrong_status")
+    (await kim.act(f"{path}/give-back", {"selection_ids": ["x"]})).problem(404, "unknown_selection")
+    given = await kim.act(f"{path}/give-back", {"selection_ids": ["home"]}, key="g1")
+    assert given["odds"] == {"home": 26_000}
+    again = await kim.act(f"{path}/give-back", {"selection_ids": ["home"]}, key="g1")
+    assert again.json == given.json
+    assert (await kim.act(f"{path}/give-back"))["odds"] == {"away": 29_000}
+    await watching.until(lambda markets: behind(markets) == {})
+    told: dict[str, int] = {}
+    while told != {"home": 26_000, "draw": 33_000, "away": 29_000}:
+        told |= (await stream.next("prices"))["odds"]
+    (await kim.act(path, {"odds": {"home": 22_000}, "for_s": 86_401})).problem(
+        400, "invalid_request"
+    )
+    viewer = await member(desk, "viewer")
+    (await viewer.act(f"{path}/give-back")).problem(403, "forbidden")
+
+
+async def holds(kim: Trader, market_id: str) -> bool:
+    """Whether the ledger knows that somebody has held a price there."""
+    lines = (await kim.read(f"audit?market_id={market_id}"))["items"]
+    return any(one["events"] == ["PricesHeld"] for one in lines)
 
 
 async def test_a_status_by_hand_keeps_the_bet_delay(desk: Desk, kim: Trader) -> None:
@@ -258,6 +315,33 @@ async def test_limits_that_are_left_out_stay(desk: Desk, kim: Trader) -> None:
     (await kim.act(path)).problem(400, "invalid_request")
     (await kim.act(path, {"min_stake_minor": 2_000})).problem(409, "out_of_bounds")
     (await kim.act("markets/a:b/limits", {"max_age_ms": 1})).problem(404, "unknown_market")
+
+
+async def test_limits_changed_by_two_at_once_are_seen_before_they_are_overwritten(
+    desk: Desk, kim: Trader
+) -> None:
+    market_id = await desk.market()
+    path = f"markets/{market_id}/limits"
+
+    async def as_read() -> Any:
+        event = (await kim.read(f"fixtures/{market_id.split(':')[0]}")).json
+        return event["limits"][market_id]
+
+    read = await as_read()
+    assert read["version"] == 0
+    mine = await kim.act(path, {"max_stake_minor": 1_000, "version": 0}, key="l1")
+    assert mine["limits"]["version"] == 1
+    # Repeated it is the same answer, not a conflict with itself.
+    again = await kim.act(path, {"max_stake_minor": 1_000, "version": 0}, key="l1")
+    assert again.json == mine.json
+    late = await kim.act(path, {"max_stake_minor": 2_000, "version": read["version"]})
+    now = late.problem(409, "version_conflict")
+    assert {name: now[name] for name in read} == await as_read() == mine["limits"]
+    seen = await kim.act(path, {"max_stake_minor": 2_000, "version": now["version"]})
+    assert (seen["limits"]["max_stake_minor"], seen["limits"]["version"]) == (2_000, 2)
+    # Who knows of no versions changes what he says, and nothing else.
+    old = await kim.act(path, {"min_stake_minor": 20})
+    assert (old["limits"]["max_stake_minor"], old["limits"]["version"]) == (2_000, 3)
 
 
 # Stops
@@ -319,15 +403,33 @@ async def test_a_stop_lets_go_only_what_it_has_suspended(desk: Desk, kim: Trader
     assert await status_of(desk, stopped_before) == "open"
 
 
+async def test_a_stop_too_many_names_those_that_could_be_lifted(desk: Desk, kim: Trader) -> None:
+    market_id = await desk.market()
+    order = {"reach": "market", "target": market_id}
+    stops = [(await kim.act("stops", order, key=f"k{n}"))["stop_id"] for n in range(5)]
+
+    async def all_known() -> bool:
+        return set(stops) <= {one["stop_id"] for one in (await kim.read("stops"))["items"]}
+
+    await until(all_known, "the ledger has the stops")
+    refused = (await kim.act("stops", order)).problem(409, "too_many_stops")
+    assert set(refused["stops"].split(", ")) == set(stops)
+    # The last one again is no other; and another target is.
+    assert (await kim.act("stops", order, key="k4"))["stop_id"] == stops[4]
+    event = {"reach": "event", "target": market_id.split(":")[0]}
+    stops.append((await kim.act("stops", event))["stop_id"])
+    for stop_id in stops:
+        assert await status_of(desk, market_id) == "suspended"
+        await kim.act(f"stops/{stop_id}/lift")
+    assert await status_of(desk, market_id) == "open"
+
+
 async def test_what_a_source_prices_is_stopped(desk: Desk, kim: Trader) -> None:
     fixture_id = await desk.fixture()
     mine, others = await desk.market(fixture_id, "mine"), await desk.market(fixture_id, "others")
     await kim.act(f"markets/{mine}/prices", {"odds": {"home": 22_000}})
 
-    async def is_known() -> bool:
-        return bool((await shown(kim, mine))["source"] == f"staff/{kim.login}")
-
-    await until(is_known, "the ledger knows who has priced it")
+    await until(lambda: holds(kim, mine), "the ledger knows who has priced it")
     stop = await kim.act("stops", {"reach": "source", "target": f"staff/{kim.login}"})
     assert stop["markets"] == 1
     assert await status_of(desk, mine) == "suspended"
@@ -344,16 +446,17 @@ async def test_a_source_is_stopped_though_the_house_has_moved_its_prices(
     market_id = await desk.market()
     fixture_id = market_id.split(":")[0]
     await kim.act(f"markets/{market_id}/prices", {"odds": {"home": 22_000}})
-    moved = MovePrices(fixture_id, market_id, {"home": 21_000}, 2)
+    moved = MovePrices(fixture_id, market_id, {"draw": 21_000}, 2)
     answer = await backend.cluster.router.ask("book", fixture_id, moved, by=BY)
     assert isinstance(answer.reply, PricesChanged)
 
     async def is_known() -> bool:
         history = (await kim.read(f"markets/{market_id}/prices")).json
-        return bool(history["selections"]["home"][-1]["odds"] == 21_000)
+        points = history["selections"].get("draw")
+        return bool(points) and points[-1]["odds"] == 21_000
 
     await until(is_known, "the ledger has the move")
-    assert (await shown(kim, market_id))["source"] == f"staff/{kim.login}"
+    assert (await shown(kim, market_id))["source"] == "staff"
     stop = await kim.act("stops", {"reach": "source", "target": f"staff/{kim.login}"})
     assert stop["markets"] == 1
     assert await status_of(desk, market_id) == "suspended"
@@ -810,26 +913,123 @@ async def test_prices_over_time(desk: Desk, kim: Trader) -> None:
     (await kim.read(f"markets/{market_id}x/prices")).problem(404, "unknown_market")
 
 
-async def test_liability_over_time(desk: Desk, kim: Trader, gateway: Gateway) -> None:
-    market_id = await desk.market()
-    liabilities = gateway.services.desk_streams.liabilities
-    await placed(desk, market_id)
+async def test_liability_over_time(desk: Desk, kim: Trader, backend: Backend) -> None:
+    """Its last point is what the market itself says, whatever bets do, and any gateway tells the
+    same, also one that has only just started."""
+    market_id, other = await desk.market(), await desk.market()
+    player = await placed(desk, market_id)
 
-    async def sampled(stakes_minor: int) -> bool:
-        await liabilities.sample()
+    async def agrees() -> bool:
+        told = (await kim.read(f"markets/{market_id}/liability?points=2")).json
+        market = await shown(kim, market_id)
+        lines = {
+            one["selection_id"]: (one["stakes_minor"], one["liability_minor"])
+            for one in market["selections"]
+            if one["selection_id"] in told["selections"]
+        }
+        last = {
+            name: (series["stakes_minor"][-1], series["liability_minor"][-1])
+            for name, series in told["selections"].items()
+        }
+        same = last == lines and told["worst_minor"][-1:] == [market["worst_minor"]]
+        return bool(market["known"] and not market["holds"] and same)
+
+    await until(agrees, "a single is in the series")
+    legs = [
+        {"market_id": one, "selection_id": "home", "odds": 25_000} for one in (market_id, other)
+    ]
+    double = {"kind": "double", "legs": legs, "stake_minor": 1_000, "currency": "GBP"}
+    assert (await player.post("/v1/slips", double)).status == 201
+    await until(agrees, "a double is in the series")
+    away = await player.post(
+        "/v1/bets", slip(market_id, selection_id="away", odds=29_000, stake_minor=1_000)
+    )
+    path = f"/v1/bets/{away['bet_id']}/cash-out"
+    offer = await player.get(f"{path}?stake_minor=400")
+    assert (await player.post(path, {"offer": offer["offer"]})).status < 300
+    await until(agrees, "what is left of a bet that was bought back is in the series")
+    hedge = {"selection_id": "home", "stake_minor": 300, "odds": 26_000, "commission": 200}
+    hedge |= {"exchange": "elsewhere", "reference": "slip 7"}
+    assert (await kim.act(f"markets/{market_id}/hedges", hedge)).status == 201
+    await until(agrees, "a hedge is in the worst case")
+    told = (await kim.read(f"markets/{market_id}/liability")).json
+    home = told["selections"]["home"]
+    assert home["liability_minor"][-1] == 750 + 5_250  # the double counts in full
+    assert len(home["stakes_minor"]) == len(told["at"]) == len(told["worst_minor"])
+    assert told["at"] == sorted(told["at"])
+    another = backend.gateway()
+    await another.start()
+    try:
+        there = Trader(kim.http, await another.port(), kim.token)
+        assert (await there.read(f"markets/{market_id}/liability")).json == told
+    finally:
+        await another.drain(1)
+    await desk.result(market_id, home="lost", draw="won", away="lost")
+
+    async def empty() -> bool:
         series = (await kim.read(f"markets/{market_id}/liability")).json["selections"]
-        return bool(series) and series["home"]["stakes_minor"][-1] == stakes_minor
+        return not any(one["liability_minor"][-1] for one in series.values())
 
-    await kim.read("board")  # whoever uses the desk begins it
-    await until(lambda: sampled(500), "the first bet is in a sample")
-    await placed(desk, market_id)
-    await until(lambda: sampled(1_000), "the second bet is in a sample")
-    history = (await kim.read(f"markets/{market_id}/liability")).json
-    home = history["selections"]["home"]
-    assert len(home["liability_minor"]) == len(home["stakes_minor"]) == len(history["at"])
-    assert sorted(home["liability_minor"]) == home["liability_minor"]
-    assert home["liability_minor"][-1] == 1_500
-    assert history["at"] == sorted(history["at"])
+    await until(empty, "nothing is left when all is settled")
+    (await kim.read("markets/a:b/liability")).problem(404, "unknown_market")
+
+
+async def test_a_result_is_taken_back_and_bets_of_a_time_are_void(desk: Desk, kim: Trader) -> None:
+    market_id = await desk.market()
+    player = await placed(desk, market_id)
+    await desk.result(market_id, home="lost", draw="won", away="lost")
+
+    async def has(minor: int) -> bool:
+        return await player.cash() == minor
+
+    (await (await member(desk, "trader")).act(f"markets/{market_id}/result/rollback")).problem(
+        403, "forbidden"
+    )
+    path = f"markets/{market_id}/result/rollback"
+    undone = await kim.act(path, key="undo")
+    assert (undone["version"], sorted(undone["undecided"])) == (2, ["away", "draw", "home"])
+    assert (await kim.act(path, key="undo")).json == undone.json
+    (await kim.act(path)).problem(409, "wrong_status")
+    times = {"from": "2020-01-01T00:00:00Z", "until": "2099-01-01T00:00:00Z"}
+    assert (await kim.act(f"markets/{market_id}/voids", times))["version"] == 3
+    assert (await shown(kim, market_id))["voids"] == [
+        {"from": "2020-01-01T00:00:00.000Z", "until": "2099-01-01T00:00:00.000Z"}
+    ]
+    await until(lambda: has(10_000), "the stake is given back")
+    nothing: dict[str, str] = {}
+    (await kim.act(f"markets/{market_id}/voids", nothing)).problem(409, "out_of_bounds")
+    back = await kim.act(f"markets/{market_id}/voids/rollback", times)
+    assert back["version"] == 4
+    await until(lambda: has(9_500), "the bet is open again")
+    assert "voids" not in await shown(kim, market_id)
+    (await kim.act(f"markets/{market_id}/voids/rollback", times)).problem(409, "wrong_status")
+    lines = (await kim.read(f"audit?market_id={market_id}&limit=3"))["items"]
+    assert {line["by"] for line in lines} == {f"staff/{kim.login}"}
+    assert {line["reason"] for line in lines} == {REASON}
+
+
+async def test_stops_that_stand_come_in_pages(desk: Desk, kim: Trader) -> None:
+    market_id = await desk.market()
+    ordered = []
+    for _ in range(3):
+        stop = await kim.act("stops", {"reach": "market", "target": market_id})
+        ordered.append(stop["stop_id"])
+
+    async def there() -> bool:
+        items = (await kim.read("stops?limit=200"))["items"]
+        return {one["stop_id"] for one in items} >= set(ordered)
+
+    await until(there, "the ledger has the stops")
+    found, cursor = [], ""
+    while cursor is not None:
+        page = (await kim.read(f"stops?limit=1{cursor and '&cursor='}{cursor}")).json
+        found += [one["stop_id"] for one in page["items"]]
+        cursor = page["next_cursor"]
+    assert [one for one in found if one in ordered] == ordered[::-1]
+    assert len(found) == len(set(found))
+    for stop_id in ordered:
+        await kim.act(f"stops/{stop_id}/lift")
+    (await kim.read("stops?cursor=nonsense")).problem(400, "invalid_cursor")
 
 
 async def test_an_events_audit_has_its_markets(desk: Desk, kim: Trader) -> None:
@@ -854,7 +1054,7 @@ async def test_an_events_audit_has_its_markets(desk: Desk, kim: Trader) -> None:
     by_staff = await lines(f"fixture_id={fixture_id}")
     assert [one["events"] for one in by_staff] == [
         ["ResultDeclared"],
-        ["PricesChanged"],
+        ["PricesHeld"],
         ["PricesChanged"],
         ["MarketOpened"],
         ["FixtureCreated"],

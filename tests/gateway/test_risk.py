@@ -7,8 +7,7 @@ from uuid import uuid4
 
 import pytest
 
-from actors.hedging import OrderHedge, RecordHedge
-from actors.market import Hedge
+from actors.hedging import OrderHedge
 from actors.risk.alerts import Pattern, RaiseAlert
 from actors.runtime.addresses import fixture_of
 from gateway.app import Gateway
@@ -295,11 +294,15 @@ async def test_a_customer_s_factor_limits_the_stake_and_nobody_sees_it(
         "player_id": player.player_id,
         "factor": 10_000,
         "kinds": {},
+        "version": 0,
     }
     trader = await member(desk, "trader")
     (await trader.act(f"{path}/factors", {"factor": 5_000})).problem(403, "forbidden")
     said = await kim.act(f"{path}/factors", {"factor": 5_000, "kinds": {"win": 0}})
-    assert (said["factor"], said["kinds"]) == (5_000, {"win": 0})
+    assert (said["factor"], said["kinds"], said["version"]) == (5_000, {"win": 0}, 1)
+    late = await kim.act(f"{path}/factors", {"factor": 1, "version": 0})
+    now = late.problem(409, "version_conflict")
+    assert (now["version"], now["factor"], now["kinds.win"]) == (1, 5_000, 0)
     refused = (await player.post("/v1/bets", slip(market_id, stake_minor=501))).problem(
         409, "stake_above_limit"
     )
@@ -341,7 +344,7 @@ async def test_what_staff_did_with_players_is_in_the_audit(desk: Desk, kim: Trad
         return len(found) >= 2
 
     await until(both_are_written, "the audit has both")
-    assert [one["events"] for one in found] == [["PricesChanged"], ["FactorsSet"]]
+    assert [one["events"] for one in found] == [["PricesHeld"], ["FactorsSet"]]
     assert found[1]["reason"] == REASON
     full = (await kim.read(f"audit/{found[1]['entry_id']}")).json
     assert full["events"][0]["factor"] == 5_000
@@ -395,10 +398,23 @@ async def test_hedges_are_listed_and_proposed(desk: Desk, kim: Trader, gateway: 
         return [(one["hedge_id"], one["state"]) for one in items] == [("h1", state)]
 
     await until(lambda: listed("ordered"), "the order is shown")
-    record = RecordHedge(fixture_id, market_id, "h1", "home", 300, 25_000, 200, "bogus", "r")
-    made = (await router.ask("book", fixture_id, record)).reply
-    assert isinstance(made.hedge, Hedge)
+    # What became of an order may be said by hand, and a hedge without one recorded: once each.
+    path = f"markets/{market_id}/hedges"
+    made = {"selection_id": "home", "stake_minor": 300, "odds": 25_000, "commission": 200}
+    made |= {"exchange": "bogus", "reference": "r", "hedge_id": "h1"}
+    recorded = await kim.act(path, made, key="record")
+    assert (recorded["hedge_id"], recorded["wins_minor"]) == ("h1", 441)
+    assert (await kim.act(path, made, key="record")).json == recorded.json
+    (await kim.act(path, made)).problem(409, "already_exists")
     await until(lambda: listed("made"), "the hedge is shown")
+    order = OrderHedge(fixture_id, market_id, "h2", "home", 100, 25_000, "bogus")
+    await router.ask("book", fixture_id, order)
+    assert (await kim.act(f"{path}/h2/lapse"))["state"] == "lapsed"
+    (await kim.act(f"{path}/h2/lapse")).problem(409, "wrong_status")
+    by_hand = await kim.act(path, {k: v for k, v in made.items() if k != "hedge_id"})
+    assert by_hand["state"] == "made"
+    viewer = await member(desk, "viewer")
+    (await viewer.act(path, made)).problem(403, "forbidden")
 
 
 async def test_alerts_are_listed_newest_first(kim: Trader, gateway: Gateway) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections import defaultdict
 from collections.abc import AsyncIterator, Awaitable, Callable
+from itertools import groupby
 from typing import Any
 
 import asyncpg
@@ -17,6 +18,7 @@ from actors.outcomes import RollBackResult, RollBackVoid, SettleSelections, Void
 from actors.results import LOST, VOID, WON, Window
 from actors.runtime.addresses import BOOK, partitions_of
 from ledger.database import open_pool, prepare
+from ledger.desk_reads import DeskReads
 from ledger.postgres_journal import PostgresJournal
 from ledger.projector import Projector
 from ledger.reads import BadCursor, Declared, LagView, LedgerReads
@@ -261,6 +263,58 @@ async def test_liabilities_are_as_of_their_positions(ledgers):
         {market_id: {"s1": expected}},
     )
     assert (await gb.reads.liabilities(["none:m0"]))[1] == {}
+
+
+async def test_liability_over_time_is_what_open_bets_made_then(ledgers):
+    """However finely the time is cut: each sum is what the actors' open bets came to at its time,
+    through settlements and those that were taken back, and the last is what stands now."""
+    _, gb = ledgers
+    history = gb.history
+    stood: dict[int, dict[str, dict[str, tuple[int, int]]]] = {}
+    tell = history.tell
+
+    def tell_and_note(*arguments, **options):
+        history.now_ms += history.random.randrange(20_000)
+        event = tell(*arguments, **options)
+        lines: defaultdict[str, defaultdict[str, Line]] = defaultdict(lambda: defaultdict(Line))
+        for address, bet in history.actors.items():
+            if address.startswith("bet/") and bet.legs and bet.state is BetState.OPEN:
+                leg = bet.legs[0]
+                lines[leg.market_id][leg.selection_id].add(bet.stake_minor, leg.odds)
+        stood[history.now_ms] = {
+            market_id: {name: (one.stakes_minor, one.liability_minor) for name, one in of.items()}
+            for market_id, of in lines.items()
+        }
+        return event
+
+    history.tell = tell_and_note
+    busy_day(history)
+    for ledger in ledgers:
+        await ledger.write()
+        await ledger.project()
+    reads = DeskReads.beside(gb.reads)
+    markets = {bet.legs[0].market_id for bet in history.bets.values()}
+    _, now = await gb.reads.liabilities(list(markets))
+    for market_id in markets:
+        for points in (1, 7, 1_000):
+            changes = await reads.liability_series(market_id, points)
+            sums: defaultdict[str, tuple[int, int]] = defaultdict(lambda: (0, 0))
+            parts = [list(part) for _, part in groupby(changes, lambda change: change.part)]
+            assert 0 < len(parts) <= points
+            for part in parts:
+                for change in part:
+                    stakes, liability = sums[change.selection_id]
+                    sums[change.selection_id] = (
+                        stakes + change.stakes_minor,
+                        liability + change.liability_minor,
+                    )
+                then = stood[max(change.last_ms for change in part)]
+                assert {name: of for name, of in sums.items() if any(of)} == then.get(market_id, {})
+            assert sums == {
+                name: (line.stakes_minor, line.liability_minor)
+                for name, line in now[market_id].items()
+            }
+    assert (await verify(gb.pool, "gb")).ok
 
 
 async def test_unsettled_are_the_results_whose_bets_wait(ledgers):

@@ -177,6 +177,8 @@ SAMPLES: dict[str, Event] = {
         staff.StaffLoginFailed(AT, "kim", 5, AT + 1),
         stop.StopOrdered(AT, "s", stop.Reach.SOURCE, "feed"),
         stop.StopLifted(AT, "s"),
+        trading.PricesHeld(AT, "f", "f:m", 14, 8, {"a": 20_000, "b": 0}, "staff/kim", AT + 1),
+        trading.PricesGivenBack(AT, "f", "f:m", 15, 9, {"a": 25_000}),
     ]
 }
 

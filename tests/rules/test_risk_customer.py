@@ -33,19 +33,33 @@ def test_factors_are_set_all_at_once() -> None:
     customer = Customer()
     asked = GetCustomer("p").answer(NOW, customer, PLAYER)
     assert asked == CustomerView("p", WHOLE, {}, 0)
-    for factor, kinds in ((5_000, {"win": 0}), (MAX_FACTOR, {})):
-        event = SetFactors("p", factor, kinds).decide(NOW, customer, PLAYER)
+    for number, (factor, kinds) in enumerate(((5_000, {"win": 0}), (MAX_FACTOR, {}))):
+        event = SetFactors("p", factor, kinds, 0, number).decide(NOW, customer, PLAYER)
         assert isinstance(event, FactorsSet)
         event.apply(customer)
         asked = GetCustomer("p").answer(NOW, customer, PLAYER)
-        assert asked == CustomerView("p", factor, kinds, NOW)
+        assert asked == CustomerView("p", factor, kinds, NOW, 0, number + 1)
     event = SetFactors("p", WHOLE, {}, 5_000).decide(NOW, customer, PLAYER)
     assert isinstance(event, FactorsSet)
     event.apply(customer)
     asked = GetCustomer("p").answer(NOW, customer, PLAYER)
-    assert asked == CustomerView("p", WHOLE, {}, NOW, 5_000)
+    assert asked == CustomerView("p", WHOLE, {}, NOW, 5_000, number + 2)
     for above in (-1, MAX_MINOR + 1):
         assert isinstance(SetFactors("p", 1, {}, above).decide(NOW, customer, PLAYER), Refused)
+
+
+def test_factors_that_somebody_else_has_set_since_are_not_overwritten_unseen() -> None:
+    customer = Customer("p", 5_000, {"win": 1}, NOW, 700, 3)
+    refused = SetFactors("p", 1, {}, 0, 2).decide(NOW, customer, PLAYER)
+    now: dict[str, int | str] = {
+        "version": 3,
+        "factor": 5_000,
+        "refer_above_minor": 700,
+        "kinds.win": 1,
+    }
+    assert refused == Refused(Reason.VERSION_CONFLICT, "the factors have changed since", now)
+    event = SetFactors("p", 1, {}).decide(NOW, customer, PLAYER)
+    assert event == FactorsSet(NOW, "p", 1, {}, 0, 4)
 
 
 @pytest.mark.parametrize(

@@ -13,6 +13,7 @@ import pytest
 from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import Bundle, RuleBasedStateMachine, consumes, invariant, rule
+from msgspec.structs import asdict
 
 from actors.base import Reason, Refused
 from actors.bet import PriceChange
@@ -160,7 +161,7 @@ def test_where_a_limit_is_overrun_already_bets_on_the_other_side_are_welcome(ove
     market = markets["f:m"]
     hold_on(market, "1", "a", 1_000).answer(NOW, market, fixture)
     limits = Limits(max_market_liability_minor=max(1, over))
-    do(ChangeLimits("f", "f:m", limits), market, fixture)
+    do(ChangeLimits("f", "f:m", asdict(limits)), market, fixture)
     assert hold_on(market, "2", "a", 10).answer(NOW, market, fixture).reason is (
         Reason.LIABILITY_LIMIT
     )
@@ -179,8 +180,27 @@ def test_a_refusal_says_the_largest_stake_that_every_limit_has_room_for() -> Non
     assert ask.answer(NOW, market, fixture).facts == {"max_stake_minor": 1_333}  # 2,000 / 1.5
     assert isinstance(hold_on(other, "2", "a", 500).answer(NOW, other, fixture), Held)
     assert ask.answer(NOW, market, fixture).facts == {"max_stake_minor": 833}  # 1,250 / 1.5
-    do(ChangeLimits("f", "f:m", Limits(10, 500_000, 300)), market, fixture)
+    do(ChangeLimits("f", "f:m", {"max_liability_minor": 300}), market, fixture)
     assert ask.answer(NOW, market, fixture).facts == {"max_stake_minor": 200}
+
+
+def test_limits_that_somebody_else_has_changed_since_are_not_overwritten_unseen() -> None:
+    fixture, markets = opened({"m": 1}, Limits())
+    market = markets["f:m"]
+    do(ChangeLimits("f", "f:m", {"max_stake_minor": 900}, 0), market, fixture)
+    late = ChangeLimits("f", "f:m", {"min_stake_minor": 20}, 0)
+    now = {"version": 1, **asdict(Limits(10, 900))}
+    refused = Refused(Reason.VERSION_CONFLICT, "the limits have changed since", now)
+    assert late.decide(NOW, market, fixture) == refused
+    assert (
+        market.limits_version == GetMarket("f", "f:m").answer(NOW, market, fixture).limits_version
+    )
+    for version in (1, None):  # who does not say which changes nothing else, at least
+        do(ChangeLimits("f", "f:m", {"min_stake_minor": 20}, version), market, fixture)
+        assert market.limits == Limits(20, 900)
+    assert market.limits_version == 3
+    unknown = ChangeLimits("f", "f:m", {"max_joy": 1}).decide(NOW, market, fixture)
+    assert unknown == Refused(Reason.OUT_OF_BOUNDS, "there is no limit max_joy")
 
 
 def test_a_group_counts_its_own_markets_only() -> None:
@@ -237,7 +257,7 @@ def test_followers_are_not_told_of_limits() -> None:
     seq = fixture.seq
     told = do(ChangeEventLimits("f", {"event": EventLimit(5)}), fixture)
     assert told == EventLimitsChanged(NOW, "f", seq, {"event": EventLimit(5)})
-    do(ChangeLimits("f", "f:m", Limits(1, 2, 3)), markets["f:m"], fixture)
+    do(ChangeLimits("f", "f:m", asdict(Limits(1, 2, 3))), markets["f:m"], fixture)
     assert (fixture.seq, markets["f:m"].limits) == (seq, Limits(1, 2, 3))
 
 
@@ -255,7 +275,7 @@ def test_followers_are_not_told_of_limits() -> None:
 )
 def test_limits_that_make_no_sense_are_refused(limits: Limits) -> None:
     fixture, markets = opened({"m": 1}, Limits())
-    event = ChangeLimits("f", "f:m", limits).decide(NOW, markets["f:m"], fixture)
+    event = ChangeLimits("f", "f:m", asdict(limits)).decide(NOW, markets["f:m"], fixture)
     assert event.reason is Reason.OUT_OF_BOUNDS
     command = OpenMarket("f", "f:x", "x", "x", "GBP", {"a": "A"}, limits)
     assert command.decide(NOW, Market(), fixture).reason is Reason.OUT_OF_BOUNDS
@@ -594,7 +614,7 @@ class Race(RuleBasedStateMachine):
         limits = Limits(
             1, 10**6, selection, market, reoffer_ms=5_000, max_slip_liability_minor=slips
         )
-        do(ChangeLimits("f", market_id, limits), self.markets[market_id], self.fixture)
+        do(ChangeLimits("f", market_id, asdict(limits)), self.markets[market_id], self.fixture)
         groups = self.fixture.limits | {"event": EventLimit(event)}
         do(ChangeEventLimits("f", groups), self.fixture)
         self._allow_what_is()

@@ -210,6 +210,13 @@ def test_a_cause_is_refused(command: Any, of: Market, reason: Reason) -> None:
     assert command.decide(NOW, of, fixture()).reason is reason
 
 
+def test_a_cause_too_many_names_those_that_could_go() -> None:
+    of = market(causes={f"stop/{number:03}": 1 for number in range(MAX_CAUSES)})
+    refused = do(suspend("x"), of)
+    assert refused.facts["max_causes"] == MAX_CAUSES
+    assert refused.facts["causes"].split(", ") == sorted(of.causes)
+
+
 def test_many_markets_are_switched_with_one_message() -> None:
     switch = SwitchMarkets("f", ["f:m", "f:n"], "producer/3")
     assert switch.cast() == ("fixture/f", "market/f:m", "market/f:n")

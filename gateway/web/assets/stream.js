@@ -1,7 +1,8 @@
 // The WebSocket: prices and the player's own news as they happen, and bets the fastest way.
-// It comes back by itself, says where it stopped, and asks again where something was missed.
+// When it is back it says where it stopped, and it asks again where something was missed.
 
 import { Lost, Problem, wait } from "./api.js";
+import { Socket } from "./socket.js";
 import { connection, logOutHere, session, takeWallet } from "./store.js";
 
 const PING_MS = 20_000;
@@ -15,13 +16,11 @@ const EVERY_FIXTURE = "*";
 
 export class Stream {
   #book;
-  #socket = null;
+  #socket;
   #lastId = 0;
   #waiting = new Map();
   #wanted = new Set();
   #recovering = new Set();
-  #failures = 0;
-  #retry = 0;
   #ping = 0;
   /** Whether the socket speaks for the player, so that bets can go through it. */
   #loggedIn = false;
@@ -34,32 +33,25 @@ export class Stream {
   constructor(book, news) {
     this.#book = book;
     this.news = news;
-    addEventListener("online", () => this.#connectNow());
+    this.#socket = new Socket("/v1/stream", "grandstand.v1", {
+      opened: () => this.#opened(),
+      heard: (message) => this.#received(message),
+      closed: (code) => this.#closed(code),
+    });
     session.follow((now) => {
-      if (this.#socket?.readyState !== WebSocket.OPEN) return;
+      if (!this.#socket.open) return;
       if (now) this.#logIn(now.token);
       // There is no logging out of a socket: another one is made that never knew the player.
-      else this.#socket.close(1000);
+      else this.#socket.renew();
     });
   }
 
   get takesBets() {
-    return this.#loggedIn && this.#socket?.readyState === WebSocket.OPEN;
+    return this.#loggedIn && this.#socket.open;
   }
 
   connect() {
-    const scheme = location.protocol === "https:" ? "wss:" : "ws:";
-    const socket = new WebSocket(`${scheme}//${location.host}/v1/stream`, "grandstand.v1");
-    this.#socket = socket;
-    socket.onopen = () => this.#opened();
-    socket.onmessage = (frame) => this.#received(JSON.parse(frame.data));
-    socket.onclose = (event) => this.#closed(event.code);
-  }
-
-  #connectNow() {
-    if (this.#socket && this.#socket.readyState <= WebSocket.OPEN) return;
-    clearTimeout(this.#retry);
-    this.connect();
+    this.#socket.connect();
   }
 
   #opened() {
@@ -69,7 +61,7 @@ export class Stream {
     this.#subscribe([...this.#wanted]);
     this.#ping = setInterval(() => {
       // A line that is dead without having been closed is only noticed by asking.
-      this.#ask({ type: "ping" }, ANSWER_MS).catch(() => this.#socket.close());
+      this.#ask({ type: "ping" }, ANSWER_MS).catch(() => this.#socket.renew());
     }, PING_MS);
     this.news.live();
   }
@@ -82,14 +74,9 @@ export class Stream {
     this.#waiting.clear();
     connection.set("lost");
     if (code === NOT_LOGGED_IN) this.#sessionOver(this.#token);
-    // Spread out, so that a gateway's many players don't all knock at the next one at once.
-    const pause = Math.min(500 * 2 ** this.#failures, 15_000);
-    this.#failures += 1;
-    this.#retry = setTimeout(() => this.connect(), pause * (0.5 + Math.random()));
   }
 
   #received(message) {
-    this.#failures = 0;
     if (this.#waiting.has(message.id)) {
       const asked = this.#waiting.get(message.id);
       this.#waiting.delete(message.id);
@@ -131,7 +118,7 @@ export class Stream {
     } catch (error) {
       if (error.status === 401) this.#sessionOver(token);
       // Without a log-in the player's news don't come: try again on another socket.
-      else this.#socket.close();
+      else this.#socket.renew();
     }
   }
 
@@ -148,7 +135,7 @@ export class Stream {
     const added = [...wanted].filter((it) => !this.#wanted.has(it));
     const dropped = [...this.#wanted].filter((it) => !wanted.has(it));
     this.#wanted = wanted;
-    if (this.#socket?.readyState !== WebSocket.OPEN) return;
+    if (!this.#socket.open) return;
     this.#subscribe(added);
     if (dropped.length) this.#send({ type: "unsubscribe", fixtures: dropped });
   }
@@ -178,7 +165,7 @@ export class Stream {
         (it) => it !== inTheWay && (it === EVERY_FIXTURE || this.#wanted.has(it)),
       );
       const again = rest.length && (error.passing || inTheWay);
-      if (again && this.#socket.readyState === WebSocket.OPEN) this.#follow(rest, from);
+      if (again && this.#socket.open) this.#follow(rest, from);
     }
   }
 
@@ -190,7 +177,7 @@ export class Stream {
 
   #send(frame) {
     this.#lastId += 1;
-    this.#socket.send(JSON.stringify({ ...frame, id: this.#lastId }));
+    this.#socket.send({ ...frame, id: this.#lastId });
     return this.#lastId;
   }
 

@@ -1,6 +1,6 @@
 // Who did what, and why: the lines of the audit, and the page that lists all that staff did.
 
-import { explain } from "../api.js";
+import { explain } from "../request.js";
 import { h, setText } from "../dom.js";
 import { timeText } from "../format.js";
 import { read } from "./desk.js";

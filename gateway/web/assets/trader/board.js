@@ -1,13 +1,13 @@
 // The board: every event that is not over, with its markets as a trader looks at them. Rows are
 // made once and then kept; a change touches what it changes.
 
-import { explain } from "../api.js";
+import { explain } from "../request.js";
 import { arrange, h, setText } from "../dom.js";
 import { startText, words } from "../format.js";
 import { may, read } from "./desk.js";
 import { openStop } from "./dialog.js";
 import { age, cash, causeText, clock, price, shortCash, STATUS } from "./figures.js";
-import { openPrices } from "./market.js";
+import { openPrices, sourceText } from "./market.js";
 
 const LIMIT = "20";
 const TYPED_MS = 300;
@@ -270,7 +270,7 @@ class MarketRow {
         h("span", { class: "chip-price" }, `${it.name} `, h("b", {}, price(it.odds)))),
       ...(more > 0 ? [h("span", { class: "soft" }, `+${more}`)] : []));
     }
-    setText(this.source, market.source || "–");
+    setText(this.source, sourceText(market));
     setText(this.handle, shortCash(market.handle_minor));
     setText(this.worst, market.known ? shortCash(market.worst_minor) : "…");
     this.worst.title = market.known ? cash(market.worst_minor) : "Being read";

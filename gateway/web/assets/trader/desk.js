@@ -1,12 +1,10 @@
 // Who is at the desk, and how it speaks to the server. The players' session is another one: a tab
 // may have both.
 
-import { Lost, newKey, Problem, wait } from "../api.js";
+import { caller, newKey } from "../request.js";
 import { Signal } from "../store.js";
 
 const KEY = "grandstand.desk";
-const ATTEMPTS = 4;
-const TIMEOUT_MS = 15_000;
 const LADDER = ["viewer", "trader", "head_trader", "admin"];
 
 function stored() {
@@ -46,64 +44,18 @@ export function may(role) {
   return has !== undefined && LADDER.indexOf(has) >= LADDER.indexOf(role);
 }
 
-async function attempt(method, path, { body, key } = {}) {
-  const headers = { Accept: "application/json" };
-  const mine = token;
-  if (mine) headers.Authorization = `Bearer ${mine}`;
-  if (key) headers["Idempotency-Key"] = key;
-  if (body !== undefined) headers["Content-Type"] = "application/json";
-  let response;
-  let answer;
-  try {
-    response = await fetch(path, {
-      method,
-      headers,
-      body: body === undefined ? undefined : JSON.stringify(body),
-      signal: AbortSignal.timeout(TIMEOUT_MS),
-    });
-    answer = response.status === 204 ? null : await response.json();
-  } catch {
-    throw new Lost("No answer came from Grandstand.");
-  }
-  if (response.ok) return answer;
-  const retryAfter = response.headers.get("Retry-After");
-  const problem = new Problem({
-    ...answer,
-    status: response.status,
-    ...(retryAfter && { retry_after_s: retryAfter }),
-  });
-  if (problem.code === "unauthenticated" && mine && mine === token) leave(problem.message);
-  throw problem;
-}
+const { attempt, get, post } = caller({
+  token: tokenNow,
+  over: (problem) => leave(problem.message),
+});
 
-/** Until it is answered or attempts run out: reading, or a change with its key. */
-async function persist(method, path, options) {
-  for (let tried = 1; ; tried++) {
-    try {
-      return await attempt(method, path, options);
-    } catch (error) {
-      const again = error instanceof Lost || (error instanceof Problem && error.passing);
-      if (!again || tried === ATTEMPTS) throw error;
-      await wait(error instanceof Problem ? error.retryAfterMs : 250 * 2 ** tried);
-    }
-  }
-}
-
-export function read(path, query = {}) {
-  const given = Object.entries(query).filter(([, value]) => value);
-  const search = new URLSearchParams(given).toString();
-  return persist("GET", `/v1/desk/${path}${search && `?${search}`}`, {});
-}
+export const read = (path, query) => get(`/v1/desk/${path}`, query);
 
 /** A change. The key is the intention's: a lost answer is asked for again, never done twice. */
-export function act(path, body, key = newKey()) {
-  return persist("POST", `/v1/desk/${path}`, { body, key });
-}
+export const act = (path, body, key = newKey()) => post(`/v1/desk/${path}`, body, key);
 
 /** What changes nothing, and has no key. */
-export function ask(path, body) {
-  return persist("POST", `/v1/desk/${path}`, { body });
-}
+export const ask = (path, body) => post(`/v1/desk/${path}`, body);
 
 export async function logIn(login, password) {
   keep("");

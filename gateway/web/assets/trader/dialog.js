@@ -1,7 +1,7 @@
 // One dialog for everything that is done: what it is, what it needs, why it is done, and a button
 // that says what it does. The browser's own <dialog> keeps the focus and hears Escape.
 
-import { explain, newKey, Problem } from "../api.js";
+import { explain, newKey, Problem } from "../request.js";
 import { h, icon, setText, toast } from "../dom.js";
 import { act, stopped } from "./desk.js";
 

@@ -1,15 +1,20 @@
 // One event: all its markets with what may be done to them, and for one of them prices and
 // liability over time and who did what.
 
-import { explain } from "../api.js";
+import { explain } from "../request.js";
 import { arrange, h, setText } from "../dom.js";
 import { startText, words } from "../format.js";
 import { auditRows } from "./audit.js";
 import { badgeText } from "./board.js";
+import { openRollBack, openUndoVoid, openVoid } from "./correct.js";
 import { may, read } from "./desk.js";
 import { openLift, openStop } from "./dialog.js";
-import { age, cash, clock, nowMs, price, shortCash } from "./figures.js";
-import { openLimits, openPrices, openStatus } from "./market.js";
+import { age, cash, clock, nowMs, price } from "./figures.js";
+import { openHedge } from "./hedge.js";
+import { LiabilityPlot } from "./liability.js";
+import {
+  heldText, openGiveBack, openLimits, openPrices, openStatus, sourceText,
+} from "./market.js";
 import { Plot } from "./plot.js";
 import { openSettle } from "./settle.js";
 
@@ -39,10 +44,8 @@ export class EventPage {
       onclick: () => openStop("event", this.#fixtureId, this.name.textContent) }, "Stop event");
     this.problem = h("p", { class: "notice bad", role: "alert", hidden: true });
     this.list = h("div", { class: "panels" });
-    const over = (title, empty, text) => new Plot({ title, empty, text });
-    this.prices = over("Prices over time", "No prices yet.", price);
-    this.liability = over("Liability over time",
-      "Samples are taken every 5 s while the desk is used.", shortCash);
+    this.prices = new Plot({ title: "Prices over time", empty: "No prices yet.", text: price });
+    this.liability = new LiabilityPlot();
     this.of = h("h2", { id: "history-title" });
     this.audit = h("ol", { class: "audit" });
     this.history = h("aside", { class: "history", "aria-labelledby": "history-title" },
@@ -115,7 +118,10 @@ export class EventPage {
       return;
     }
     this.#take(fixture);
-    if (fixture.markets.some((it) => it.market_id === this.#chosen)) this.#historySoon(SOON_MS);
+    const chosen = fixture.markets.find((it) => it.market_id === this.#chosen);
+    if (!chosen) return;
+    this.liability.told(chosen);
+    this.#historySoon(SOON_MS);
   }
 
   tick() {
@@ -139,6 +145,7 @@ export class EventPage {
 
   #choose(marketId) {
     this.#chosen = marketId;
+    this.liability.begin(marketId);
     for (const [id, panel] of this.#panels) panel.mark(id === marketId);
     const panel = this.#panels.get(marketId);
     this.history.hidden = !panel;
@@ -170,12 +177,7 @@ export class EventPage {
           name: name[id] ?? id,
           points: points.filter((it) => it.odds).map((it) => [Date.parse(it.at), it.odds]),
         })) });
-      const times = liability.at.map((it) => Date.parse(it));
-      this.liability.show({ now: nowMs(), series: Object.entries(liability.selections).map(
-        ([id, series]) => ({
-          name: name[id] ?? id,
-          points: series.liability_minor.map((minor, at) => [times[at], minor]),
-        })) });
+      this.liability.take(liability, this.#panels.get(marketId).market);
       this.audit.replaceChildren(...auditRows(audit.items));
     } catch {
       // The figures stay as they were, and are read again in a moment.
@@ -202,10 +204,15 @@ class Panel {
       node.hidden = !may(role);
       return node;
     };
+    this.giveBack = button("Give back", "small", () => openGiveBack(this.market), "trader");
     this.lift = button("Lift stop", "small", () => this.#lift(), "trader");
     this.open = button("Open", "small", () => openStatus(this.market, "open"), "trader");
     this.close = button("Close", "small", () => openStatus(this.market, "closed"), "trader");
     this.settle = button("Settle", "small", () => openSettle(this.market, how.changed),
+      "head_trader");
+    this.rollBack = button("Take result back", "small danger",
+      () => openRollBack(this.market, how.changed), "head_trader");
+    this.undoVoid = button("Undo void", "small", () => openUndoVoid(this.market, how.changed),
       "head_trader");
     const column = (text, name = "") => h("th", { scope: "col", class: name }, text);
     this.node = h("section", { class: "panel", "data-market": id, "aria-label": market.name },
@@ -217,12 +224,16 @@ class Panel {
           column("Result"))),
         this.body)),
       h("p", { class: "buttons" },
-        button("Prices", "small", () => openPrices(this.market), "trader"),
+        button("Prices", "small", () => openPrices(this.market), "trader"), this.giveBack,
         button("Stop", "small danger", () => openStop("market", id, this.market.name), "trader"),
         this.lift, this.open, this.close,
         button("Limits", "small", () => openLimits(this.market, how.limits(id), how.changed),
           "head_trader"),
-        this.settle));
+        button("Hedge", "small", () => openHedge(this.market, how.changed), "head_trader"),
+        this.settle, this.rollBack,
+        button("Void bets", "small danger", () => openVoid(this.market, how.changed),
+          "head_trader"),
+        this.undoVoid));
     this.take(market);
   }
 
@@ -236,11 +247,15 @@ class Panel {
     setText(this.badge, badgeText(market));
     this.badge.dataset.status = market.stale && market.status === "open" ? "stale" : market.status;
     const trading = market.status === "open" || market.status === "suspended";
+    this.giveBack.hidden = !may("trader") || !market.selections.some((it) => it.hand);
     this.lift.hidden = !may("trader") || !this.#stopId();
     this.open.hidden = !may("trader") || market.status === "open" ||
       !(trading || market.status === "closed") || market.result_version > 0;
     this.close.hidden = !may("trader") || !trading;
     setText(this.settle, market.result_version ? "Settle again" : "Settle");
+    const known = market.selections.some((it) => it.result && !it.withdrawn);
+    this.rollBack.hidden = !may("head_trader") || !(known || market.status === "cancelled");
+    this.undoVoid.hidden = !may("head_trader") || !market.voids?.length;
     for (const selection of market.selections) {
       const known = this.#rows.get(selection.selection_id);
       if (known) known.take(selection);
@@ -263,11 +278,12 @@ class Panel {
     const { market } = this;
     const worst = market.known ? cash(market.worst_minor) : "being read";
     setText(this.facts, [
-      market.priced_at ? `Priced by ${market.source || "–"}, age ${age(market.priced_at)}`
+      market.priced_at ? `Priced by ${sourceText(market)}, age ${age(market.priced_at)}`
         : "Never priced",
       `handle ${cash(market.handle_minor)}`, `worst case ${worst}`,
       market.holds ? `${market.holds} bets on their way` : "",
       market.in_play ? `in play, delay ${market.bet_delay_ms / 1000} s` : "",
+      market.voids?.length ? "bets of a certain time are void" : "",
     ].filter(Boolean).join(" · "));
   }
 }
@@ -280,8 +296,9 @@ class SelectionRow {
     this.stakes = cell();
     this.liability = cell();
     this.result = h("td", {});
+    this.held = h("span", { class: "soft held" });
     this.node = h("tr", { "data-selection": selection.selection_id },
-      h("th", { scope: "row" }, selection.name),
+      h("th", { scope: "row" }, selection.name, " ", this.held),
       this.price, this.bets, this.stakes, this.liability, this.result);
     this.take(selection);
   }
@@ -289,6 +306,7 @@ class SelectionRow {
   take(selection) {
     const moved = selection.base_odds ? ` (from ${price(selection.base_odds)})` : "";
     setText(this.price, price(selection.odds) + moved);
+    setText(this.held, selection.hand ? heldText(selection.hand) : "");
     setText(this.bets, String(selection.bets));
     setText(this.stakes, cash(selection.stakes_minor));
     const hedged = selection.hedged_minor ? ` (hedged ${cash(selection.hedged_minor)})` : "";

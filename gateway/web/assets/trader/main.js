@@ -1,7 +1,7 @@
 // The trader's page: makes the parts, tells them of each other, shows the view that the address
 // names, and hears the keyboard.
 
-import { explain } from "../api.js";
+import { explain } from "../request.js";
 import { h, icon, setText, toast } from "../dom.js";
 import { words } from "../format.js";
 import { AuditPage } from "./audit.js";
@@ -9,18 +9,20 @@ import { Board } from "./board.js";
 import { arrive, leave, line, logOut, may, member } from "./desk.js";
 import { openStop } from "./dialog.js";
 import { EventPage } from "./event.js";
-import { openPrices } from "./market.js";
+import { openGiveBack, openPrices } from "./market.js";
 import { LoginPage, panic, StaffPage, StopsPage } from "./people.js";
 import { ReferralsPage } from "./referrals.js";
+import { RiskPage } from "./risk.js";
 import { DeskLine } from "./stream.js";
 
 const STALE_MS = 3_000;
 const TICK_MS = 1_000;
-const PAGES = ["login", "board", "event", "referrals", "stops", "audit", "staff"];
+const PAGES = ["login", "board", "event", "referrals", "risk", "stops", "audit", "staff"];
 const at = (id) => document.getElementById(id);
 
 const login = new LoginPage(at("page-login"));
 const stops = new StopsPage(at("page-stops"));
+const risk = new RiskPage(at("page-risk"));
 const audit = new AuditPage(at("page-audit"));
 const staff = new StaffPage(at("page-staff"));
 const referrals = new ReferralsPage(at("page-referrals"), {
@@ -51,11 +53,12 @@ function currentPage() {
   if (!member.value) return { page: "login" };
   const [, page = "", ...rest] = location.hash.split("/").map(decodeURIComponent);
   if (page === "event") return { page, fixtureId: rest[0] ?? "", marketKey: rest[1] ?? "" };
+  if (page === "risk") return { page, playerId: rest[0] ?? "" };
   return { page: PAGES.includes(page) && page !== "login" ? page : "board" };
 }
 
 function showPage() {
-  const { page, fixtureId = "", marketKey = "" } = currentPage();
+  const { page, fixtureId = "", marketKey = "", playerId } = currentPage();
   for (const name of PAGES) at(`page-${name}`).hidden = name !== page;
   for (const link of document.querySelectorAll("#nav a")) {
     if (link.dataset.page === page) link.setAttribute("aria-current", "page");
@@ -66,6 +69,7 @@ function showPage() {
   board.show(page === "board");
   event.show(page === "event" ? fixtureId : "", marketKey);
   referrals.show(page === "referrals");
+  risk.show(page === "risk", playerId);
   stops.show(page === "stops");
   if (page === "audit") audit.load();
   if (page === "staff") staff.load();
@@ -133,7 +137,8 @@ const withMarket = (run) => {
 const KEYS = {
   j: ["J", "Next market", () => here().move(1)],
   k: ["K", "Market before", () => here().move(-1)],
-  p: ["P", "Move the prices of the chosen market", () => withMarket(openPrices)],
+  p: ["P", "Hold prices of the chosen market by hand", () => withMarket(openPrices)],
+  g: ["G", "Give its held prices back to the feed", () => withMarket(openGiveBack)],
   s: ["S", "Stop the chosen market",
     () => withMarket((market) => openStop("market", market.market_id, market.name))],
   "/": ["/", "Find an event", () => {
@@ -145,12 +150,13 @@ const KEYS = {
   }],
   b: ["B", "Board", () => (location.hash = "#/")],
   r: ["R", "Bets that wait for a trader", () => (location.hash = "#/referrals")],
+  i: ["I", "Risk: customers and hedges", () => (location.hash = "#/risk")],
   t: ["T", "Stops that stand", () => (location.hash = "#/stops")],
   a: ["A", "Audit", () => (location.hash = "#/audit")],
   "!": ["!", "Stop everything", () => panic()],
   "?": ["?", "These keys", () => openKeys()],
 };
-const TRADING = new Set(["p", "s", "!"]);
+const TRADING = new Set(["p", "g", "s", "!"]);
 
 function openKeys() {
   const rows = Object.entries(KEYS).filter(([key]) => may("trader") || !TRADING.has(key))

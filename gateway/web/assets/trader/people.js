@@ -1,6 +1,6 @@
 // Logging in, the stops that stand, and the staff themselves.
 
-import { explain } from "../api.js";
+import { explain } from "../request.js";
 import { arrange, h, setText, toast } from "../dom.js";
 import { timeText } from "../format.js";
 import { act, ended, logIn, may, member, read, stopped } from "./desk.js";
@@ -56,6 +56,7 @@ export class LoginPage {
 export class StopsPage {
   #visible = false;
   #later = 0;
+  #cursor = null;
 
   constructor(root) {
     this.problem = h("p", { class: "notice bad", role: "alert", hidden: true });
@@ -63,9 +64,11 @@ export class StopsPage {
     this.nothing = h("p", { class: "nothing", hidden: true }, "No stop stands.");
     this.source = h("button", { type: "button", class: "small danger",
       onclick: () => this.#stopSource() }, "Stop a source");
+    this.more = h("button", { type: "button", class: "more", hidden: true,
+      onclick: () => this.load(this.#cursor) }, "Show more");
     root.append(h("div", { class: "bar" }, h("h1", {}, "Stops"), this.source),
-      h("p", { class: "soft" }, "What the desk has suspended and not let go yet."),
-      this.problem, this.nothing, this.list);
+      h("p", { class: "soft" }, "What the desk has suspended and not let go yet, newest first."),
+      this.problem, this.nothing, this.list, this.more);
     // The list is read from the ledger, which is a moment behind.
     stopped.follow(() => this.#again(SOON_MS));
   }
@@ -82,19 +85,25 @@ export class StopsPage {
     if (this.#visible) this.#later = setTimeout(() => this.load(), ms);
   }
 
-  async load() {
+  /** The first page again, or the one after `cursor` in addition. */
+  async load(cursor = "") {
+    clearTimeout(this.#later);
     this.source.hidden = !may("trader");
     try {
-      const { items } = await read("stops");
+      const { items, next_cursor: next } = await read("stops", { cursor });
       this.problem.hidden = true;
-      this.nothing.hidden = items.length > 0;
       const kept = new Map([...this.list.children].map((it) => [it.dataset.stop, it]));
-      arrange(this.list, items.map((it) => kept.get(it.stop_id) ?? this.#row(it)));
+      const rows = items.map((it) => kept.get(it.stop_id) ?? this.#row(it));
+      arrange(this.list, cursor ? [...new Set([...kept.values(), ...rows])] : rows);
+      this.nothing.hidden = this.list.children.length > 0;
+      this.#cursor = next;
+      this.more.hidden = !next;
     } catch (error) {
       setText(this.problem, explain(error));
       this.problem.hidden = false;
     }
-    this.#again(LATER_MS);
+    // Only a first page is read again: nobody's place is lost.
+    if (!cursor) this.#again(LATER_MS);
   }
 
   #row(stop) {

@@ -1,7 +1,7 @@
 // Bets that wait for a trader's word, most urgent first: yes, yes to less, or no, before the time
 // is out. Below them what the house has noticed in what is bet.
 
-import { explain } from "../api.js";
+import { explain } from "../request.js";
 import { arrange, h, setText, toast } from "../dom.js";
 import { timeText, words } from "../format.js";
 import { betName } from "../kinds.js";
@@ -149,7 +149,8 @@ class Card {
       it.legs ? h("ol", { class: "referred-legs" }, ...it.legs.map((leg) => this.#leg(leg))) : null,
       h("dl", {}, figure("Stake", h("b", {}, cash(referral.stake_minor))),
         ...(it.legs ? this.#figuresOfSlip(figure) : this.#figuresOfSingle(figure)),
-        figure("Player", it.player_id), figure("Time left", this.left)),
+        figure("Player", h("a", { href: `#/risk/${encodeURIComponent(it.player_id)}` },
+          it.player_id)), figure("Time left", this.left)),
       h("p", { class: "buttons" },
         button("Accept", "small", () => this.#accept()),
         button("Offer less", "small", () => this.#offer()),
@@ -294,6 +295,9 @@ function placeOf({ fixture_id: fixture, fixture_name: name }, selection) {
 function alertRow(alert) {
   const facts = Object.entries(alert.facts).map(([name, value]) =>
     `${words(name)}: ${name.endsWith("_minor") ? cash(value) : value}`);
-  return h("li", {}, h("p", {}, h("b", {}, PATTERNS[alert.pattern]), ` · ${alert.subject}`),
+  const [kind, playerId] = alert.subject.split("/");
+  const subject = kind === "player"
+    ? h("a", { href: `#/risk/${encodeURIComponent(playerId)}` }, alert.subject) : alert.subject;
+  return h("li", {}, h("p", {}, h("b", {}, PATTERNS[alert.pattern]), " · ", subject),
     h("p", { class: "soft" }, [timeText(alert.at), ...facts].join(" · ")));
 }

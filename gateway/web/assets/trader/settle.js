@@ -1,7 +1,7 @@
 // A market's result: how each selection came out, what that would pay, and then yes or no. What was
 // seen is what is settled.
 
-import { explain, newKey, Problem } from "../api.js";
+import { explain, newKey, Problem } from "../request.js";
 import { h, setText, toast } from "../dom.js";
 import { words } from "../format.js";
 import { act, ask } from "./desk.js";

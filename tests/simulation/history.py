@@ -764,9 +764,7 @@ class History:
         terms = (accepted, until_ms)
         claim(terms == (known.accepted, known.until_ms), f"{referral} is taken at {terms}")
 
-    def _FactorsSet(
-        self, _p: str, _at: int, player: str, factor: int, _kinds: Any, *_more: Any
-    ) -> None:
+    def _FactorsSet(self, _p: str, _at: int, player: str, factor: int, *_: Any) -> None:
         self.factors.setdefault(player, set()).add(factor)
 
     def _AlertRaised(

@@ -1045,12 +1045,16 @@ class Evening:
         return self.simulation.databases[LICENCE].ledger
 
     async def _see_risk(self, market: str) -> None:
-        """Its book, and what is left for the coordinator to do."""
+        """Its book, and what is left to do for the coordinator, which is given time for it."""
         fixture = fixture_of(market)
-        view: MarketView = await self._last_read(BOOK, fixture, GetMarket(fixture, market))
-        exposure = self.exposures[market] = await self._exposure(market, view)
-        curve = self.risk.curves.of(view.kind)
-        self.moves_left[market] = decide_moves(exposure, view, curve)
+        for _ in range(20):
+            view: MarketView = await self._last_read(BOOK, fixture, GetMarket(fixture, market))
+            exposure = self.exposures[market] = await self._exposure(market, view)
+            curve = self.risk.curves.of(view.kind)
+            left = self.moves_left[market] = decide_moves(exposure, view, curve)
+            if not left or self.news.missed:
+                return
+            await asyncio.sleep(0.5)
 
     async def _exposure(self, market: str, view: MarketView) -> Exposure:
         """The market's book; one that was asleep is given time to read its liability."""

@@ -22,6 +22,8 @@ from actors.risk.limits import LimitTable
 from actors.trading import (
     ChangePrices,
     ChangeStatus,
+    GiveBackPrices,
+    HoldPrices,
     MarketOpened,
     OpenMarket,
     PricesChanged,
@@ -496,6 +498,22 @@ async def test_what_a_killed_process_has_left_open_is_suspended_until_it_is_said
     assert a.source_sequence == 9
     book.do(Resume("b", "b:m", "trader"))
     assert b.status is MarketStatus.SUSPENDED
+
+
+async def test_what_an_earlier_process_said_behind_a_price_held_by_hand_is_taken_off_too():
+    book, clock = Rehearsal(), FakeClock()
+    first = (create("a"), open_market("a"), prices("a", 5, of1=20_000, of2=19_000))
+    await pump(Anew(1, Step(0, first)), book, clock, speed=0)
+    for odds in ({"1": 0}, {"2": 18_000}):
+        book.do(HoldPrices("a", "a:m", odds, "staff/kim"))
+    again = (create("a"), open_market("a"), prices("a", 1, of2=25_000))
+    tally = await pump(Anew(2, Step(0, again)), book, clock, speed=0)
+    assert not tally.refused
+    market = book.markets["a:m"]
+    assert [one.odds for one in market.selections.values()] == [0, 18_000]
+    book.do(GiveBackPrices("a", "a:m"))
+    # Of the first nothing is left, though nobody saw a price of it to take off.
+    assert [one.odds for one in market.selections.values()] == [0, 25_000]
 
 
 async def test_a_market_that_nobody_knew_to_be_there_is_taken_over_when_it_is_named():

@@ -53,6 +53,7 @@ async def test_a_route_lets_in_those_of_its_role_and_above(desk: Desk, has: str)
             ("referral_id", "nothing-asked"),
             ("player_id", "nobody-there"),
             ("bonus_id", "nothing-given"),
+            ("hedge_id", "nothing-laid-off"),
         ):
             path = path.replace(f"{{{name}}}", value)
         assert "{" not in path, "a part of the path has no value here yet"

@@ -16,7 +16,7 @@ from actors.book import Line
 from actors.declaring import WithdrawSelection
 from actors.entries import Entry, decode_entries, encode_entries
 from actors.fixture import Fixture
-from actors.holds import Held, HoldStake, LookAgain
+from actors.holds import AskRoom, Held, HoldLeg, HoldStake, LookAgain
 from actors.market import (
     STALE,
     Exposure,
@@ -103,6 +103,22 @@ def bet(of: Market, name: str, now_ms: int, odds: int = 25_000) -> int | Reason:
     answer = question.answer(now_ms, of, fixture())
     of.book.release("bet")
     return answer.odds if isinstance(answer, Held) else answer.reason
+
+
+def legs(of: Market, name: str, now_ms: int) -> set[int | Reason]:
+    """The same of a leg of a slip: as it is asked for, as it is offered, and under one price with
+    others that a trader has agreed to."""
+    leg = HoldLeg(
+        "f", "f:m", name, "bet", "gb", "p", Money(100, "GBP"), 25_000, PriceChange.ANY, 150
+    )
+    joined = msgspec.structs.replace(leg, joined=True, agreed_until_ms=now_ms)
+    asked: tuple[Any, ...] = (leg, AskRoom("f", "f:m", name, "p", 25_000), joined)
+    found = set()
+    for question in asked:
+        answer = question.answer(now_ms, of, fixture())
+        of.book.release("bet")
+        found.add(answer.reason if isinstance(answer, Refused) else answer.odds)
+    return found
 
 
 def view(of: Market, now_ms: int) -> Any:
@@ -207,6 +223,7 @@ def test_when_its_time_is_over_a_bet_is_decided_as_if_it_were_given_back(
         do(command, of)
     late = NOW + after_s * S
     assert bet(of, "a", late, 21_000) == expected
+    assert legs(of, "a", late) == {expected}
     stale = expected is Reason.PRICE_STALE
     price = GetPrice("f", "f:m", "a").answer(late, of, fixture())
     assert price.odds == (expected if isinstance(expected, int) else 0)
@@ -401,6 +418,8 @@ class Hands(RuleBasedStateMachine):
             return
         found = {name: bet(self.market, name, self.now) for name in NAMES}
         assert found == {name: self.expected(name) for name in NAMES}
+        of_legs = {name: legs(self.market, name, self.now) for name in NAMES}
+        assert of_legs == {name: {price} for name, price in found.items()}
         seen = view(self.market, self.now)
         assert {one.selection_id: one.odds for one in seen.selections} == {
             name: self.shown(name) for name in NAMES

@@ -194,5 +194,6 @@ def test_what_an_alert_is_named_after(one: Alert, other: Alert, same: bool) -> N
 def test_a_habit_from_elsewhere_takes_the_place_of_what_is_known() -> None:
     watch = Watch(Rules(habit_min_minor=0))
     watch.know("p", 640, 64_000)
-    assert watch._habits.get("p").bets == 64
-    assert watch._habits.get("p").stakes_minor == 6_400
+    habit = watch._habits.get("p")
+    assert habit is not None
+    assert (habit.bets, habit.stakes_minor) == (64, 6_400)

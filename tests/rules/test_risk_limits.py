@@ -531,7 +531,9 @@ class Race(RuleBasedStateMachine):
         question = LookAgain("f", bet.market_id, bet_id, odds, PriceChange.ANY)
         answer = question.answer(self.now_ms, market, self.fixture)
         if not isinstance(answer, Held):
-            del self.bets[bet_id]
+            # The room of what was promised is the wallet's to give back.
+            if bet_id not in market.book.holds:
+                del self.bets[bet_id]
             return
         bet.liability = market.book.holds[bet_id].cost_minor
         if bet.single:

@@ -185,10 +185,22 @@ def _promises_were_kept_once(evening: Evening, history: History) -> set[str]:
         said_yes_s.setdefault(moment.bet_id, moment.at_s)
     offers = _offers(evening)
     for op in evening.ops:
-        if op.method != "place" or not op.arguments[1].promised:
+        if op.method not in ("place", "place_slip") or not op.arguments[1].promised:
             continue
         player, request = op.arguments
         bet = promised_bet(player, request, op.key)
+        if op.method == "place_slip":
+            multi = history.multis.get(bet)
+            if multi is not None:
+                prices = " ".join(str(odds) for _, _, odds, _ in multi.legs)
+                claim(request.offer_id in offers, f"{bet} takes an offer that nobody made")
+                terms_of_slip = (multi.player, multi.stake, prices)
+                claim(terms_of_slip == offers[request.offer_id], f"{bet} is not as it was offered")
+                late_ms = START_MS + int(said_yes_s[bet] * 1_000)
+                late_ms -= evening.offered[request.offer_id]
+                claim(late_ms <= 2 * evening.skew_ms, f"{bet} is {late_ms} ms too late")
+                by_promise[f"offer {request.offer_id}"].add(bet)
+            continue
         slip = history.slips.get(bet)
         if slip is None:
             continue
@@ -205,7 +217,7 @@ def _promises_were_kept_once(evening: Evening, history: History) -> set[str]:
             referral = history.referrals[request.referral_id]
             claim(referral.bet == bet, f"{promise} is taken by {referral.bet}, and {bet} is placed")
             assert referral.accepted is not None
-            terms = (referral.player, referral.accepted[3][0], referral.accepted[4])
+            terms = (referral.player, referral.accepted[3][0], int(referral.accepted[4]))
             until_ms = referral.until_ms
         wanted_terms = (player, request.stake.minor, request.odds)
         claim(wanted_terms == terms, f"{bet} has {wanted_terms}, and {promise} is {terms}")
@@ -218,15 +230,16 @@ def _promises_were_kept_once(evening: Evening, history: History) -> set[str]:
     return {bet for bets in by_promise.values() for bet in bets}
 
 
-def _offers(evening: Evening) -> dict[str, tuple[str, int, int]]:
-    """Whose each offer is, its stake and odds, as somebody was told."""
-    offers: dict[str, tuple[str, int, int]] = {}
+def _offers(evening: Evening) -> dict[str, tuple[str, int, int | str]]:
+    """Whose each offer is, its stake and odds, as somebody was told; of a slip all prices."""
+    offers: dict[str, tuple[str, int, int | str]] = {}
     for op in evening.ops:
         for answer in op.answers:
             # What is offered in place of a slip is not taken of an evening.
             if isinstance(answer, Refused) and "offer_odds" in answer.facts:
                 facts = answer.facts
-                terms = (op.routing_id, int(facts["offer_stake_minor"]), int(facts["offer_odds"]))
+                odds = facts.get("offer_prices") or int(facts["offer_odds"])
+                terms = (op.routing_id, int(facts["offer_stake_minor"]), odds)
                 known = offers.setdefault(str(facts["offer_id"]), terms)
                 claim(known == terms, f"offer {facts['offer_id']} is {known} and {terms}")
     return offers
@@ -313,7 +326,8 @@ def _bets_are_right(history: History, promised: set[str]) -> None:
     for bet, multi in history.multis.items():
         for number, (market, *priced) in enumerate(multi.legs):
             board = history.boards[market]
-            claim(tuple(priced) in board.seen, f"{bet} has a price that there never was: {priced}")
+            there = tuple(priced) in board.seen or bet in promised
+            claim(there, f"{bet} has a price that there never was: {priced}")
             result = board.result(priced[0], multi.at_ms)
             last = board.last_word(priced[0])
             known, version = multi.known.get(number, (None, 0))

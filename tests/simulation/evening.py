@@ -51,7 +51,7 @@ from actors.runtime.simulated.database import DatabaseFaults
 from actors.runtime.simulated.loop import START_MS, NeverEnds, Process
 from actors.runtime.simulated.network import DIRECTORY, NetworkFaults, Server
 from actors.runtime.simulated.simulation import Simulation
-from actors.slip_placement import SlipRequest
+from actors.slip_placement import SlipRequest, at_prices
 from actors.slips import slip as slips
 from actors.slips.kinds import Kind
 from actors.trading import ChangePrices, ChangeStatus, OpenMarket
@@ -487,7 +487,7 @@ class Evening:
         attempts = chance.choice((1, 2, 30))
         player = chance.choice(self.players)
         if draw < 0.12:
-            await self.pursue(self._some_slip(player), attempts)
+            await self._slip(self._some_slip(player), attempts)
         elif draw < 0.16:
             await self._buy_back(attempts)
         elif draw < 0.50:
@@ -529,6 +529,26 @@ class Evening:
             await self._take_offer(bet, refused, attempts)
         elif refused.reason is Reason.REFERRAL_NEEDED:
             await self._ask_a_trader(bet, refused, attempts)
+
+    async def _slip(self, slip: Op, attempts: int) -> None:
+        """A slip, and now and then twice at once what is offered in its place."""
+        await self.pursue(slip, attempts)
+        if not slip.answers or not isinstance(slip.answers[0], Refused):
+            return
+        facts, (player, asked) = slip.answers[0].facts, slip.arguments
+        if "offer_id" not in facts:
+            return
+        chance = self.chance
+        await asyncio.sleep(chance.choice((0.0, 0.0, 0.3, self.reoffer_ms / 1_000 + 0.5)))
+        stake_minor = int(facts["offer_stake_minor"])
+        less = msgspec.structs.replace(asked.slip, stake_minor=stake_minor)
+        wanted = msgspec.structs.replace(
+            asked,
+            slip=at_prices(less, str(facts["offer_prices"])),
+            offer_id=str(facts["offer_id"]),
+        )
+        takers = [self.slip(player, wanted) for _ in range(chance.choice((1, 2)))]
+        await asyncio.gather(*(self.pursue(taker, attempts) for taker in takers))
 
     async def _take_offer(self, bet: Op, refused: Refused, attempts: int) -> None:
         """What was offered: mostly in time, and now and then twice at once."""

@@ -126,11 +126,11 @@ class Gateway:
                 self.router,
                 self.clock,
                 request,
-                bet_id=self.new_id(),
+                bet_id=promised_bet(player_id, request, key) or self.new_id(),
                 licence=self.licence,
                 player_id=player_id,
                 key=key,
-                fingerprint=fingerprint("slip", repr(request)),
+                fingerprint=asked_for(request),
             )
         )
 
@@ -203,11 +203,12 @@ class Gateway:
                     raise
 
 
-def asked_for(request: BetRequest) -> bytes:
-    return fingerprint("bet", repr(request))
+def asked_for(request: BetRequest | SlipRequest) -> bytes:
+    kind = "slip" if isinstance(request, SlipRequest) else "bet"
+    return fingerprint(kind, repr(request))
 
 
-def promised_bet(player_id: str, request: BetRequest, key: str) -> str:
+def promised_bet(player_id: str, request: BetRequest | SlipRequest, key: str) -> str:
     """The id of the bet that may take what was promised, if anything was."""
     if not request.promised:
         return ""

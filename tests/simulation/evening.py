@@ -999,6 +999,7 @@ class Evening:
         await self._quiet()
         for market in self.markets:
             await self._see_risk(market)
+        await self._quiet()
         first = len(self.views)
         for player in self.players:
             await self._last_read(LICENCE, player, GetWallet(player))
@@ -1052,7 +1053,7 @@ class Evening:
             exposure = self.exposures[market] = await self._exposure(market, view)
             curve = self.risk.curves.of(view.kind)
             left = self.moves_left[market] = decide_moves(exposure, view, curve)
-            if not left or self.news.missed:
+            if not left:
                 return
             await asyncio.sleep(0.5)
 

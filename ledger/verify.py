@@ -440,7 +440,9 @@ class _Verifier:
         for start in range(0, len(ids), _PAGE):
             page = ids[start : start + _PAGE]
             stored: defaultdict[Any, list[Any]] = defaultdict(list)
-            for row in await self._fetch(query, page, *arguments):
+            # An id of a forged block may be one that Postgres can't even be asked for.
+            known = [actor_id for actor_id in page if "\0" not in str(actor_id)]
+            for row in await self._fetch(query, known, *arguments):
                 stored[row[0]].append(row)
             for actor_id in page:
                 made = rows_of(actors[actor_id])

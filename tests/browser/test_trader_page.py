@@ -272,7 +272,10 @@ async def test_prices_by_hand_and_limits(trader: TraderVisit, desk: Desk) -> Non
     await expect(rovers).to_have_text(re.compile(r"^\s*Rovers\s*2\.60"))
 
     # Who did what, and why.
-    line = trader.page.locator(".history .audit li", has_text="Little known")
+    # The refusal has the same reason.
+    line = trader.page.locator(".history .audit li", has_text="Little known").filter(
+        has_text="Limits changed"
+    )
     await expect(line).to_contain_text(trader.login)
     await expect(line).to_contain_text("“Little known”")
     await trader.go("Audit")

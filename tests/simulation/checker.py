@@ -235,8 +235,7 @@ def _offers(evening: Evening) -> dict[str, tuple[str, int, int | str]]:
     offers: dict[str, tuple[str, int, int | str]] = {}
     for op in evening.ops:
         for answer in op.answers:
-            # What is offered in place of a slip is not taken of an evening.
-            if isinstance(answer, Refused) and "offer_odds" in answer.facts:
+            if isinstance(answer, Refused) and "offer_id" in answer.facts:
                 facts = answer.facts
                 odds = facts.get("offer_prices") or int(facts["offer_odds"])
                 terms = (op.routing_id, int(facts["offer_stake_minor"]), odds)

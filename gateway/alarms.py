@@ -52,11 +52,14 @@ class Players(Protocol):
 
 
 class Alarms:
-    """One licence's."""
+    """One licence's. What it leaves out is counted in `done`."""
 
-    def __init__(self, licence: str, rules: Rules, router: Router, players: Players) -> None:
+    def __init__(
+        self, licence: str, rules: Rules, router: Router, players: Players, done: Counter[str]
+    ) -> None:
         self.raised: Counter[str] = Counter()
         """By pattern, since the process began."""
+        self._done = done
         self._licence = licence
         self._rules = rules
         self._router = router
@@ -69,6 +72,9 @@ class Alarms:
         self._unraised: deque[tuple[str, Alert]] = deque(maxlen=MAX_UNRAISED)
         self._known: Memory[str, bool] = Memory(MAX_RAISED)
         """Alerts by their ids that need not be raised again."""
+        self._minute = 0
+        self._in_minute: Counter[str] = Counter()
+        """How many of each pattern there were in that minute, counted from the epoch."""
         self._raising: asyncio.Task[None] | None = None
 
     def hear(self, event: AnyEvent) -> None:
@@ -135,7 +141,22 @@ class Alarms:
             name = alert_id(alert, self._rules)
             if name not in self._known:
                 self._known.keep(name, True)
-                self._unraised.append((name, alert))
+                if self._has_room(alert):
+                    self._unraised.append((name, alert))
+
+    def _has_room(self, alert: Alert) -> bool:
+        """Whether somebody could still read it, beside the others of the same minute."""
+        minute = alert.at_ms // 60_000
+        if minute != self._minute:
+            self._minute = minute
+            self._in_minute.clear()
+        self._in_minute[alert.pattern] += 1
+        too_many = self._in_minute[alert.pattern] - self._rules.max_a_minute
+        if too_many > 0:
+            self._done["alerts_left_out"] += 1
+            if too_many == 1:
+                log.warning("too_many_alerts", pattern=alert.pattern, licence=self._licence)
+        return too_many <= 0
 
     async def _meet(self, due: Sequence[_Heard]) -> None:
         """Read of the players what is not known of them yet, and has to be."""

@@ -222,7 +222,7 @@ class Coordinator:
         self._exchanges = exchanges
         self._new_id = new_id
         self._alarms = {
-            licence: Alarms(licence, settings.alerts, router, reads)
+            licence: Alarms(licence, settings.alerts, router, reads, self.done)
             for licence, reads in players.items()
         }
         self._tails = {licence: _Tail(reads) for licence, reads in players.items()}

@@ -51,6 +51,8 @@ class Rules(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     price_window_ms: int = 5_000
     price_share: int = 1_000
     """The part of the price that has to go."""
+    max_a_minute: int = 20
+    """Alerts of one pattern that are raised within a minute: who is told of more reads none."""
     max_selections: int = 20_000
     max_players: int = 200_000
     max_markets: int = 20_000

@@ -538,7 +538,10 @@ async def kim(desk: Desk) -> Trader:
 async def test_patterns_in_what_is_bet_are_raised_once(
     desk: Desk, backend: Backend, kim: Trader
 ) -> None:
-    of = settings(accounts=3, habit_bets=3, habit_factor=5, habit_min_minor=2_000)
+    # Other tests bet in the same minute.
+    of = settings(
+        accounts=3, habit_bets=3, habit_factor=5, habit_min_minor=2_000, max_a_minute=10_000
+    )
     market_id = await market(desk)
     regular = await desk.player(100_000)
     for _ in range(3):  # a habit from before anybody watched

@@ -109,7 +109,7 @@ class ChangeRole(MemberCommand, frozen=True, array_like=True, tag=True):
 
 
 class SetPassword(MemberCommand, frozen=True, array_like=True, tag=True):
-    """A new password: it unlocks the log-in, and ends the member's sessions."""
+    """A new password: it ends the member's sessions."""
 
     password_hash: str
 

@@ -108,7 +108,8 @@ async def log_in(
     """
     email = credentials.email.lower()
     who = _who(email)
-    await services.limits.attempt("login", address, who, services.devices.number(device, who))
+    number = services.devices.number(device, who)
+    await services.limits.attempt("login", address, who, number)
     scope = services.licence.code
     view = (await services.router.ask(scope, email, GetCredential(email))).reply
     known = view.password_hash if isinstance(view, CredentialView) else None
@@ -119,7 +120,7 @@ async def log_in(
     await services.limits.came_in(address, who)
     token, session = await services.sessions.create(view.player_id)
     told = api.NewSession(token, session.player_id, api.time_text(session.expires_at_ms))
-    return told, services.devices.new(who)
+    return told, services.devices.new(who, number)
 
 
 def _who(email: str) -> str:

@@ -23,6 +23,7 @@ from aiohttp import web
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 
+from actors.runtime.addresses import BOOK
 from actors.runtime.clock import Clock, WallClock
 from gateway import cashier, openapi
 from gateway.channels import Channels
@@ -34,6 +35,7 @@ from gateway.express import Express
 from gateway.health import Readiness
 from gateway.http import MAX_BODY, Boundary, Endpoint
 from gateway.limits import Limits, Pace
+from gateway.looks import Look
 from gateway.metrics import Metrics
 from gateway.pages import file_of, read_pages
 from gateway.passwords import Passwords
@@ -56,6 +58,8 @@ KEEPALIVE_S = 75.0
 VALKEY_CONNECTIONS = 64
 VALKEY_TIMEOUT_S = 3.0
 DRAIN_S = 30.0
+CATCH_UP_S = 0.3
+"""For so long a list of fixtures waits for the ledger to have what was created before it."""
 
 
 class Gateway:
@@ -107,6 +111,7 @@ class Gateway:
                 valkey, clock, settings.session_idle_s * 1000, settings.session_max_s * 1000
             ),
             devices=Devices(settings.staff_token, clock),
+            book_is_new=Look(lambda: reads[BOOK].all_caught_up(CATCH_UP_S)),
             limits=Limits(valkey, settings.attempts_per_login, settings.attempts_per_address),
             pace=Pace(settings.bets_per_minute),
             passwords=Passwords(settings.password_threads),

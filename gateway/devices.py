@@ -26,9 +26,10 @@ class Devices:
         self._key = hmac.digest(secret.encode(), b"devices", "sha256")
         self._clock = clock
 
-    def new(self, who: str) -> str:
-        """A token for the device that `who` has just logged in from."""
-        number, now_ms = secrets.token_hex(16), self._clock.now_ms()
+    def new(self, who: str, number: str = "") -> str:
+        """A token for the device that `who` has just logged in from. A device that is known keeps
+        its `number`: with a new one at each log-in it would never run out of attempts."""
+        number, now_ms = number or secrets.token_hex(16), self._clock.now_ms()
         return f"{number}.{now_ms}.{self._signature(who, number, now_ms)}"
 
     def number(self, token: str, who: str) -> str:
@@ -43,5 +44,6 @@ class Devices:
         return number if self._clock.now_ms() < since_ms + LIVES_MS else ""
 
     def _signature(self, who: str, number: str, since_ms: int) -> str:
-        said = f"{who}\0{number}\0{since_ms}".encode()
+        # A cookie may have any bytes in it.
+        said = f"{who}\0{number}\0{since_ms}".encode("utf-8", "surrogateescape")
         return hmac.new(self._key, said, hashlib.sha256).hexdigest()

@@ -113,6 +113,15 @@ class Call:
         return self.request.remote or ""
 
     @property
+    def secure(self) -> bool:
+        """Whether the client speaks TLS, be it to a proxy in front."""
+        if self.services.settings.proxies:
+            said = self.request.headers.get("X-Forwarded-Proto", "")
+            if said.partition(",")[0].strip().lower() == "https":
+                return True
+        return self.request.secure
+
+    @property
     def device(self) -> str:
         """What the client's device was given when somebody logged in from it."""
         return self.request.cookies.get(devices.COOKIE, "")
@@ -309,7 +318,7 @@ def with_device(reply: Any, device: str, call: Call) -> web.Response:
         device,
         max_age=devices.LIVES_MS // 1_000,
         path=call.request.path,
-        secure=call.request.secure,
+        secure=call.secure,
         httponly=True,
         samesite="Strict",
     )

@@ -9,8 +9,8 @@ is looked at; so nothing tells whether there is such an account.
 
 The last one is a stranger's only: an address from which somebody has come in stays known for a
 while, and so does a device, by its cookie (`gateway.devices`), which has attempts of its own
-whatever its address. So whoever knows an e-mail address can keep its owner from a new device, for
-as long as the guessing goes on, and from no other.
+whatever others do at its address. So whoever knows an e-mail address can keep its owner from a new
+device, for as long as the guessing goes on, and from no other.
 
 The generic cell rate algorithm: one time for each key says when its bucket is empty again, and an
 attempt that would move it beyond the burst is refused with the time to wait. It runs in Valkey, on
@@ -23,6 +23,7 @@ overloading a cache, and without Valkey there would be no session to give out an
 from __future__ import annotations
 
 import hashlib
+import ipaddress
 import math
 from typing import Any, cast
 
@@ -80,12 +81,17 @@ class Limits:
 
         `device` is the number of one that has come in before, if it is one.
         """
+        network = network_of(address)
         if device:
-            await self.check(Limit(f"limit/{what}/device/{_hash(who, device)}", self._per_login))
+            # Of the address only the devices are counted, so that no stranger is in their way.
+            await self.check(
+                Limit(f"limit/{what}/device/{_hash(who, device)}", self._per_login),
+                Limit(f"limit/{what}/devices/{_hash(network)}", self._per_address),
+            )
             return
         limits = [
-            Limit(f"limit/{what}/{_hash(address, who)}", self._per_login),
-            Limit(f"limit/{what}/{_hash(address)}", self._per_address),
+            Limit(f"limit/{what}/{_hash(network, who)}", self._per_login),
+            Limit(f"limit/{what}/{_hash(network)}", self._per_address),
         ]
         if not await self._valkey.exists(_known(address, who)):
             everybody = STRANGERS * self._per_login
@@ -138,8 +144,26 @@ class Pace:
         self._ends[player_id] = end
 
 
+def network_of(address: str) -> str:
+    """What an address counts as: of IPv6 its /64, the least that anybody is given, in which there
+    are addresses without end. A port is left off, which some proxies say too. What is no address
+    is taken as it is."""
+    bare = address.strip()
+    if bare.startswith("["):
+        bare = bare[1:].partition("]")[0]
+    elif bare.count(":") == 1:
+        bare = bare.partition(":")[0]
+    try:
+        ip = ipaddress.ip_address(bare.partition("%")[0])
+    except ValueError:
+        return bare
+    if ip.version == 4:
+        return str(ip)
+    return str(ip.ipv4_mapped or ipaddress.IPv6Network((ip, 64), strict=False))
+
+
 def _known(address: str, who: str) -> str:
-    return f"known/{_hash(address, who)}"
+    return f"known/{_hash(network_of(address), who)}"
 
 
 def _hash(*parts: str) -> str:

@@ -30,6 +30,10 @@ What is for players needs the header `Authorization: Bearer <token>`, with the `
 for the desk needs the token of a session of staff (`POST /v1/desk/sessions`), with at least the
 role named under `x-role`; every change made there says why in `reason`, which is kept with it.
 
+Who logs in is also given a cookie, `grandstand-device`: by it the next log-ins from that device are
+counted by themselves, so that whoever guesses at the account elsewhere is not in its way. It opens
+nothing, and nobody needs it. Attempts are counted, right and wrong ones alike (`rate_limited`).
+
 Whatever changes something needs an `Idempotency-Key` header. A request repeated with its key is
 done once, and gets the first answer again; with another body it is refused (422). After a 503, or
 when no answer came, repeat with the same key. A key belongs to the player, fixture or address

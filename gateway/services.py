@@ -15,6 +15,7 @@ from actors.runtime.router import View
 from gateway.desk.sessions import StaffSessions
 from gateway.devices import Devices
 from gateway.limits import Limits, Pace
+from gateway.looks import Look
 from gateway.metrics import Metrics
 from gateway.passwords import Passwords
 from gateway.payments.processor import Processor
@@ -62,6 +63,8 @@ class Services(msgspec.Struct, frozen=True, kw_only=True):
     staff_sessions: StaffSessions
     limits: Limits
     devices: Devices
+    book_is_new: Look
+    """Whether the book's ledger has all that there was when it was asked."""
     pace: Pace
     passwords: Passwords
     processors: Mapping[str, Processor]

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import base64
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from typing import Any, TypeVar
 
 import asyncpg
@@ -186,6 +186,19 @@ _positions = msgspec.json.Decoder(dict[str, int])
 _lines = msgspec.json.Decoder(list[tuple[str, str, int, int, int, int]])
 
 
+async def _in_time(there: Callable[[], Awaitable[bool]], timeout_s: float) -> bool:
+    """Look until it is there, later and later; False when it is not so in time."""
+    pause = _FIRST_LOOK_S
+    try:
+        async with asyncio.timeout(timeout_s):
+            while not await there():
+                await asyncio.sleep(pause)
+                pause = min(2 * pause, _LOOK_AGAIN_S)
+    except TimeoutError:
+        return False
+    return True
+
+
 class LedgerReads:
     """Reads of one scope's ledger."""
 
@@ -200,30 +213,22 @@ class LedgerReads:
         False when it has not come so far in time.
         """
         head = (await self._fetch("head", _sql.head, partition))[0][0]
-        pause = _FIRST_LOOK_S
-        try:
-            async with asyncio.timeout(timeout_s):
-                while (await self._fetch("position", _sql.position, partition))[0][0] < head:
-                    await asyncio.sleep(pause)
-                    pause = min(2 * pause, _LOOK_AGAIN_S)
-        except TimeoutError:
-            return False
-        return True
+
+        async def there() -> bool:
+            position = (await self._fetch("position", _sql.position, partition))[0][0]
+            return bool(position >= head)
+
+        return await _in_time(there, timeout_s)
 
     async def all_caught_up(self, timeout_s: float = 2.0) -> bool:
         """The same of every partition of the scope."""
         heads = await self.heads()
-        pause = _FIRST_LOOK_S
-        try:
-            async with asyncio.timeout(timeout_s):
-                while True:
-                    positions = await self.positions()
-                    if all(positions.get(name, 0) >= seq for name, seq in heads.items()):
-                        return True
-                    await asyncio.sleep(pause)
-                    pause = min(2 * pause, _LOOK_AGAIN_S)
-        except TimeoutError:
-            return False
+
+        async def there() -> bool:
+            positions = await self.positions()
+            return all(positions.get(name, 0) >= seq for name, seq in heads.items())
+
+        return await _in_time(there, timeout_s)
 
     async def heads(self) -> dict[str, int]:
         """The last block of every partition, 0 where there is none."""

@@ -212,12 +212,13 @@ async def _check_target(services: Services, reach: Reach, target: str) -> None:
 async def _check_alike(services: Services, new: StopView) -> None:
     """Raises the problem `too_many_stops`, with those that could be lifted. Those of the last
     moment are not counted; and where the ledger can't be read, stopping comes first."""
+    answer = await services.router.ask(BOOK, new.stop_id, GetStop(new.stop_id))
+    if isinstance(answer.reply, StopView):
+        return  # it is ordered again, whether the ledger has it yet or not
     try:
         rows = await DeskReads.beside(services.book).standing_stops()
     except JournalUnavailable:
         return
-    if new.stop_id in {row.stop_id for row in rows}:
-        return  # it is ordered again
     stand = await asyncio.gather(*(_stop(services, row.stop_id) for row in rows))
     alike = [
         stop.stop_id

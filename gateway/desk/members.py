@@ -63,7 +63,8 @@ async def log_in(
     unknown log-in takes as long as a wrong password."""
     login = credentials.login.lower()
     who = f"staff/{login}"
-    await services.limits.attempt("staff", address, who, services.devices.number(device, who))
+    number = services.devices.number(device, who)
+    await services.limits.attempt("staff", address, who, number)
     member = await _member(services, login)
     known = member.password_hash if member else None
     right = await services.passwords.verify(known, credentials.password)
@@ -78,7 +79,7 @@ async def log_in(
     told = desk_api.StaffSession(
         token, login, member.name, member.role, api.time_text(expires_at_ms)
     )
-    return told, services.devices.new(who)
+    return told, services.devices.new(who, number)
 
 
 async def all_members(services: Services) -> list[desk_api.Member]:

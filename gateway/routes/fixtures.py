@@ -13,21 +13,17 @@ from gateway.fixtures import fixture_of_row, fresh_fixture
 from gateway.http import Call, Route, granted
 from gateway.problems import Problem
 
-CATCH_UP_S = 0.3
-"""For so long a list waits for the ledger to have what was created before it was asked for."""
-
 
 async def sports(call: Call) -> api.Sports:
-    book = call.services.book
-    up_to_date = await book.all_caught_up(CATCH_UP_S)
-    return api.Sports(up_to_date, [api.SportCount(*row) for row in await book.sports()])
+    up_to_date = await call.services.book_is_new()
+    rows = await call.services.book.sports()
+    return api.Sports(up_to_date, [api.SportCount(*row) for row in rows])
 
 
 async def fixtures(call: Call) -> api.Fixtures:
     query: api.FixturesQuery = call.query
-    book = call.services.book
-    up_to_date = await book.all_caught_up(CATCH_UP_S)
-    rows, next_cursor = await book.fixtures(
+    up_to_date = await call.services.book_is_new()
+    rows, next_cursor = await call.services.book.fixtures(
         query.sport or None, query.phase or None, query.cursor, query.limit
     )
     return api.Fixtures(next_cursor, up_to_date, [fixture_of_row(row) for row in rows])

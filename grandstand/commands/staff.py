@@ -75,7 +75,7 @@ def role(
 
 @app.command()
 def password(login: Login, password: NewPassword, why: Why = "Set on the command line") -> None:
-    """Set a new password: it unlocks the log-in, and ends the member's sessions."""
+    """Set a new password: it ends the member's sessions."""
     with problems():
         _admin().post(f"/v1/desk/staff/{login}/password", {"password": password, "reason": why})
         console.print(f"{login} has a new password")

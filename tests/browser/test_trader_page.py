@@ -108,6 +108,33 @@ async def test_a_wrong_password_and_a_session_that_ends(trader: TraderVisit) -> 
     assert [it for it in trader.complaints if "status of 401" not in it] == []
 
 
+async def test_who_comes_after_another_has_buttons_of_their_own(
+    trader: TraderVisit, desk: Desk
+) -> None:
+    page, order = trader.page, {"reach": "market", "target": desk.market_id, "reason": WHY}
+    stop_id = (await trader.machine.post("/v1/desk/stops", order))["stop_id"]
+    event = page.locator("#page-board .event").first
+    stop = page.locator(f'[data-stop="{stop_id}"]')
+    logins = {role: await trader.member(role) for role in ("viewer", "trader")}
+    # In one tab, which is not loaded anew in between.
+    await page.goto(f"{trader.base_url}/trader")
+    for role, login in logins.items():
+        await page.get_by_label("Log-in").fill(login)
+        await page.get_by_label("Password").fill(PASSWORD)
+        await page.keyboard.press("Enter")
+        # What can't be read as an address breaks no page.
+        await page.evaluate("location.hash = '#/risk/%zz'")
+        await expect(page.get_by_label("Player")).to_have_value("%zz")
+        for place, row, name in (("", event, "Stop event"), ("stops", stop, "Lift")):
+            await page.evaluate(f"location.hash = '#/{place}'")
+            await expect(row).to_be_visible()
+            await expect(button(row, name)).to_be_visible(visible=role == "trader")
+        await button(page.locator("#who"), "Log out").click()
+        await expect(page.get_by_role("heading", name="Log in to the desk")).to_be_visible()
+    await trader.machine.post(f"/v1/desk/stops/{stop_id}/lift", {"reason": WHY})
+    assert [it for it in trader.complaints if "status of 40" not in it] == []
+
+
 async def test_an_admin_adds_a_member(trader: TraderVisit) -> None:
     page = trader.page
     await trader.log_in("admin")

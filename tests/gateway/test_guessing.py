@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from gateway.devices import COOKIE, LIVES_MS, Devices
-from gateway.limits import STRANGERS
+from gateway.limits import STRANGERS, network_of
 from tests.gateway.backend import Backend
 from tests.gateway.desk import PASSWORD, Answer, Desk
 from tests.gateway.trading import member
@@ -29,7 +29,7 @@ class Door:
     async def knock(
         self, who: str, address: str, password: str = WRONG, device: str = ""
     ) -> Answer:
-        headers = {"X-Forwarded-For": address}
+        headers = {"X-Forwarded-For": address, "X-Forwarded-Proto": "https"}
         if device:
             headers["Cookie"] = f"{COOKIE}={device}"
         body = {self._name: who, "password": password}
@@ -41,6 +41,7 @@ class Door:
         assert answer.status == 201, answer.raw
         cookie: Any = SimpleCookie(answer.headers["Set-Cookie"])[COOKIE]
         assert cookie["httponly"]
+        assert cookie["secure"]
         assert (cookie["samesite"], cookie["path"]) == ("Strict", self._path)
         return str(cookie.value)
 
@@ -114,9 +115,55 @@ async def test_a_device_has_few_attempts_too_and_is_one_accounts(house: tuple[Do
     other = f"x{who}"
     for number in range(STRANGERS * FEW):
         await door.knock(other, f"10.9.{number}.1")
-    for forged in (device, device[:-1] + "x", "a.1.b", "\udcff", "." * 300, "a..b", "a.1"):
+    forgeries = (device, device[:-1] + "x", "a.1.b", "\udcff.1.b", "." * 300, "a..b", "a.1")
+    for forged in forgeries:
         sent = forged.encode("utf-8", "surrogateescape").decode("latin-1")
         await door.is_slowed_down(other, "10.9.9.9", WRONG, sent)
+
+
+async def test_a_device_stays_the_same_one_however_often_it_comes_in(
+    house: tuple[Door, str],
+) -> None:
+    door, who = house
+    first = device = await door.comes_in(who, "10.0.0.3")
+    for _ in range(FEW):
+        device = await door.comes_in(who, "10.0.0.3", device)
+    for token in (first, device):
+        await door.is_slowed_down(who, "10.0.0.4", PASSWORD, token)
+    # Many devices of one address have no more attempts than many strangers.
+    others = [await door.comes_in(who, "10.0.0.5") for _ in range(FEW)]
+    for other in others[: FEW - 1]:
+        for _ in range(FEW):
+            await door.knock(who, "10.0.0.6", WRONG, other)
+    await door.is_slowed_down(who, "10.0.0.6", PASSWORD, others[-1])
+    await door.comes_in(who, "10.0.0.7", others[-1])
+
+
+async def test_the_addresses_of_one_network_are_one(house: tuple[Door, str]) -> None:
+    door, who = house
+    for number in range(FEW):
+        (await door.knock(who, f"2001:db8::{number}")).problem(401, "bad_credentials")
+    await door.is_slowed_down(who, "2001:db8::ffff:1", PASSWORD)
+
+
+@pytest.mark.parametrize(
+    ("address", "network"),
+    [
+        ("10.1.2.3", "10.1.2.3"),
+        (" 10.1.2.3:4711", "10.1.2.3"),
+        ("::ffff:10.1.2.3", "10.1.2.3"),
+        ("2001:db8:1:2:3:4:5:6", "2001:db8:1:2::/64"),
+        ("2001:0DB8:1:2::", "2001:db8:1:2::/64"),
+        ("[2001:db8:1:2::9]:4711", "2001:db8:1:2::/64"),
+        ("[2001:db8:1:2::9]", "2001:db8:1:2::/64"),
+        ("2001:db8:1:3::", "2001:db8:1:3::/64"),
+        ("fe80::1%eth0", "fe80::/64"),
+        ("unknown", "unknown"),
+        ("", ""),
+    ],
+)
+def test_what_an_address_counts_as(address: str, network: str) -> None:
+    assert network_of(address) == network
 
 
 def test_a_device_is_known_for_a_while_to_whoever_has_the_secret() -> None:

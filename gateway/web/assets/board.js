@@ -113,7 +113,8 @@ export class Board {
   }
 
   #refreshSoon() {
-    this.#late = setTimeout(() => this.refresh(), this.#lateMs);
+    // Spread out, so that not all pages ask at once.
+    this.#late = setTimeout(() => this.refresh(), this.#lateMs * (0.5 + Math.random()));
     this.#lateMs = Math.min(2 * this.#lateMs, LATEST_MS);
   }
 

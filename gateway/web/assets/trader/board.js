@@ -4,7 +4,7 @@
 import { explain } from "../request.js";
 import { arrange, h, setText } from "../dom.js";
 import { startText, words } from "../format.js";
-import { may, read } from "./desk.js";
+import { may, member, read } from "./desk.js";
 import { openStop } from "./dialog.js";
 import { age, cash, causeText, clock, price, shortCash, STATUS } from "./figures.js";
 import { openPrices, sourceText } from "./market.js";
@@ -30,6 +30,12 @@ export class Board {
     this.#root = root;
     this.#watch = watch;
     this.#build();
+    // Rows that stay have the buttons of whoever they were made for.
+    member.follow(() => {
+      this.#asked += 1;
+      this.#events.clear();
+      this.list.replaceChildren();
+    });
   }
 
   #build() {

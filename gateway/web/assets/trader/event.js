@@ -60,6 +60,8 @@ export class EventPage {
   /** Show an event and one of its markets; nothing when `fixtureId` is "". */
   show(fixtureId, marketKey) {
     clearTimeout(this.#history);
+    // What was asked for before comes too late: it would say what to watch.
+    this.#asked += 1;
     if (fixtureId !== this.#fixtureId) {
       this.#panels.clear();
       this.list.replaceChildren();

@@ -3,7 +3,7 @@
 import { major, money, oddsText, parseAmount } from "../format.js";
 import { member } from "./desk.js";
 
-const ONE = 10_000;
+export const ONE = 10_000;
 
 /** How far the server's clock is ahead of this one, in milliseconds. */
 let ahead = 0;
@@ -53,6 +53,12 @@ export const cashField = (minor) => major(minor, member.value.minor_digits);
 export function parseCash(text) {
   if (/^0(\.0*)?$/.test(text.trim())) return { minor: 0 };
   return parseAmount(text, member.value.minor_digits);
+}
+
+/** Ten-thousandths of a percentage as it was typed, or null. */
+export function parsePercent(text) {
+  const match = /^(\d{1,4})(?:\.(\d{1,2}))?$/.exec(text.trim().replace(/\s*%$/, ""));
+  return match && Number(match[1]) * 100 + Number((match[2] ?? "").padEnd(2, "0"));
 }
 
 /** How long ago: "now", "12 s", "5 min", "3 h", "2 d". */

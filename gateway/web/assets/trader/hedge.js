@@ -4,7 +4,8 @@ import { explain } from "../request.js";
 import { h, setText, toast } from "../dom.js";
 import { act, read } from "./desk.js";
 import { field, openAction } from "./dialog.js";
-import { cash, cashField, parseCash, parsePrice, price, priceField } from "./figures.js";
+import { cash, cashField, ONE, parseCash, parsePercent, parsePrice, price, priceField }
+  from "./figures.js";
 
 /** The proposal for a market, and a form for what was laid off by hand. */
 export function openHedge(market, done) {
@@ -109,7 +110,8 @@ function hedgeForm(selections) {
     check() {
       const { minor, error } = parseCash(stake.input.value);
       const parsed = parsePrice(odds.input.value);
-      const taken = /^(\d{1,2})(?:\.(\d{1,2}))?$/.exec(commission.input.value.trim());
+      const percent = parsePercent(commission.input.value);
+      const taken = percent !== null && percent <= ONE;
       stake.say(error ?? (minor ? "" : "Write a stake."));
       odds.say(parsed.error ?? (parsed.odds ? "" : "Write a price."));
       commission.say(taken ? "" : "Write per cent, such as 2.5.");
@@ -123,7 +125,7 @@ function hedgeForm(selections) {
         selection_id: on.input.value,
         stake_minor: minor,
         odds: parsed.odds,
-        commission: Number(taken[1]) * 100 + Number((taken[2] ?? "").padEnd(2, "0")),
+        commission: percent,
         exchange: exchange.input.value.trim(),
         reference: reference.input.value.trim(),
       };

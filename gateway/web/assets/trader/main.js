@@ -49,9 +49,19 @@ stream = new DeskLine({
 
 // Which page
 
+/** The parts of the address, as they were meant where they can be read. */
+function parts() {
+  const raw = location.hash.split("/");
+  try {
+    return raw.map(decodeURIComponent);
+  } catch {
+    return raw;
+  }
+}
+
 function currentPage() {
   if (!member.value) return { page: "login" };
-  const [, page = "", ...rest] = location.hash.split("/").map(decodeURIComponent);
+  const [, page = "", ...rest] = parts();
   if (page === "event") return { page, fixtureId: rest[0] ?? "", marketKey: rest[1] ?? "" };
   if (page === "risk") return { page, playerId: rest[0] ?? "" };
   return { page: PAGES.includes(page) && page !== "login" ? page : "board" };

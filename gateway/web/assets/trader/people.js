@@ -71,6 +71,8 @@ export class StopsPage {
       this.problem, this.nothing, this.list, this.more);
     // The list is read from the ledger, which is a moment behind.
     stopped.follow(() => this.#again(SOON_MS));
+    // Rows that stay have the buttons of whoever they were made for.
+    member.follow(() => this.list.replaceChildren());
   }
 
   show(visible) {
@@ -91,6 +93,7 @@ export class StopsPage {
     this.source.hidden = !may("trader");
     try {
       const { items, next_cursor: next } = await read("stops", { cursor });
+      if (!this.#visible) return;
       this.problem.hidden = true;
       const kept = new Map([...this.list.children].map((it) => [it.dataset.stop, it]));
       const rows = items.map((it) => kept.get(it.stop_id) ?? this.#row(it));

@@ -5,11 +5,10 @@ import { h, setText, toast } from "../dom.js";
 import { timeText } from "../format.js";
 import { act, may, read } from "./desk.js";
 import { field, openAction } from "./dialog.js";
-import { cash, cashField, parseCash, price } from "./figures.js";
+import { cash, cashField, ONE, parseCash, parsePercent, price } from "./figures.js";
 import { openLapse, openMade } from "./hedge.js";
 
 const SOON_MS = 500;
-const WHOLE = 10_000;
 const STATES = { ordered: "Under way", made: "Made", lapsed: "Lapsed" };
 
 export class RiskPage {
@@ -132,11 +131,9 @@ function figure(label, value) {
 
 const percent = (factor) => `${factor / 100} %`;
 
-/** Ten-thousandths of a percentage as it was typed, or null. */
-function parsePercent(text) {
-  const match = /^(\d{1,4})(?:\.(\d{1,2}))?$/.exec(text.trim().replace(/\s*%$/, ""));
-  const factor = match && Number(match[1]) * 100 + Number((match[2] ?? "").padEnd(2, "0"));
-  return match && factor <= 10 * WHOLE ? factor : null;
+function parseFactor(text) {
+  const factor = parsePercent(text);
+  return factor !== null && factor <= 10 * ONE ? factor : null;
 }
 
 const kindsText = (kinds) =>
@@ -147,7 +144,7 @@ function parseKinds(text) {
   const kinds = {};
   for (const one of text.split(",").map((part) => part.trim()).filter(Boolean)) {
     const [kind, figureText, more] = one.split(/\s+/);
-    const factor = parsePercent(figureText ?? "");
+    const factor = parseFactor(figureText ?? "");
     if (factor === null || more) return { wrong: one };
     kinds[kind] = factor;
   }
@@ -177,7 +174,7 @@ function openFactors(it, done) {
     fields: [whole.node, kinds.node, above.node],
     action: "Change limits",
     check: () => {
-      const factor = parsePercent(whole.input.value);
+      const factor = parseFactor(whole.input.value);
       const typed = parseKinds(kinds.input.value);
       const { minor, error } = parseCash(above.input.value);
       whole.say(factor === null ? "Write per cent from 0 to 1000." : "");

@@ -60,11 +60,15 @@ async def refer_terms(
     settings = services.settings.risk.referrals
     now_ms = services.clock.now_ms()
     reads = RiskReads.beside(services.ledger)
-    if await reads.count_waiting(player_id, now_ms) >= settings.at_once:
-        facts: dict[str, int | str] = {"max_referrals": settings.at_once}
-        return Problem("too_many_referrals", facts=facts)
-    command = Refer(player_id, referral_id, asked, settings.wait_ms)
     scope = services.licence.code
+    if await reads.count_waiting(player_id, now_ms) >= settings.at_once:
+        # One of those that wait is asked for again where its answer was lost.
+        question = GetReferral(player_id, referral_id)
+        known = (await services.router.ask(scope, player_id, question)).reply
+        if isinstance(known, Refused):
+            facts: dict[str, int | str] = {"max_referrals": settings.at_once}
+            return Problem("too_many_referrals", facts=facts)
+    command = Refer(player_id, referral_id, asked, settings.wait_ms)
     reply = (await services.router.ask(scope, player_id, command)).reply
     if isinstance(reply, Refused) and reply.reason is Reason.ALREADY_EXISTS:  # its key came again
         expires_at_ms = (await view_of(services, player_id, referral_id)).expires_at_ms

@@ -255,11 +255,16 @@ async def test_what_is_referred(desk: Desk, limits: dict[str, int], stake: int, 
 async def test_so_many_referrals_of_a_player_wait_at_a_time(desk: Desk, kim: Trader) -> None:
     market_id = await market(desk, refer_above_minor=300)
     player = await desk.player()
-    for _ in range(5):
-        told = await referred(player, market_id)
+    for _ in range(4):
+        await referred(player, market_id)
+    bet = slip(market_id, stake_minor=900)
+    told = (await player.post("/v1/bets", bet, key="fifth")).problem(409, "referred")
     await waiting(kim, told["referral_id"])
-    answer = await player.post("/v1/bets", slip(market_id, stake_minor=900))
+    answer = await player.post("/v1/bets", bet)
     assert answer.problem(409, "too_many_referrals")["max_referrals"] == 5
+    # Of one that waits the answer was lost, and is the same again.
+    again = (await player.post("/v1/bets", bet, key="fifth")).problem(409, "referred")
+    assert again == told
 
 
 async def test_the_desk_s_stream_tells_who_waits(desk: Desk, kim: Trader) -> None:

@@ -39,6 +39,7 @@ MAX_RAISED = 20_000
 """Alerts that are remembered, so that what goes on is not said again and again."""
 _at_ms = attrgetter("at_ms")
 _Heard = BetPlaced | SlipPlaced | PricesChanged | PricesHeld
+_PRICES = (PricesChanged, PricesHeld)
 
 
 class Players(Protocol):
@@ -101,7 +102,7 @@ class Alarms:
         # Whoever came while we waited stands behind them.
         del self._waiting[:until]
         for what in due:
-            if isinstance(what, PricesChanged | PricesHeld):
+            if isinstance(what, _PRICES):
                 changed = Priced(what.at_ms, what.market_id, what.odds)
                 self._note(self._watch.priced(changed))
             else:
@@ -162,13 +163,14 @@ class Alarms:
         """Read of the players what is not known of them yet, and has to be."""
         strangers: set[str] = set()
         large: dict[str, int] = {}
+        registered, least_minor = self._registered, self._rules.habit_min_minor
         for bet in due:
-            if isinstance(bet, PricesChanged | PricesHeld):
+            if isinstance(bet, _PRICES):
                 continue
             player_id = bet.player_id
-            if player_id not in self._registered:
+            if registered.get(player_id) is None:
                 strangers.add(player_id)
-            if _stake_minor(bet) >= self._rules.habit_min_minor:
+            if _stake_minor(bet) >= least_minor:
                 large.setdefault(player_id, bet.at_ms)
         if strangers:
             found = await self._players.registered(sorted(strangers))

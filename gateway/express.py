@@ -84,7 +84,9 @@ class Express:
                 content_type = problems.CONTENT_TYPE
         finally:
             self._boundary.end()
-        self._metrics.request(route.path, route.method, status, time.perf_counter() - started)
+        self._metrics.counts.request(
+            route.path, route.method, status, time.perf_counter() - started
+        )
         if self.closing:
             more = {**more, "Connection": "close"}
         lines = "".join(f"\r\n{name}: {value}" for name, value in more.items())

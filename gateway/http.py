@@ -414,7 +414,7 @@ class Boundary:
         if not isinstance(response, web.WebSocketResponse):
             resource = request.match_info.route.resource
             route = resource.canonical if resource else "none"
-            self.services.metrics.request(
+            self.services.metrics.counts.request(
                 route, request.method, response.status, time.perf_counter() - started
             )
         return response

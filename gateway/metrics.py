@@ -2,12 +2,20 @@
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from collections import Counter as Tally
 from collections.abc import Callable, Iterable, Mapping
+from itertools import accumulate
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
-from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
+from prometheus_client.core import (
+    CounterMetricFamily,
+    GaugeMetricFamily,
+    HistogramMetricFamily,
+    Metric,
+)
 from prometheus_client.registry import Collector
+from prometheus_client.utils import floatToGoString
 
 from actors.runtime.addresses import scope_of
 from ledger.reads import LagView
@@ -105,6 +113,92 @@ class Elsewhere(Collector):
             )
 
 
+class _Latency:
+    """How long requests of one kind took."""
+
+    def __init__(self) -> None:
+        self.counts = [0] * (len(_LATENCY_S) + 1)
+        """By the bucket they belong in, the last without an end."""
+        self.sum_s = 0.0
+
+    def observe(self, seconds: float) -> None:
+        self.counts[bisect_left(_LATENCY_S, seconds)] += 1
+        self.sum_s += seconds
+
+    def buckets(self) -> list[tuple[str, int]]:
+        """Each with all that took no longer."""
+        ends = [*map(floatToGoString, _LATENCY_S), "+Inf"]
+        return list(zip(ends, accumulate(self.counts), strict=True))
+
+
+class _Requests:
+    """Requests of one kind that were answered alike."""
+
+    def __init__(self, latency: _Latency) -> None:
+        self.count = 0
+        self.latency = latency
+
+
+class Counts(Collector):
+    """What is counted with every bet: plain numbers, because a gateway is one thread and a lock for
+    each of them is a hundredth of all it does."""
+
+    def __init__(self) -> None:
+        self.outcomes: Tally[str] = Tally()
+        """Bets asked for, by what became of them."""
+        self.received = 0
+        """WebSocket frames, as `sent`."""
+        self.sent = 0
+        self._requests: dict[tuple[str, str, int], _Requests] = {}
+        """By route, method and status."""
+        self._latencies: dict[tuple[str, str], _Latency] = {}
+
+    def request(self, route: str, method: str, status: int, seconds: float) -> None:
+        requests = self._requests.get((route, method, status))
+        if requests is None:
+            requests = self._of(route, method if method in _METHODS else "other", status)
+        requests.count += 1
+        requests.latency.observe(seconds)
+
+    def _of(self, route: str, method: str, status: int) -> _Requests:
+        latency = self._latencies.setdefault((route, method), _Latency())
+        return self._requests.setdefault((route, method, status), _Requests(latency))
+
+    def collect(self) -> Iterable[Metric]:
+        requests = CounterMetricFamily(
+            "grandstand_gateway_requests",
+            "Requests answered",
+            None,
+            ["route", "method", "status"],
+        )
+        for (route, method, status), answered in sorted(self._requests.items()):
+            requests.add_metric([route, method, str(status)], answered.count)
+        took = HistogramMetricFamily(
+            "grandstand_gateway_request_seconds",
+            "From the request's head to its answer",
+            labels=["route", "method"],
+        )
+        for kind, latency in sorted(self._latencies.items()):
+            took.add_metric(kind, latency.buckets(), latency.sum_s)
+        frames = CounterMetricFamily(
+            "grandstand_gateway_frames",
+            "WebSocket frames received, and sent; changes told in one turn count as one",
+            None,
+            ["direction"],
+        )
+        frames.add_metric(["in"], self.received)
+        frames.add_metric(["out"], self.sent)
+        bets = CounterMetricFamily(
+            "grandstand_gateway_bets",
+            "Bets asked for, by what became of them: `placed` or a problem's code",
+            None,
+            ["outcome"],
+        )
+        for outcome, count in sorted(self.outcomes.items()):
+            bets.add_metric([outcome], count)
+        yield from (requests, took, frames, bets)
+
+
 class Metrics:
     """One registry for one gateway, so that several live in one process."""
 
@@ -112,35 +206,8 @@ class Metrics:
         self.registry = CollectorRegistry()
         self.elsewhere = Elsewhere()
         self.registry.register(self.elsewhere)
-        self._figures: dict[tuple[str, str, int], tuple[Counter, Histogram]] = {}
-        self._outcomes: dict[str, Counter] = {}
-        self.requests = Counter(
-            "grandstand_gateway_requests",
-            "Requests answered",
-            ("route", "method", "status"),
-            registry=self.registry,
-        )
-        self.latency = Histogram(
-            "grandstand_gateway_request_seconds",
-            "From the request's head to its answer",
-            ("route", "method"),
-            buckets=_LATENCY_S,
-            registry=self.registry,
-        )
-        self.frames = Counter(
-            "grandstand_gateway_frames",
-            "WebSocket frames received, and sent; changes told in one turn count as one",
-            ("direction",),
-            registry=self.registry,
-        )
-        self.received = self.frames.labels("in")
-        self.sent = self.frames.labels("out")
-        self.bets = Counter(
-            "grandstand_gateway_bets",
-            "Bets asked for, by what became of them: `placed` or a problem's code",
-            ("outcome",),
-            registry=self.registry,
-        )
+        self.counts = Counts()
+        self.registry.register(self.counts)
         self.closed = Counter(
             "grandstand_gateway_sockets_closed",
             "WebSocket connections ended, by close code",
@@ -183,31 +250,9 @@ class Metrics:
         """A figure that is read when it is asked for."""
         Gauge(f"grandstand_gateway_{name}", text, registry=self.registry).set_function(read)
 
-    def request(self, route: str, method: str, status: int, seconds: float) -> None:
-        figures = self._figures.get((route, method, status))
-        if figures is None:
-            figures = self._figures_of(route, method, status)
-        count, latency = figures
-        count.inc()
-        latency.observe(seconds)
-
-    def _figures_of(self, route: str, method: str, status: int) -> tuple[Counter, Histogram]:
-        """Those of one outcome of one route; finding them by their labels takes longer."""
-        known = method if method in _METHODS else "other"
-        figures = (
-            self.requests.labels(route, known, status),
-            self.latency.labels(route, known),
-        )
-        if known == method:
-            self._figures[route, method, status] = figures
-        return figures
-
     def bet(self, outcome: str) -> None:
         """A bet was asked for, and became `placed` or a problem."""
-        count = self._outcomes.get(outcome)
-        if count is None:
-            count = self._outcomes[outcome] = self.bets.labels(outcome)
-        count.inc()
+        self.counts.outcomes[outcome] += 1
 
     def text(self) -> bytes:
         return generate_latest(self.registry)

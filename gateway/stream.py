@@ -170,7 +170,7 @@ class Stream:
         return False
 
     def _decoded(self, text: bytes) -> frames.ClientFrame | None:
-        self.services.metrics.received.inc()
+        self.services.metrics.counts.received += 1
         try:
             frame: frames.ClientFrame = _client_frame.decode(text)
             return frame
@@ -366,7 +366,7 @@ class Stream:
                 break  # the reader sees it too
             waiting = outbox.take_up_to(WRITE_BYTES)
             transport.write(waiting[0] if len(waiting) == 1 else b"".join(waiting))
-            self.services.metrics.sent.inc(len(waiting))
+            self.services.metrics.counts.sent += len(waiting)
         self.stuck_since = None
         if len(outbox) and connection.transport is not None:
             self.stuck_since = time.monotonic()

@@ -194,7 +194,7 @@ def _promises_were_kept_once(evening: Evening, history: History) -> set[str]:
             if multi is not None:
                 prices = " ".join(str(odds) for _, _, odds, _ in multi.legs)
                 claim(request.offer_id in offers, f"{bet} takes an offer that nobody made")
-                terms_of_slip = (multi.player, multi.stake, prices)
+                terms_of_slip = (multi.player, multi.stake + multi.bought, prices)
                 claim(terms_of_slip == offers[request.offer_id], f"{bet} is not as it was offered")
                 late_ms = START_MS + int(said_yes_s[bet] * 1_000)
                 late_ms -= evening.offered[request.offer_id]

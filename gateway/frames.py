@@ -206,7 +206,7 @@ class Settled(Delta, frozen=True, tag="settled"):
     from_seq: FromSeq | UnsetType = UNSET
 
 
-class PhaseNow(Delta, frozen=True, tag="phase"):
+class PhaseDelta(Delta, frozen=True, tag="phase"):
     phase: Phase
     score: str
 

@@ -12,7 +12,7 @@ from typing import Any, get_args
 
 import msgspec
 
-from gateway import api, frames, problems
+from gateway import api, frames, problems, risk_api
 from gateway.desk import api as desk_api
 from gateway.desk.stream import SUBPROTOCOL as DESK_SUBPROTOCOL
 from gateway.http import MAX_BODY, MAX_LARGE_BODY, Auth, Route
@@ -57,12 +57,17 @@ _SERVER_FRAMES = (
     frames.Results,
     frames.SelectionAdded,
     frames.Settled,
-    frames.PhaseNow,
+    frames.PhaseDelta,
     frames.Balance,
     frames.BetUpdate,
     frames.ReferralUpdate,
 )
-_DESK_FRAMES = (desk_api.DeskWelcome, desk_api.FixtureNow, desk_api.DeskProblem)
+_DESK_FRAMES = (
+    desk_api.DeskWelcome,
+    desk_api.FixtureNow,
+    risk_api.ReferralsNow,
+    desk_api.DeskProblem,
+)
 _CLOSE_CODES = {
     frames.DRAINING: "The server is being drained: connect again, it will be another one",
     frames.BAD_FRAME: "A frame that is not one of these",

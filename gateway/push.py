@@ -509,7 +509,7 @@ class Hub:
                     listener.frame(frame)
             elif isinstance(event, PhaseChanged):
                 frame = json_frame(
-                    frames.PhaseNow(event.fixture_id, event.seq, event.phase, event.score)
+                    frames.PhaseDelta(event.fixture_id, event.seq, event.phase, event.score)
                 )
                 following = self._fixtures.get(event.fixture_id)
                 followers = following.listeners if following else set()
@@ -540,7 +540,7 @@ def delta_of(event: BookEvent, markets: dict[str, Market]) -> frames.Delta | Non
         case PricesChanged() | PricesHeld() | PricesGivenBack():
             return frames.Prices(fixture_id, seq, event.market_id, event.odds_version, event.odds)
         case PhaseChanged():
-            return frames.PhaseNow(fixture_id, seq, event.phase, event.score)
+            return frames.PhaseDelta(fixture_id, seq, event.phase, event.score)
         case MarketOpened():
             return frames.MarketAdded(fixture_id, seq, market_json(markets[event.market_id]))
         case SelectionWithdrawn():

@@ -196,14 +196,14 @@ def _row_json(
     )
 
 
-def _legs_json(slip: Slip, known: dict[Selection, NameRow]) -> list[risk_api.DeskLeg]:
+def _legs_json(slip: Slip, known: dict[Selection, NameRow]) -> list[risk_api.ReferralLeg]:
     found = []
     for leg in slip.legs:
         selections = []
         for market_id, selection_id in leg.selections:
             names = known.get((market_id, selection_id))
             selections.append(
-                risk_api.DeskSelection(
+                risk_api.ReferralSelection(
                     market_id,
                     selection_id,
                     names.market_name if names else market_id,
@@ -214,7 +214,7 @@ def _legs_json(slip: Slip, known: dict[Selection, NameRow]) -> list[risk_api.Des
         first = known.get((leg.market_id, leg.selection_id))
         fixture_name = first.fixture_name if first else leg.fixture_id
         found.append(
-            risk_api.DeskLeg(
+            risk_api.ReferralLeg(
                 leg.fixture_id, fixture_name, leg.odds, selections, leg.banker or UNSET
             )
         )

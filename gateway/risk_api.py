@@ -31,7 +31,7 @@ class ReferralPath(api.Query, frozen=True, forbid_unknown_fields=True):
     referral_id: api.Id
 
 
-class DeskSelection(api.Reply, frozen=True):
+class ReferralSelection(api.Reply, frozen=True):
     market_id: str
     selection_id: str
     market_name: str
@@ -39,13 +39,13 @@ class DeskSelection(api.Reply, frozen=True):
     odds_now: Annotated[int, Meta(description="0 where there are none")]
 
 
-class DeskLeg(api.Reply, frozen=True):
+class ReferralLeg(api.Reply, frozen=True):
     """A leg of a slip: one selection, or several of a fixture under one price."""
 
     fixture_id: str
     fixture_name: str
     odds: Annotated[int, Meta(description="As asked for; 0 at the starting price")]
-    selections: list[DeskSelection]
+    selections: list[ReferralSelection]
     banker: bool | UnsetType = UNSET
 
 
@@ -60,7 +60,7 @@ class DeskReferral(api.Reply, frozen=True):
     selection_name: str
     odds_now: Annotated[int, Meta(description="Of the selection; 0 where there are none")]
     legs: Annotated[
-        list[DeskLeg] | UnsetType,
+        list[ReferralLeg] | UnsetType,
         Meta(description="Of a slip; the fixture and the names beside are its first leg's"),
     ] = UNSET
 

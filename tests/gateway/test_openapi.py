@@ -19,6 +19,7 @@ from schemathesis.specs.openapi.checks import (
     unsupported_method,
 )
 
+from gateway.desk.api import DeskTold
 from gateway.http import Auth, Route
 from gateway.openapi import document
 from gateway.problems import KINDS
@@ -65,6 +66,9 @@ def test_the_document_is_complete() -> None:
     text = str(made)
     for name in made["components"]["schemas"]:
         assert f"#/components/schemas/{name}'" in text, f"nothing refers to {name}"
+        assert "." not in name, f"{name} has its name with another one"
+    told = {one["$ref"].rpartition("/")[2] for one in made["x-desk-stream"]["server"]}
+    assert told == {kind.__name__ for kind in DeskTold.__subclasses__()}
 
 
 def test_a_result_can_have_a_figure_out_of_its_bounds() -> None:

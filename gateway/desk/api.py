@@ -302,7 +302,8 @@ class LiabilityQuery(api.Query, frozen=True, forbid_unknown_fields=True):
         Meta(
             ge=2,
             le=500,
-            description="Where there are more changes, into so many parts the time is cut",
+            description="Where there are more changes, into so many parts the time is cut; "
+            "into fewer where a market has a thousand selections or more",
         ),
     ] = 240
 

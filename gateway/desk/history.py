@@ -20,6 +20,9 @@ from ledger.desk_reads import DeskReads, LiabilityChange
 
 MAX_SELECTIONS = 12
 """Of one market, whose liability is told: those that had the largest."""
+MAX_FIGURES = 200_000
+"""Times by selections, that one answer is reckoned from: some 0.1 s of work. A longer market is
+told of at fewer times."""
 
 
 async def price_history(
@@ -44,13 +47,14 @@ async def liability_history(
     Bets on their way are not in it: they are in no ledger yet.
     """
     fixture_id = fixture_of(market_id)
-    answer, changes, hedges = await asyncio.gather(
-        services.router.ask(BOOK, fixture_id, GetMarket(fixture_id, market_id)),
+    answer = await services.router.ask(BOOK, fixture_id, GetMarket(fixture_id, market_id))
+    market = market_of_view(granted(answer.reply, MarketView, services))
+    points = times_of(points, len(market.selections))
+    changes, hedges = await asyncio.gather(
         DeskReads.beside(services.ledger).liability_series(market_id, points),
         DeskReads.beside(services.book).hedges_made(market_id),
     )
-    market = market_of_view(granted(answer.reply, MarketView, services))
-    at_ms, lines, worst = over_time(market, changes, hedges)
+    at_ms, lines, worst = await over_time(market, changes, hedges)
     nothing = Line()
     peaks = {
         name: max(line.get(name, nothing).liability_minor for line in lines)
@@ -71,13 +75,19 @@ async def liability_history(
     )
 
 
-def over_time(
+def times_of(points: int, selections: int) -> int:
+    """At how many times a market with so many selections is told of, where `points` are wished."""
+    return max(2, min(points, MAX_FIGURES // max(1, selections)))
+
+
+async def over_time(
     market: Market, changes: Sequence[LiabilityChange], hedges: Sequence[Hedge]
 ) -> tuple[list[int], list[dict[str, Line]], list[int]]:
     """Times, and for each of them the line of every selection with bets, and the worst case.
 
     The worst case is reckoned by a book as the market's own is, with the hedges made by then, on a
-    copy of the market. Runners that were withdrawn since count as if they never ran.
+    copy of the market. Runners that were withdrawn since count as if they never ran. Between two
+    times others have their turn.
     """
     at_ms: list[int] = []
     lines: list[dict[str, Line]] = []
@@ -106,6 +116,7 @@ def over_time(
             )
             now_ms = max(now_ms, change.last_ms)
         look(now_ms)
+        await asyncio.sleep(0)
     if waiting:
         look(waiting[-1].at_ms)
     return at_ms, lines, worst

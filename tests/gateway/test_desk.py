@@ -15,6 +15,7 @@ from actors.trading import ChangePrices, MovePrices, PricesChanged
 from gateway import keys
 from gateway.coordinator import BY
 from gateway.desk import stream as desk_stream
+from gateway.desk.history import times_of
 from gateway.desk.stream import DeskStream
 from tests.gateway.backend import Backend, until
 from tests.gateway.desk import Desk, slip
@@ -977,6 +978,14 @@ async def test_liability_over_time(desk: Desk, kim: Trader, backend: Backend) ->
 
     await until(empty, "nothing is left when all is settled")
     (await kim.read("markets/a:b/liability")).problem(404, "unknown_market")
+
+
+@pytest.mark.parametrize(
+    ("points", "selections", "times"),
+    [(240, 3, 240), (500, 400, 500), (240, 2_000, 100), (240, 20_000, 10), (2, 0, 2)],
+)
+def test_a_long_market_is_told_of_at_fewer_times(points: int, selections: int, times: int) -> None:
+    assert times_of(points, selections) == times
 
 
 async def test_a_result_is_taken_back_and_bets_of_a_time_are_void(desk: Desk, kim: Trader) -> None:

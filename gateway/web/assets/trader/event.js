@@ -29,6 +29,8 @@ export class EventPage {
   #panels = new Map();
   #chosen = "";
   #history = 0;
+  /** When it is read again, in milliseconds; 0 while nobody waits for that. */
+  #due = 0;
   #asked = 0;
 
   constructor(root, { watch }) {
@@ -59,7 +61,7 @@ export class EventPage {
 
   /** Show an event and one of its markets; nothing when `fixtureId` is "". */
   show(fixtureId, marketKey) {
-    clearTimeout(this.#history);
+    this.#noHistory();
     // What was asked for before comes too late: it would say what to watch.
     this.#asked += 1;
     if (fixtureId !== this.#fixtureId) {
@@ -156,16 +158,25 @@ export class EventPage {
     this.#loadHistory();
   }
 
-  #historySoon(ms) {
+  #noHistory() {
     clearTimeout(this.#history);
+    this.#due = 0;
+  }
+
+  /** In so long at the latest: what changes all the time puts it off no further. */
+  #historySoon(ms) {
+    const due = Date.now() + ms;
+    if (this.#due && this.#due <= due) return;
+    this.#noHistory();
+    this.#due = due;
     this.#history = setTimeout(() => this.#loadHistory(), ms);
   }
 
   async #loadHistory() {
     const marketId = this.#chosen;
     const market = this.#panels.get(marketId)?.market;
+    this.#noHistory();
     if (!market || this.#root.hidden) return;
-    clearTimeout(this.#history);
     const name = Object.fromEntries(market.selections.map((it) => [it.selection_id, it.name]));
     try {
       const [prices, liability, audit] = await Promise.all([

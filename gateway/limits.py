@@ -90,7 +90,8 @@ class Limits:
             )
             return
         limits = [
-            Limit(f"limit/{what}/{_hash(network, who)}", self._per_login),
+            # Registering looks at a password too.
+            Limit(f"limit/account/{_hash(network, who)}", self._per_login),
             Limit(f"limit/{what}/{_hash(network)}", self._per_address),
         ]
         if not await self._valkey.exists(_known(address, who)):

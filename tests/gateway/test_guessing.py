@@ -5,13 +5,14 @@ from __future__ import annotations
 from collections.abc import AsyncIterator
 from http.cookies import SimpleCookie
 from typing import Any
+from uuid import uuid4
 
 import pytest
 
 from gateway.devices import COOKIE, LIVES_MS, Devices
 from gateway.limits import STRANGERS, network_of
 from tests.gateway.backend import Backend
-from tests.gateway.desk import PASSWORD, Answer, Desk
+from tests.gateway.desk import PASSWORD, Answer, Desk, registration
 from tests.gateway.trading import member
 from tests.simulation.still import VirtualClock
 
@@ -102,6 +103,24 @@ async def test_an_account_that_there_is_not_is_guessed_at_alike(house: tuple[Doo
     door, who = house
     nobody = "nobody" if "@" not in who else "nobody@example.org"
     assert await _guess(door, nobody, "10.6.5") == await _guess(door, who, "10.6.4")
+
+
+async def test_registering_is_no_other_way_to_guess(backend: Backend, http: Any) -> None:
+    gateway = backend.gateway(attempts_per_login=FEW, proxies=1)
+    await gateway.start()
+    try:
+        desk = Desk(http, await gateway.port())
+        door = Door(desk, "/v1/sessions", "email")
+        await door.knock("taken@guess.example", "10.11.0.1")
+        headers, codes = {"X-Forwarded-For": "10.11.0.1"}, []
+        for _ in range(FEW):
+            body = registration("taken@guess.example")
+            answer = await desk.ask("POST", "/v1/players", body, key=uuid4().hex, headers=headers)
+            codes.append(answer.status)
+        assert codes == [201, 409, 429]
+        await door.is_slowed_down("taken@guess.example", "10.11.0.1", PASSWORD)
+    finally:
+        await gateway.drain(1)
 
 
 async def test_a_device_has_few_attempts_too_and_is_one_accounts(house: tuple[Door, str]) -> None:

@@ -12,9 +12,7 @@ from gateway import api
 from gateway.fixtures import fixture_of_row, fresh_fixture
 from gateway.http import Call, Route, granted
 from gateway.problems import Problem
-
-CATCH_UP_S = 0.3
-"""For so long a list waits for the ledger to have what was created before it was asked for."""
+from gateway.services import CATCH_UP_S
 
 
 async def sports(call: Call) -> api.Sports:

@@ -6,6 +6,8 @@ A result that comes in part, or is taken back, is in `actors.outcomes`.
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Iterable
+from fractions import Fraction
 from typing import Protocol
 
 import msgspec
@@ -78,6 +80,8 @@ class DeclareResult(MarketCommand, frozen=True, array_like=True, tag=True):
     places: dict[str, Result] = msgspec.field(default_factory=dict)
     starting_odds: dict[str, int] = msgspec.field(default_factory=dict)
     positions: dict[str, int] = msgspec.field(default_factory=dict)
+    by_hand: bool = False
+    """It is refused if more selections win than can: a slip of the hand. A feed's word is taken."""
 
     def decide(self, now_ms: int, market: Market, fixture: Fixture) -> Event:
         if not market.market_id:
@@ -95,6 +99,9 @@ class DeclareResult(MarketCommand, frozen=True, array_like=True, tag=True):
             except ValueError as wrong:
                 return Refused(Reason.OUT_OF_BOUNDS, str(wrong))
         results = _complete(market, won, cancelled=self.cancelled)
+        if self.by_hand and market.winners and wins_in(results.values()) > market.winners:
+            facts: dict[str, int | str] = {"winners": market.winners}
+            return Refused(Reason.OUT_OF_BOUNDS, "more selections win than can", facts)
         places = _complete(market, placed, cancelled=self.cancelled) if terms.places else {}
         starting = market.starting_odds | self.starting_odds if terms.starting_price else {}
         for selection_id, result in results.items():
@@ -142,6 +149,12 @@ def _complete(
         else given.get(selection_id)
         for selection_id, selection in market.selections.items()
     }
+
+
+def wins_in(results: Iterable[Result | None]) -> Fraction:
+    """How many wins they come to: who are in a dead heat share theirs."""
+    whole = (one for one in results if one is not None and one.outcome is Outcome.WON)
+    return sum((Fraction(one.places, one.tied) for one in whole), Fraction(0))
 
 
 def _finished(market: Market, positions: dict[str, int], places: int) -> dict[str, Result]:

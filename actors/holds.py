@@ -235,6 +235,9 @@ class TakeRoom(Question, frozen=True, array_like=True, tag=True):
             last.bet_id,
         )
         offer_id = last.offer_id if last and same else self.bet_id
+        if last and not same and last.offer_id.startswith(self.bet_id):
+            # Other terms than it was told of a moment ago, which somebody else may have been, too.
+            offer_id = f"{self.bet_id}-{most}-{hold.odds}"
         market.book.offer(
             self.player_id, Offer(offer_id, self.selection_id, most, hold.odds, until_ms)
         )

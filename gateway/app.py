@@ -42,7 +42,7 @@ from gateway.passwords import Passwords
 from gateway.payments import Processor, all_processors
 from gateway.push import Hub
 from gateway.routes import all_routes
-from gateway.services import Router, Services
+from gateway.services import CATCH_UP_S, Router, Services
 from gateway.sessions import Sessions
 from gateway.settings import GatewaySettings
 from gateway.stream import Streams
@@ -58,8 +58,6 @@ KEEPALIVE_S = 75.0
 VALKEY_CONNECTIONS = 64
 VALKEY_TIMEOUT_S = 3.0
 DRAIN_S = 30.0
-CATCH_UP_S = 0.3
-"""For so long a list of fixtures waits for the ledger to have what was created before it."""
 
 
 class Gateway:

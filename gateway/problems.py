@@ -88,7 +88,7 @@ KINDS: dict[str, Kind] = {
     Reason.LIABILITY_LIMIT: Kind(409, "The market has no room for that stake"),
     Reason.HOLD_EXPIRED: Kind(409, "It took too long; the stake was not taken"),
     Reason.PRICE_STALE: Kind(409, "The price is too old to be given"),
-    Reason.REOFFER_EXPIRED: Kind(409, "The offer is not to be had any more"),
+    Reason.REOFFER_EXPIRED: Kind(409, "The offer is over, or was on other terms"),
     Reason.REFERRAL_NEEDED: Kind(409, "A trader has to be asked"),
     Reason.UNKNOWN_REFERRAL: Kind(404, "There is no such referral"),
     Reason.REFERRAL_OVER: Kind(409, "The referral is decided, or its time has run out"),

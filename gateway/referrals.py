@@ -35,7 +35,7 @@ from actors.slips.slip import Selection, Slip, folds_in, lines_in
 from gateway import api, risk_api
 from gateway.http import Call, granted
 from gateway.problems import Problem
-from gateway.services import Services
+from gateway.services import CATCH_UP_S, Services
 from ledger.risk_reads import NameRow, RiskReads
 from ledger.tables import ReferralRow
 
@@ -160,6 +160,7 @@ def _state_of(row: ReferralRow, now_ms: int) -> ReferralState:
 
 async def waiting(services: Services) -> list[risk_api.DeskReferral]:
     """Referrals that wait for a trader, the most urgent first."""
+    await services.ledger.all_caught_up(CATCH_UP_S)  # or one that was just asked for is missing
     now_ms = services.clock.now_ms()
     rows = await RiskReads.beside(services.ledger).waiting_referrals(now_ms)
     return await _desk_json(services, rows, now_ms)

@@ -47,7 +47,14 @@ def declaring(
         if one.starting_odds:
             starting_odds[selection_id] = one.starting_odds
     return DeclareResult(
-        fixture_of(market_id), market_id, results, cancelled, places, starting_odds, positions
+        fixture_of(market_id),
+        market_id,
+        results,
+        cancelled,
+        places,
+        starting_odds,
+        positions,
+        by_hand=True,
     )
 
 

@@ -34,6 +34,10 @@ if TYPE_CHECKING:
     from gateway.watching import Players
 
 
+CATCH_UP_S = 0.3
+"""For so long a list waits for the ledger to have what was done before it was asked for."""
+
+
 class Router(placement.Router, Protocol):
     """The way to the actors, as `actors.runtime.router.Router` is."""
 

@@ -10,6 +10,7 @@ from typing import Any, NoReturn, TypeVar
 
 import typer
 from rich.console import Console
+from rich.markup import escape
 
 from grandstand.platform import RunFile, data_folder, read_run_file
 from grandstand.settings import Settings, SettingsError, read_settings
@@ -22,7 +23,7 @@ errors = Console(stderr=True, highlight=False)
 
 def complain(why: object) -> int:
     """One clear line; returns the exit status that goes with it."""
-    errors.print(f"[bold red]grandstand:[/] {why}", soft_wrap=True)
+    errors.print(f"[bold red]grandstand:[/] {escape(str(why))}", soft_wrap=True)
     return 1
 
 

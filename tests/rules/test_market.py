@@ -33,7 +33,7 @@ from actors.market import (
     Selection,
 )
 from actors.odds import MAX_ODDS, MIN_ODDS, ONE
-from actors.results import LOST, VOID, WON
+from actors.results import LOST, VOID, WON, Outcome, Result
 from actors.trading import ChangePrices, ChangeStatus, OpenMarket, PricesChanged, StatusChanged
 from ledger.money import Money
 
@@ -715,3 +715,30 @@ def test_a_longer_price_of_one_leg_costs_more_by_as_much(
     assert state.book.lines["a"] == Line(1, 0, liability, liability)
     state.book.release("bet")
     assert state.book.lines["a"] == Line()
+
+
+@pytest.mark.parametrize(
+    ("results", "winners", "fits"),
+    [
+        ({"a": WON, "b": LOST, "c": LOST}, 1, True),
+        ({"a": WON, "b": WON, "c": LOST}, 1, False),
+        ({"a": WON, "b": WON, "c": LOST}, 2, True),
+        ({"a": WON, "b": WON, "c": WON}, 0, True),  # each stands for itself
+        ({"a": Result(Outcome.WON, 2, 1), "b": Result(Outcome.WON, 2, 1), "c": LOST}, 1, True),
+        ({"a": Result(Outcome.WON, 3, 2), "b": WON, "c": LOST}, 1, False),
+        ({"a": VOID, "b": VOID, "c": VOID}, 1, True),
+    ],
+)
+def test_by_hand_no_more_win_than_can(results: dict[str, Result], winners: int, fits: bool) -> None:
+    selections = {name: Selection(name) for name in results}
+    state = market(selections=selections, winners=winners)
+    declare = DeclareResult("f", "f:m", results, by_hand=True)
+    declared = declare.decide(NOW, state, fixture())
+    if fits:
+        assert isinstance(declared, ResultDeclared)
+    else:
+        why = "more selections win than can"
+        assert declared == Refused(Reason.OUT_OF_BOUNDS, why, {"winners": winners})
+    # A feed's word is taken: somebody else has settled by it.
+    by_feed = DeclareResult("f", "f:m", results).decide(NOW, state, fixture())
+    assert isinstance(by_feed, ResultDeclared)

@@ -161,6 +161,7 @@ async def test_a_cancelled_market_gives_the_stakes_back(desk: Desk) -> None:
 
 
 async def test_health_pages_and_figures(desk: Desk) -> None:
+    await desk.fixture()
     assert (await desk.get("/livez")).json == {"live": True}
     ready = await desk.get("/readyz")
     assert ready.json["ready"], ready.json
@@ -171,7 +172,7 @@ async def test_health_pages_and_figures(desk: Desk) -> None:
         assert f'grandstand_ledger_lag_ms{{scope="{scope}"}} ' in figures
     assert 'grandstand_shards{scope="gb"} 2.0' in figures
     assert 'grandstand_partitions{shard="shard-book-1"} 2.0' in figures
-    assert 'grandstand_lane_depth{shard="shard-book-0"} ' in figures
+    assert 'grandstand_lane_depth{shard="shard-book-' in figures  # of whom it has asked
     assert "grandstand_settled_bets" not in figures  # nobody was asked
     for path, content in (("/", b"<!doctype html>"), ("/docs", b"Grandstand API")):
         page = await desk.get(path)

@@ -222,6 +222,9 @@ class SelectionWithdrawn(MarketEvent, frozen=True, array_like=True, tag=True):
         if self.gone is not None:
             market.gone[self.selection_id] = self.gone
             market.odds_version = self.gone.odds_version
+            # A price of before that is only taken now would go uncut, as if it knew of it.
+            market.book.offers.clear()
+            market.book.break_holds()
         market.result_version = self.version
         market.fit_book()
 

@@ -32,9 +32,9 @@ from actors.declaring import DeclareResult, WithdrawSelection
 from actors.errors import Faulty, KeyReused, NoAnswer, Overloaded, Unavailable
 from actors.fixture import ChangePhase, FixtureView, GetFixture, Phase
 from actors.market import TRADABLE, GetMarket, MarketStatus, MarketView
-from actors.outcomes import AddSelection
+from actors.outcomes import AddSelection, RollBackResult
 from actors.placement import Router
-from actors.results import VOID
+from actors.results import VOID, Result
 from actors.risk.limits import LimitTable
 from actors.runtime.addresses import BOOK
 from actors.runtime.clock import Clock
@@ -159,8 +159,9 @@ class _Found(NamedTuple):
     """A market that an earlier process of a live feed has opened."""
 
     withdrawn: frozenset[str]
-    unnamed: set[str]
-    """Selections of which this process has not heard."""
+    unnamed: dict[str, Result]
+    """Selections of which this process has not heard, each with the result that it has already, as
+    who went out early; else bets on it are void."""
 
 
 class _Sender:
@@ -239,9 +240,11 @@ class _Sender:
                 self.tally.said_before += 1
                 return
             if isinstance(command, AddSelection):
-                found.unnamed.discard(command.selection_id)
+                found.unnamed.pop(command.selection_id, None)
+            elif isinstance(command, RollBackResult):
+                found.unnamed.update(dict.fromkeys(found.unnamed, VOID))
             elif isinstance(command, DeclareResult) and found.unnamed and not command.cancelled:
-                results = dict.fromkeys(found.unnamed, VOID) | command.results
+                results = found.unnamed | command.results
                 command = msgspec.structs.replace(command, results=results)
         try:
             reply = await self._ask(command.fixture_id, command, key, by)
@@ -319,7 +322,12 @@ class _Sender:
         fixture_id, market_id = market.fixture_id, market.market_id
         there = {one.selection_id for one in market.selections}
         withdrawn = frozenset(one.selection_id for one in market.selections if one.withdrawn)
-        self.found[market_id] = _Found(withdrawn, there - opened.selections.keys() - withdrawn)
+        unnamed = {
+            one.selection_id: one.result or VOID
+            for one in market.selections
+            if not one.withdrawn and one.selection_id not in opened.selections
+        }
+        self.found[market_id] = _Found(withdrawn, unnamed)
         if _decided(market):
             return
         for selection_id, name in opened.selections.items():

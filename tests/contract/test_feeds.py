@@ -16,7 +16,7 @@ from actors.errors import Faulty, KeyReused, Overloaded, Unavailable
 from actors.fixture import ChangePhase, CreateFixture, Phase
 from actors.market import Limits, MarketStatus
 from actors.odds import MAX_ODDS, SHORTEST_STEP, down_to_ladder
-from actors.outcomes import AddSelection
+from actors.outcomes import AddSelection, SettleSelections
 from actors.results import LOST, VOID, WON
 from actors.risk.limits import LimitTable
 from actors.trading import (
@@ -570,3 +570,14 @@ async def test_a_market_that_was_there_before_is_brought_to_what_the_feed_says_n
     ]
     # Nobody will ever say how those came out whom the feed does not know any more.
     assert market.results == dict(zip("123456", (WON, VOID, LOST, VOID, VOID, LOST), strict=True))
+
+
+async def test_who_went_out_before_a_restart_is_not_void_because_nobody_names_him_any_more():
+    book, clock = Rehearsal(), FakeClock()
+    of_three = msgspec.structs.replace(open_market("a"), selections={of: of for of in "123"})
+    first = (create("a"), of_three, SettleSelections("a", "a:m", {"3": LOST}))
+    await pump(Anew(1, Step(0, first)), book, clock, speed=0)
+    again = (open_market("a"), DeclareResult("a", "a:m", {"1": WON, "2": LOST}))
+    tally = await pump(Anew(2, Step(9, again)), book, clock, speed=0)
+    assert not tally.refused
+    assert book.markets["a:m"].results == {"1": WON, "2": LOST, "3": LOST}

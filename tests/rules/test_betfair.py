@@ -85,7 +85,7 @@ def test_a_horse_race_with_two_removed_runners_and_an_in_play_minute():
     assert market.in_play
     assert market.bet_delay_ms == 1_000
     summary = recording.summary
-    assert (summary.messages, summary.removed_runners, summary.suspensions) == (480, 2, 1)
+    assert (summary.messages, summary.removed_runners, summary.suspensions) == (480, 2, 3)
     assert summary.winners == ["1.132153978 Brother Mcgonagall"]
     assert summary.price_changes > 1_000
     assert summary.warnings == []
@@ -106,6 +106,8 @@ def test_it_opens_goes_in_play_is_suspended_and_closes():
     changes = commands(recorded("BASIC-1.132153978"), ChangeStatus)
     assert [(c.status, c.in_play, c.bet_delay_ms) for c in changes] == [
         (MarketStatus.OPEN, False, 0),
+        # While each of two is withdrawn.
+        *[(MarketStatus.SUSPENDED, False, 0), (MarketStatus.OPEN, False, 0)] * 2,
         (MarketStatus.OPEN, True, 1_000),
         (MarketStatus.SUSPENDED, True, 1_000),
         (MarketStatus.CLOSED, True, 1_000),
@@ -217,6 +219,22 @@ def test_removed_hidden_and_vacant_runners_are_void(record):
         )
     )
     assert only(book).results == {"1": WON, "2": VOID, "3": VOID, "4": VOID}
+
+
+def test_nobody_gets_a_price_of_before_a_removal_uncut(record):
+    racing = {"eventTypeId": "7", "marketType": "WIN"}
+    recording = record(
+        message(0, defined("ACTIVE", "ACTIVE", "ACTIVE", **racing), traded(2.0, 3.0, 4.0)),
+        message(1, defined("ACTIVE", "ACTIVE", "REMOVED", **racing), traded(1.5, 2.0)),
+    )
+    *_, removal, _end = recording.convert()
+    said = [(type(one).__name__, getattr(one, "status", None)) for one in removal.commands]
+    assert said[:4] == [
+        ("ChangeStatus", MarketStatus.SUSPENDED),
+        ("WithdrawSelection", None),
+        ("ChangePrices", None),
+        ("ChangeStatus", MarketStatus.OPEN),
+    ]
 
 
 def test_a_runner_that_comes_back_stays_withdrawn_with_a_warning(record):

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from actors.base import Reason, Refused
 from actors.bet import PriceChange
 from actors.book import MAX_OFFERS, Book, Offer
-from actors.declaring import CompleteSettlement, DeclareResult
+from actors.declaring import CompleteSettlement, DeclareResult, WithdrawSelection
 from actors.fixture import EventLimitsChanged, Fixture
 from actors.hedging import HedgeRecorded
 from actors.holds import Held, HoldStake, LookAgain
@@ -20,6 +20,7 @@ from actors.market import GetMarket, Limits, Market, MarketStatus, Selection
 from actors.results import LOST, WON
 from actors.risk.referral import ReferralAsked
 from actors.runtime.announcer import Audience, _audience_of
+from actors.terms import MarketTerms
 from actors.trading import (
     MAX_CAUSE_LENGTH,
     MAX_CAUSES,
@@ -391,6 +392,18 @@ def test_an_offer_is_had_at_its_price_though_the_market_has_moved() -> None:
     held = ask(taking, of, NOW + 5 * SECONDS)
     assert (held.odds, of.book.holds["taking"].odds) == (25_000, 25_000)
     assert of.book.lines["a"].liability_minor == 750
+
+
+def test_what_takes_off_prices_ends_offers_of_them_and_what_waits() -> None:
+    state = {"terms": MarketTerms(reduction_factors=True), "in_play": True, "bet_delay_ms": 1_000}
+    of = market(limits=OFFERING, **state)
+    taking = offered(of)
+    assert isinstance(ask(hold(bet_id="waits"), of), Held)
+    do(WithdrawSelection("f", "f:m", "b", reduction=2_500), of)
+    # With the version of now it would go uncut.
+    assert ask(taking, of) == Refused(Reason.REOFFER_EXPIRED)
+    again = LookAgain("f", "f:m", "waits", 25_000, NONE)
+    assert ask(again, of, NOW + SECONDS) == Refused(Reason.MARKET_SUSPENDED)
 
 
 def test_an_offer_stands_through_the_bet_delay() -> None:

@@ -350,6 +350,9 @@ class Board:
                 name = _runner_name(market.card, of, runner)
                 yield AddSelection(market.fixture_id, market.market_id, of, name)
             if runner.status in GONE and of not in market.withdrawn:
+                if market.card.reduces and market.status is MarketStatus.OPEN:
+                    # Whoever bets after it is not cut: not at the prices of before it.
+                    yield from self._status(market, MarketStatus.SUSPENDED)
                 market.withdrawn.add(of)
                 market.odds.pop(of, None)
                 self.summary.removed_runners += 1

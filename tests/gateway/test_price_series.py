@@ -62,17 +62,17 @@ async def test_a_long_history_has_the_last_price_of_each_part(backend: Backend, 
     market_id = await desk.market()
     fixture_id = fixture_of(market_id)
     for number in range(1, 201):
-        odds = {"home": 20_000 + 100 * number}
+        odds = {"home": 30_000 + 100 * number}  # each of them once
         await say(backend, market_id, ChangePrices(fixture_id, market_id, odds, number), "feed:x")
 
     async def all_there() -> bool:
-        return (await series(desk, market_id, points=1_000))[-1] == 40_000
+        return (await series(desk, market_id, points=1_000))[-1] == 50_000
 
     await until(all_there, "the ledger has them")
     whole = await series(desk, market_id, points=1_000)
     few = await series(desk, market_id, points=5)
     assert 1 <= len(few) <= 5 < len(whole)
-    assert few[-1] == whole[-1] == 40_000
+    assert few[-1] == whole[-1] == 50_000
     assert [odds for odds in whole if odds in set(few)] == few
 
 

@@ -453,7 +453,8 @@ class Coordinator:
         waits = [until_ms - now_ms for until_ms in ends]
         if exposure.holds:
             waits.append(HOLDS_MS)
-        elif bet_on:
+        elif market_id in self._looked:
+            # Also where the book knows of no bet: it may have lost them, and find them again.
             waits.append(UNHEARD_MS)
         return max(1, min(waits)) if waits else 0
 

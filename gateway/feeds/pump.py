@@ -339,7 +339,11 @@ class _Sender:
     async def _insist(
         self, command: ChangeStatus | ChangePrices | AddSelection, key: str = ""
     ) -> None:
-        reply = await self._ask(command.fixture_id, command, key)
+        try:
+            reply = await self._ask(command.fixture_id, command, key)
+        except (KeyReused, Faulty) as error:
+            self._not_done(command, key, "faulty", repr(error))
+            return
         if isinstance(reply, Refused):
             self._not_done(command, key, reply.reason, reply.message, facts=reply.facts)
 

@@ -10,6 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from actors.declaring import WithdrawSelection
 from actors.fixture import CreateFixture, Phase
 from actors.market import MAX_BET_DELAY_MS, MarketStatus
 from actors.odds import ONE, down_to_ladder
@@ -235,6 +236,19 @@ def test_nobody_gets_a_price_of_before_a_removal_uncut(record):
         ("ChangePrices", None),
         ("ChangeStatus", MarketStatus.OPEN),
     ]
+
+
+def test_a_removed_runner_whose_factor_is_no_number_is_withdrawn_all_the_same(record):
+    racing = {"eventTypeId": "7", "marketType": "WIN"}
+    gone = defined("ACTIVE", "ACTIVE", "REMOVED", **racing)
+    gone["marketDefinition"]["runners"][2]["adjustmentFactor"] = "NaN"
+    recording = record(
+        message(0, defined("ACTIVE", "ACTIVE", "ACTIVE", **racing), traded(2.0, 3.0, 4.0)),
+        message(1, gone),
+    )
+    [withdrawn] = commands(recording, WithdrawSelection)
+    assert (withdrawn.selection_id, withdrawn.reduction) == ("3", 0)
+    assert recording.summary.reductions == {}
 
 
 def test_a_runner_that_comes_back_stays_withdrawn_with_a_warning(record):

@@ -358,7 +358,7 @@ class Board:
                 self.summary.removed_runners += 1
                 factor = runner.adjustment_factor
                 reduction = 0
-                if factor is not None and 0 <= factor < 100:
+                if factor is not None and factor.is_finite() and 0 <= factor < 100:
                     reduction = self.summary.reductions[f"{exchange_id} {of}"] = int(factor * 100)
                 if reduction < LEAST_REDUCTION:
                     reduction = 0

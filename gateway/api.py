@@ -386,6 +386,23 @@ class PriceSeries(Reply, frozen=True):
 # Bets
 
 
+OfferTaken = Annotated[
+    Id | UnsetType,
+    Meta(
+        description="Takes what was offered in place of a refused bet (`offer_id` of the problem), "
+        "at exactly that stake and those odds. It is good once, until `offer_valid_until_ms`; then "
+        "it is `reoffer_expired`"
+    ),
+]
+ReferralTaken = Annotated[
+    Id | UnsetType,
+    Meta(
+        description="Takes what a trader has accepted, at exactly that stake and those odds; once, "
+        "until it expires; then it is `referral_over`"
+    ),
+]
+
+
 class Slip(Body, frozen=True, forbid_unknown_fields=True):
     """A single."""
 
@@ -397,21 +414,8 @@ class Slip(Body, frozen=True, forbid_unknown_fields=True):
     accept: Annotated[
         PriceChange, Meta(description="Which changes of the price to take without asking again")
     ] = PriceChange.NONE
-    offer_id: Annotated[
-        Id | UnsetType,
-        Meta(
-            description="Takes what was offered in place of a refused bet (`offer_id` of the "
-            "problem), at exactly that stake and those odds. It is good once, until "
-            "`offer_valid_until_ms`; then it is `reoffer_expired`"
-        ),
-    ] = UNSET
-    referral_id: Annotated[
-        Id | UnsetType,
-        Meta(
-            description="Takes what a trader has accepted, at exactly that stake and those odds; "
-            "once, until it expires; then it is `referral_over`"
-        ),
-    ] = UNSET
+    offer_id: OfferTaken = UNSET
+    referral_id: ReferralTaken = UNSET
 
     def __post_init__(self) -> None:
         if self.offer_id is not UNSET and self.referral_id is not UNSET:
@@ -626,21 +630,8 @@ class NewSlip(Body, frozen=True, forbid_unknown_fields=True):
     bonus_id: Annotated[
         Id | UnsetType, Meta(description="One of the player's bonuses, used with this slip")
     ] = UNSET
-    offer_id: Annotated[
-        Id | UnsetType,
-        Meta(
-            description="Takes what was offered in place of a refused slip (`offer_id` of the "
-            "problem), at exactly that stake and those odds. It is good once, until "
-            "`offer_valid_until_ms`; then it is `reoffer_expired`"
-        ),
-    ] = UNSET
-    referral_id: Annotated[
-        Id | UnsetType,
-        Meta(
-            description="Takes what a trader has accepted, at exactly that stake and those odds; "
-            "once, until it expires; then it is `referral_over`"
-        ),
-    ] = UNSET
+    offer_id: OfferTaken = UNSET
+    referral_id: ReferralTaken = UNSET
 
     def __post_init__(self) -> None:
         promises = (self.bonus_id, self.offer_id, self.referral_id)

@@ -14,9 +14,10 @@ from actors.runtime.addresses import fixture_of
 from actors.runtime.keys import fingerprint
 from actors.slips.settling import Known, settle
 from actors.slips.slip import Leg as SlipLeg
-from actors.slips.slip import Slip, folds_in, lines_in
+from actors.slips.slip import Slip
 from gateway import api, keys, problems
 from gateway.http import granted
+from gateway.lines import lines_json
 from gateway.problems import Problem
 from gateway.referrals import refer
 from gateway.services import Services
@@ -156,11 +157,6 @@ def _most(bet: BetView | BetRow) -> int:
     if bet.state is BetState.CASHED_OUT:
         return 0
     return settle(bet.slip, known_of(bet.legs, bet.facts)).most_minor
-
-
-def lines_json(slip: Slip) -> api.Lines:
-    each_way = slip.each_way or UNSET
-    return api.Lines(slip.kind, list(folds_in(slip)), lines_in(slip), each_way)
 
 
 def _known(bet: BetView | BetRow) -> list[Known]:

@@ -31,9 +31,10 @@ from actors.risk.referral import (
 )
 from actors.runtime.keys import fingerprint
 from actors.slips.settling import settle
-from actors.slips.slip import Selection, Slip, folds_in, lines_in
+from actors.slips.slip import Selection, Slip
 from gateway import api, risk_api
 from gateway.http import Call, granted
+from gateway.lines import lines_json
 from gateway.problems import Problem
 from gateway.services import CATCH_UP_S, Services
 from ledger.risk_reads import NameRow, RiskReads
@@ -144,8 +145,7 @@ def _slip_json(slip: Slip | None) -> api.ReferredSlip | UnsetType:
         )
         for leg in slip.legs
     ]
-    lines = api.Lines(slip.kind, list(folds_in(slip)), lines_in(slip), slip.each_way or UNSET)
-    return api.ReferredSlip(lines, legs, settle(slip, {}).most_minor)
+    return api.ReferredSlip(lines_json(slip), legs, settle(slip, {}).most_minor)
 
 
 def _state_of(row: ReferralRow, now_ms: int) -> ReferralState:

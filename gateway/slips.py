@@ -31,8 +31,9 @@ from actors.slips.cashout import CashOutRules, Offer, offer
 from actors.slips.settling import settle
 from actors.slips.slip import MAX_LEGS, Leg, Slip, lines_in, refuse
 from gateway import api, keys, problems
-from gateway.bets import leg_json, lines_json, selections_of, slip_leg_json
+from gateway.bets import leg_json, selections_of, slip_leg_json
 from gateway.http import granted
+from gateway.lines import lines_json
 from gateway.problems import Problem
 from gateway.referrals import refer_terms
 from gateway.services import Services

@@ -61,7 +61,7 @@ from gateway.feeds import all_feeds
 from gateway.http import Call, T, granted
 from gateway.problems import Problem
 from gateway.results import rolled_back_now, void_now
-from gateway.services import CATCH_UP_S, Services
+from gateway.services import Services
 from ledger.desk_reads import DeskReads
 from ledger.journal import JournalUnavailable
 
@@ -279,7 +279,7 @@ async def lift_stop(call: Call, stop_id: str, reason: str) -> desk_api.Stop:
 async def standing_stops(services: Services, cursor: str | None, limit: int) -> desk_api.Stops:
     """Newest first. `by` and `reason` are those of the order. One that was lifted a moment ago is
     left out, so a page may have fewer than `limit`."""
-    await services.book.all_caught_up(CATCH_UP_S)  # or who has just ordered one misses it
+    await services.book_is_new()  # or who has just ordered one misses it
     rows, next_cursor = await DeskReads.beside(services.book).stops_page(cursor, limit)
     stops = await asyncio.gather(*(_stop(services, row.stop_id) for row in rows))
     return desk_api.Stops(

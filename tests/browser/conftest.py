@@ -12,6 +12,7 @@ from playwright.async_api import Browser, async_playwright, expect
 
 from grandstand.platform import Platform
 from tests.browser.visit import DESKTOP, Desk, Visit
+from tests.patience import PATIENCE_MS
 
 CHROMIUM_FLAGS = [
     "--headless",
@@ -23,7 +24,6 @@ CHROMIUM_FLAGS = [
     "--disable-component-update",
     "--disable-sync",
 ]
-PATIENCE_MS = 20_000
 
 
 @pytest.fixture(scope="module")

@@ -15,12 +15,12 @@ import structlog
 from playwright.async_api import Browser, Locator, expect
 
 from grandstand.platform import Platform
-from tests.browser.conftest import PATIENCE_MS
 from tests.browser.trading import WHY, TraderVisit
 from tests.browser.visit import DESKTOP, PHONE, Desk, assert_no_sideways_scroll, tab_to
 from tests.gateway.backend import until
 from tests.gateway.desk import PASSWORD
 from tests.gateway.desk import Desk as Client
+from tests.patience import PATIENCE_MS
 
 log = structlog.get_logger()
 

@@ -7,11 +7,15 @@ which the cluster settles, and copied block by block to Postgres, from which the
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+import contextlib
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 
+from actors.risk.referral import MAX_VALID_MS, MAX_WAIT_MS
+from actors.risk.settings import LimitClasses, LimitSettings, ReferralSettings, RiskSettings
 from actors.runtime.announcer import ValkeyAnnouncer
 from actors.runtime.clock import now_ms
 from actors.runtime.local import LocalCluster
+from actors.trading import MAX_REOFFER_MS
 from gateway.app import Gateway
 from gateway.payments import Processor
 from gateway.payments.bogus import Bogus
@@ -25,10 +29,29 @@ from ledger.memory_journal import MemoryJournal
 from ledger.postgres_journal import PostgresJournal
 from ledger.projector import Projector
 from ledger.reads import LedgerReads
+from tests.patience import PATIENCE_S
 
 STAFF_TOKEN = "the staff's token of the tests"
+LASTING = RiskSettings(
+    limits=LimitClasses(LimitSettings(reoffer_ms=MAX_REOFFER_MS)),
+    referrals=ReferralSettings(wait_ms=MAX_WAIT_MS, valid_ms=MAX_VALID_MS),
+)
+"""What is promised to players lasts as long as it can: no test is too late for it."""
 SCOPES = ("book", "gb")
 PARTITIONS = 4
+
+
+class Ahead:
+    """The wall clock, moved on at will."""
+
+    def __init__(self) -> None:
+        self.ahead_ms = 0
+
+    def now_ms(self) -> int:
+        return now_ms() + self.ahead_ms
+
+    async def sleep(self, seconds: float) -> None:
+        await asyncio.sleep(seconds)
 
 
 class CopiedJournal(MemoryJournal):
@@ -51,14 +74,29 @@ class CopiedJournal(MemoryJournal):
         return written
 
 
+class PatientReads(LedgerReads):
+    """A ledger that is waited for until it has everything, however long that takes: a list that is
+    behind would be an answer too."""
+
+    patient = True
+
+    async def caught_up(self, partition: str, timeout_s: float = 2.0) -> bool:
+        return await super().caught_up(partition, PATIENCE_S if self.patient else timeout_s)
+
+    async def all_caught_up(self, timeout_s: float = 2.0) -> bool:
+        return await super().all_caught_up(PATIENCE_S if self.patient else timeout_s)
+
+
 class Backend:
     def __init__(self, valkey: EmbeddedValkey, dsns: dict[str, str]) -> None:
         self.valkey = valkey
         self.dsns = dsns
         self.processors_ahead_ms = 0
         """How far the processor's clock is ahead: `bogus-timeout` answers a minute after."""
-        self.projecting = asyncio.Event()
-        self.projecting.set()
+        self._projecting = asyncio.Event()
+        self._projecting.set()
+        self._steps = 0
+        """Of projectors, that are under way."""
 
     @classmethod
     async def made(cls, postgres: EmbeddedPostgres, valkey: EmbeddedValkey) -> Backend:
@@ -71,7 +109,7 @@ class Backend:
 
     async def start(self) -> None:
         self.pools = {scope: await open_pool(dsn) for scope, dsn in self.dsns.items()}
-        self.reads = {scope: LedgerReads(pool) for scope, pool in self.pools.items()}
+        self.reads = {scope: PatientReads(pool) for scope, pool in self.pools.items()}
         self.copies = {scope: PostgresJournal(pool) for scope, pool in self.pools.items()}
         self.announcer = ValkeyAnnouncer(self.valkey.url())
         self.cluster = LocalCluster(
@@ -96,9 +134,26 @@ class Backend:
 
     async def _project(self, projector: Projector) -> None:
         while True:
-            await self.projecting.wait()
-            if not await projector.step():
+            await self._projecting.wait()
+            self._steps += 1
+            found = await projector.step()
+            self._steps -= 1
+            if not found:
                 await asyncio.sleep(0.01)
+
+    @contextlib.asynccontextmanager
+    async def behind(self) -> AsyncIterator[None]:
+        """The ledger stands still for as long as the block runs, and nobody waits long for it."""
+        self._projecting.clear()
+        try:
+            await until(lambda: not self._steps, "the steps that are under way have ended")
+            for reads in self.reads.values():
+                reads.patient = False
+            yield
+        finally:
+            for reads in self.reads.values():
+                reads.patient = True
+            self._projecting.set()
 
     def processor(self) -> Processor:
         """A bogus processor that knows of no other."""
@@ -119,6 +174,7 @@ class Backend:
             "attempts_per_login": 1_000,
             "attempts_per_address": 100_000,
             "sweep_interval_s": 0.0,
+            "risk": LASTING,
             **settings,
         }
         return Gateway(
@@ -132,7 +188,7 @@ class Backend:
 
 
 async def until(
-    condition: Callable[[], bool | Awaitable[bool]], what: str, timeout_s: float = 10.0
+    condition: Callable[[], bool | Awaitable[bool]], what: str, timeout_s: float = PATIENCE_S
 ) -> None:
     """Wait for something that happens by itself."""
     try:

@@ -10,6 +10,7 @@ from uuid import uuid4
 import aiohttp
 
 from tests.gateway.backend import STAFF_TOKEN, until
+from tests.patience import PATIENCE_S
 
 PASSWORD = "correct horse battery"
 _numbers = itertools.count()
@@ -216,7 +217,7 @@ class Socket:
                 return frame
 
     async def _receive(self) -> dict[str, Any]:
-        message = await self.ws.receive(timeout=10)
+        message = await self.ws.receive(timeout=PATIENCE_S)
         assert message.type is aiohttp.WSMsgType.TEXT, message
         frame: dict[str, Any] = json.loads(message.data)
         return frame
@@ -224,7 +225,7 @@ class Socket:
     async def close_code(self) -> int:
         """Read until the server closes, and with what code it does."""
         while True:
-            message = await self.ws.receive(timeout=10)
+            message = await self.ws.receive(timeout=PATIENCE_S)
             if message.type is not aiohttp.WSMsgType.TEXT:
                 assert self.ws.close_code is not None
                 return self.ws.close_code

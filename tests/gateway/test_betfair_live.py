@@ -36,6 +36,7 @@ from gateway.feeds.betfair import (
 from gateway.feeds.betfair.live import ERRORS, Remedy
 from gateway.feeds.pump import pump
 from tests.gateway.exchange import Exchange, known, plain, recorded_changes
+from tests.patience import PATIENCE_S
 from tests.rehearsal import Rehearsal
 
 RECORDED = Path(__file__).parents[3] / "shared" / "data" / "feeds"
@@ -80,7 +81,7 @@ class Stage:
         self.pumping = asyncio.create_task(pump(source, self.book, WallClock()))
 
     async def until(self, condition: Callable[[], bool]) -> None:
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(PATIENCE_S):
             while not condition():
                 assert not self.pumping.done() or condition(), self.source.failure
                 await asyncio.sleep(0.002)
@@ -124,7 +125,7 @@ async def staged(exchange: Exchange, **more: object) -> AsyncIterator[Stage]:
         yield stage
     finally:
         source.end()
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(PATIENCE_S):
             await stage.pumping
     assert OPEN not in stage.statuses()
 
@@ -521,7 +522,7 @@ async def test_refusals(code, op):
         source = Live(Settings(live=live_settings(exchange)), "t", 0)
         stage = Stage(exchange, source)
         if remedy in (Remedy.NOTHING, Remedy.SESSION):
-            async with asyncio.timeout(20):
+            async with asyncio.timeout(PATIENCE_S):
                 await stage.pumping
             assert source.failure.startswith(f"{code}: ")
             assert source.connections == 1
@@ -529,7 +530,7 @@ async def test_refusals(code, op):
             await stage.in_step()
             assert source.connections == 2
             source.end()
-            async with asyncio.timeout(20):
+            async with asyncio.timeout(PATIENCE_S):
                 await stage.pumping
             assert source.failure == ""
 
@@ -555,7 +556,7 @@ async def test_a_final_refusal_in_the_middle_of_the_day_leaves_nothing_open():
             await stage.opened()
             exchange.answers["authentication"] = [refusal("INVALID_APP_KEY")]
             exchange.drop()
-            async with asyncio.timeout(20):
+            async with asyncio.timeout(PATIENCE_S):
                 await stage.pumping
             assert "doesn't know the application key" in stage.source.failure
             assert stage.statuses() == {SUSPENDED}

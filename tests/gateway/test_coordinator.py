@@ -34,6 +34,7 @@ from tests.gateway.backend import Backend, until
 from tests.gateway.desk import Desk, slip
 from tests.gateway.test_risk import market
 from tests.gateway.trading import Trader, member
+from tests.patience import PATIENCE_S
 
 CURVE = Curve(points=((2_000, 0), (10_000, 2_000)), suspend_at=9_000, resume_below=6_000)
 NO_HEDGES = HedgeSettings(exchange="")
@@ -490,7 +491,7 @@ async def test_two_coordinators_do_not_lay_off_the_same_liability_twice(
     slow, quick = Slow(), Remembering()
     market_id = await exposed_market(desk)
     async with at_work(backend, settings(HEDGES), slow) as late:
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(PATIENCE_S):
             await slow.asked_for_quotes.wait()
         async with at_work(backend, settings(HEDGES), quick):
 

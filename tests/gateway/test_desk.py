@@ -22,6 +22,7 @@ from tests.gateway.desk import Desk, slip
 from tests.gateway.test_terms import EACH_WAY, race, single, withdraw
 from tests.gateway.test_terms import slip as race_slip
 from tests.gateway.trading import REASON, Trader, member
+from tests.patience import PATIENCE_S
 
 MARKETS = 500
 PER_FIXTURE = 10
@@ -149,8 +150,8 @@ async def test_many_changes_are_few_frames(desk: Desk, kim: Trader) -> None:
         await desk.prices(market_id, home=odds)
     await socket.until(lambda markets: markets[market_id]["selections"][0]["odds"] == 29_900)
     took_s = time.monotonic() - began
-    # Four a second, and one for a look at the liability, which changes nothing here.
-    assert socket.frames - before <= 4 * took_s + 2
+    # Four a second, and a few that were on their way or tell of other tests' referrals.
+    assert socket.frames - before <= 4 * took_s + 5
     await socket.ws.close()
 
 
@@ -168,7 +169,7 @@ async def test_a_page_that_can_not_be_told_any_more_is_let_go(
 
     monkeypatch.setattr(DeskStream, "_say", too_slow)
     await desk.prices(market_id, home=24_000)
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(PATIENCE_S):
         while (await socket.ws.receive()).type is aiohttp.WSMsgType.TEXT:
             pass
     assert socket.ws.closed
@@ -185,7 +186,7 @@ async def test_a_page_has_to_say_who_it_is(desk: Desk, kim: Trader) -> None:
         )
         await ws.send_json(said)
         while not ws.closed:
-            await ws.receive(timeout=10)
+            await ws.receive(timeout=PATIENCE_S)
         assert ws.close_code == code, said
     (await kim.read("stream")).problem(426, "upgrade_required")
 
@@ -201,10 +202,10 @@ async def test_strangers_take_no_place_of_a_member_s(
     ]
     # The oldest two are gone; the others may still say who they are.
     for ws in strangers[:2]:
-        assert (await ws.receive(timeout=10)).type is not aiohttp.WSMsgType.TEXT
+        assert (await ws.receive(timeout=PATIENCE_S)).type is not aiohttp.WSMsgType.TEXT
         assert ws.closed
     await strangers[2].send_json({"type": "login", "token": kim.token})
-    assert (await strangers[2].receive_json(timeout=10))["type"] == "welcome"
+    assert (await strangers[2].receive_json(timeout=PATIENCE_S))["type"] == "welcome"
     # That is the one member there is room for.
     (await kim.read("stream")).problem(503, "too_many_sockets")
     for ws in strangers[2:]:
@@ -498,8 +499,7 @@ async def test_nothing_stays_stopped_for_a_stop_that_was_lifted_meanwhile(
     fixture_id = await desk.fixture()
     target = {"reach": "event", "target": fixture_id}
     stop_id = keys.id_from(f"staff/{kim.login} meanwhile")
-    backend.projecting.clear()
-    try:
+    async with backend.behind():
         market_id = await desk.market(fixture_id, "late")
         stopping = asyncio.create_task(kim.act("stops", target, key="meanwhile"))
 
@@ -509,8 +509,6 @@ async def test_nothing_stays_stopped_for_a_stop_that_was_lifted_meanwhile(
 
         await until(is_ordered, "the stop is written down")
         assert (await kim.act(f"stops/{stop_id}/lift")).status == 200
-    finally:
-        backend.projecting.set()
     assert "lifted_at" in (await stopping).json
     assert await status_of(desk, market_id) == "open"
 
@@ -639,14 +637,11 @@ async def test_a_stop_finds_what_the_ledger_does_not_know_yet(
     desk: Desk, kim: Trader, backend: Backend
 ) -> None:
     fixture_id = await desk.fixture()
-    backend.projecting.clear()
-    try:
+    async with backend.behind():
         market_id = await desk.market(fixture_id, "late")
         stopping = asyncio.create_task(kim.act("stops", {"reach": "event", "target": fixture_id}))
         await asyncio.sleep(0.2)
         assert not stopping.done()
-    finally:
-        backend.projecting.set()
     stop = await stopping
     assert stop["markets"] == 1
     assert await status_of(desk, market_id) == "suspended"

@@ -337,7 +337,7 @@ async def has_paid(player: Desk, expected: Callable[[], dict[str, int]]) -> None
         return seen == expected()
 
     try:
-        await until(there, "it pays", 5)
+        await until(there, "it pays")
     except AssertionError:
         raise AssertionError(f"expected {expected()}, but {seen}") from None
 

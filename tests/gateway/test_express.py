@@ -14,6 +14,7 @@ from gateway.app import Gateway
 from gateway.http import MAX_BODY
 from tests.gateway.backend import Backend, until
 from tests.gateway.desk import Desk, slip
+from tests.patience import PATIENCE_S
 
 
 class Wire:
@@ -30,15 +31,35 @@ class Wire:
         self.writer.write(b"".join(parts))
 
     async def answer(self) -> tuple[int, dict[str, str], Any]:
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(PATIENCE_S):
             head = (await self.reader.readuntil(b"\r\n\r\n")).decode().split("\r\n")
             headers = dict(line.lower().split(": ", 1) for line in head[1:] if line)
             body = await self.reader.readexactly(int(headers["content-length"]))
         return int(head[0].split()[1]), headers, json.loads(body)
 
     async def ended(self) -> bool:
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(PATIENCE_S):
             return await self.reader.read(1) == b""
+
+    def at(self, gateway: Gateway) -> express.Connection:
+        """The gateway's end of it."""
+        mine = self.writer.get_extra_info("sockname")
+        (connection,) = (
+            one
+            for one in gateway._runner.server.connections  # type: ignore[union-attr]
+            if one.transport is not None and one.transport.get_extra_info("peername") == mine
+        )
+        assert isinstance(connection, express.Connection)
+        return connection
+
+    async def rested(self, gateway: Gateway) -> None:
+        """Once the gateway waits for its next request."""
+
+        def waits() -> bool:
+            waiter = self.at(gateway)._waiter
+            return waiter is not None and not waiter.done()
+
+        await until(waits, "the connection is idle")
 
     def close(self) -> None:
         self.writer.close()
@@ -102,14 +123,16 @@ async def test_the_plain_form_goes_the_short_way(desk: Desk, taken: list[str]) -
         "POST /v1/%62ets HTTP/1.1",
     ],
 )
-async def test_other_spellings_get_the_same_answer(desk: Desk, taken: list[str], line: str) -> None:
+async def test_other_spellings_get_the_same_answer(
+    gateway: Gateway, desk: Desk, taken: list[str], line: str
+) -> None:
     player, market_id = await desk.player(), await desk.market()
     wire = await Wire.to(desk)
     wire.say(bet(player, market_id, line=line))
     status, _, placed = await wire.answer()
     assert (status, placed.get("cash_after_minor")) == (201, 9_500), placed
     # A connection that went the usual way goes the short one again, once it is idle.
-    await asyncio.sleep(0.05)
+    await wire.rested(gateway)
     wire.say(wallet(player))
     assert (await wire.answer())[2]["cash_minor"] == 9_500
     assert taken == ["/v1/wallet"]
@@ -168,7 +191,9 @@ async def test_requests_in_a_row_are_answered_in_their_order(desk: Desk) -> None
         wire.close()
 
 
-async def test_what_looks_like_a_request_in_a_body_is_none(desk: Desk, taken: list[str]) -> None:
+async def test_what_looks_like_a_request_in_a_body_is_none(
+    gateway: Gateway, desk: Desk, taken: list[str]
+) -> None:
     player, market_id = await desk.player(), await desk.market()
     inner = bet(player, market_id)
     wire = await Wire.to(desk)
@@ -179,14 +204,14 @@ async def test_what_looks_like_a_request_in_a_body_is_none(desk: Desk, taken: li
     await asyncio.sleep(0.05)
     wire.say(inner)
     assert (await wire.answer())[0] == 415
-    await asyncio.sleep(0.05)
+    await wire.rested(gateway)
     wire.say(wallet(player))
     assert (await wire.answer())[2]["cash_minor"] == 10_000
     assert taken == ["/v1/wallet"]
     wire.close()
 
 
-async def test_problems(desk: Desk, taken: list[str]) -> None:
+async def test_problems(gateway: Gateway, desk: Desk, taken: list[str]) -> None:
     player, market_id = await desk.player(), await desk.market()
     wire = await Wire.to(desk)
     good = bet(player, market_id)
@@ -206,6 +231,7 @@ async def test_problems(desk: Desk, taken: list[str]) -> None:
         (good.replace(b"25000", b"99000"), 409, "price_changed"),
     ]
     for said, status, code in cases:
+        await wire.rested(gateway)
         wire.say(said)
         found, headers, problem = await wire.answer()
         assert (found, problem["code"]) == (status, code), problem
@@ -213,6 +239,7 @@ async def test_problems(desk: Desk, taken: list[str]) -> None:
         if status == 401:
             assert headers["www-authenticate"].startswith("bearer")
     good = bet(player, market_id)
+    await wire.rested(gateway)
     wire.say(good.replace(b"application/json", b"Application/JSON; charset=utf-8"))
     assert (await wire.answer())[0] == 201
     assert len(taken) >= len(cases)
@@ -224,19 +251,15 @@ async def test_a_client_that_sends_ahead_without_end_is_held_up(
 ) -> None:
     market_id = await desk.market()
     player = await desk.player(100_000_000)
-    await desk.status(market_id, "open", in_play=True, bet_delay_ms=500)
+    await desk.status(market_id, "open", in_play=True, bet_delay_ms=2_000)
     wire = await Wire.to(desk)
     wire.say(bet(player, market_id))
     await until(lambda: gateway._boundary.in_flight == 1, "it is on its way")
     requests = 5_000
+    connection = wire.at(gateway)
     wire.say(wallet(player) * requests)
-    await asyncio.sleep(0.2)
-    (connection,) = (
-        one
-        for one in gateway._runner.server.connections  # type: ignore[union-attr]
-        if isinstance(one, express.Connection) and one._answering is not None
-    )
-    assert connection._stopped
+    await until(lambda: connection._stopped, "it is held up")
+    assert connection._answering is not None
     assert len(connection._waiting) < 10 * express.MAX_WAITING
     assert (await wire.answer())[0] == 201
     for _ in range(requests):
@@ -259,13 +282,14 @@ async def test_an_idle_connection_is_closed(
     backend: Backend, desk: Desk, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("gateway.app.KEEPALIVE_S", 0.3)
-    monkeypatch.setattr("gateway.express.LONGEST_S", 2.0)
+    monkeypatch.setattr("gateway.express.LONGEST_S", 4.0)
     gateway = backend.gateway()
     await gateway.start()
     try:
         mine = Desk(desk.http, await gateway.port())
-        player, market_id = await mine.player(), await mine.market()
-        await mine.status(market_id, "open", in_play=True, bet_delay_ms=450)
+        # At the other gateway: here a connection would be closed between two requests.
+        player, market_id = await desk.player(), await desk.market()
+        await desk.status(market_id, "open", in_play=True, bet_delay_ms=450)
         silent, busy = await Wire.to(mine), await Wire.to(mine)
         busy.say(bet(player, market_id))
         assert await silent.ended()
@@ -286,7 +310,7 @@ async def test_draining_closes_after_the_answer(backend: Backend, desk: Desk) ->
     wire, idle = await Wire.to(mine), await Wire.to(mine)
     wire.say(bet(player, market_id))
     await until(lambda: gateway._boundary.in_flight == 1, "it is on its way")
-    drained = asyncio.create_task(gateway.drain(5))
+    drained = asyncio.create_task(gateway.drain(PATIENCE_S))
     status, headers, _ = await wire.answer()
     assert (status, headers["connection"]) == (201, "close")
     assert await wire.ended()

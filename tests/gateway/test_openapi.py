@@ -26,6 +26,7 @@ from gateway.problems import KINDS
 from gateway.routes import all_routes
 from tests.gateway.backend import STAFF_TOKEN
 from tests.gateway.desk import Desk
+from tests.patience import PATIENCE_S
 
 CHECKS = [
     not_a_server_error,
@@ -116,6 +117,8 @@ async def test_every_operation(
     )
     @hypothesis.given(case=operation.as_strategy(mode))
     def check(case: schemathesis.Case) -> None:
-        case.call_and_validate(base_url=somebody.base, headers=headers, checks=CHECKS, timeout=10)
+        case.call_and_validate(
+            base_url=somebody.base, headers=headers, checks=CHECKS, timeout=PATIENCE_S
+        )
 
     await asyncio.to_thread(check)

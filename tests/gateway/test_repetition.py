@@ -18,7 +18,8 @@ from actors.wallet import GetPayment, PaymentView
 from gateway import cashier
 from gateway.app import Gateway
 from gateway.payments.processor import Approved, Declined, NoAnswer, Order
-from tests.gateway.backend import Backend
+from gateway.sessions import digest_of
+from tests.gateway.backend import Ahead, Backend
 from tests.gateway.desk import PASSWORD, Answer, Desk, payment, registration, slip
 
 
@@ -365,13 +366,19 @@ async def test_staff_repeat_themselves(desk: Desk) -> None:
 
 
 async def test_an_expired_session(backend: Backend, http: Any) -> None:
-    gateway = backend.gateway(session_idle_s=1)
+    clock = Ahead()
+    gateway = backend.gateway(clock=clock, session_idle_s=600)
     await gateway.start()
     try:
         desk = Desk(http, await gateway.port())
         player = await desk.registered()
         assert (await player.get("/v1/me")).status == 200
         socket = await player.stream(logged_in=True)
+        # Valkey forgets it by itself, in ten minutes: here they pass at once.
+        name = f"session/{digest_of(player.token)}"
+        assert 0 < await gateway.services.valkey.pttl(name) <= 600_000
+        await gateway.services.valkey.pexpire(name, 1)
+        clock.ahead_ms = 600_000
         assert await socket.close_code() == 4001
         (await player.get("/v1/me")).problem(401, "unauthenticated")
     finally:

@@ -6,6 +6,8 @@ import asyncio
 import signal
 import sys
 
+from tests.patience import PATIENCE_S
+
 PROGRAM = """
 import asyncio, ctypes, os, signal, threading
 from grandstand.hosts import on_sigterm
@@ -23,7 +25,7 @@ def loop():
 
 signal.signal(signal.SIGTERM, lambda *_: os._exit(1))
 threading.Thread(target=loop).start()
-ctypes.CDLL(None).sleep(30)
+ctypes.CDLL(None).sleep(300)
 """
 
 
@@ -33,7 +35,7 @@ async def test_the_loop_hears_of_it_and_has_time_to_drain() -> None:
     )
     assert process.stdout is not None
     try:
-        async with asyncio.timeout(60):
+        async with asyncio.timeout(PATIENCE_S):
             assert await process.stdout.readline() == b"ready\n"
             process.send_signal(signal.SIGTERM)
             assert await process.stdout.readline() == b"told\n"

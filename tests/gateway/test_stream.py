@@ -17,6 +17,7 @@ from gateway.app import Gateway
 from gateway.outbox import Outbox
 from tests.gateway.backend import Backend, until
 from tests.gateway.desk import Desk, Socket, slip
+from tests.patience import PATIENCE_S
 
 
 async def test_a_fixture_from_snapshot_to_settlement(desk: Desk) -> None:
@@ -195,7 +196,7 @@ async def test_other_ends(desk: Desk) -> None:
     assert frame["problem"]["code"] == "unauthenticated"
     assert await made_up.close_code() == 4001
     async with desk.http.ws_connect(f"{desk.base}/v1/stream") as other:
-        await other.receive(timeout=5)
+        await other.receive(timeout=PATIENCE_S)
         assert other.close_code == 4003
 
 
@@ -212,6 +213,7 @@ async def test_a_slow_reader_gets_less_and_then_nothing(
     monkeypatch.setattr(
         "gateway.stream.Outbox", lambda encode: Outbox(4, 20, 100_000, encode=encode)
     )
+    monkeypatch.setattr("gateway.stream.STUCK_S", PATIENCE_S)
     gateway = backend.gateway()
     await gateway.start()
     try:
@@ -331,7 +333,7 @@ async def test_draining(backend: Backend, http: aiohttp.ClientSession) -> None:
     desk = Desk(http, await gateway.port())
     market_id = await desk.market()
     player = await desk.player()
-    await desk.status(market_id, "open", in_play=True, bet_delay_ms=700)
+    await desk.status(market_id, "open", in_play=True, bet_delay_ms=1_500)
     socket = await player.stream(logged_in=True)
     over_http = asyncio.create_task(player.post("/v1/bets", slip(market_id)))
     number = await socket.send("bet", key=uuid4().hex, bet=slip(market_id))
@@ -341,7 +343,7 @@ async def test_draining(backend: Backend, http: aiohttp.ClientSession) -> None:
     assert (await socket.answer(number))["type"] == "bet"
     assert await socket.close_code() == 1001
     assert (await over_http).status == 201
-    await asyncio.wait_for(running, 10)
+    await asyncio.wait_for(running, PATIENCE_S)
     with pytest.raises(aiohttp.ClientConnectionError):
         await desk.get("/livez")
 
@@ -367,7 +369,8 @@ async def test_no_more_sockets_than_allowed(backend: Backend, http: aiohttp.Clie
         await gateway.drain(1)
 
 
-async def test_following_single_markets(desk: Desk) -> None:
+async def test_following_single_markets(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("gateway.push.PAUSES", 0)  # each price is told by itself
     fixture_id = await desk.fixture()
     mine, other = [await desk.market(fixture_id, key) for key in ("mine", "other")]
     socket = await desk.stream()
@@ -503,9 +506,9 @@ async def test_a_silent_client_is_asked_and_then_given_up(
     silent = await desk.stream(autoping=False)
     answering = await desk.stream()
     listening = asyncio.create_task(answering.ws.receive())
-    message = await silent.ws.receive(timeout=10)
+    message = await silent.ws.receive(timeout=PATIENCE_S)
     assert message.type is aiohttp.WSMsgType.PING
-    message = await silent.ws.receive(timeout=10)
+    message = await silent.ws.receive(timeout=PATIENCE_S)
     assert message.type in (aiohttp.WSMsgType.CLOSED, aiohttp.WSMsgType.ERROR)
     await asyncio.sleep(0.5)
     assert not listening.done()

@@ -10,6 +10,7 @@ from uuid import uuid4
 import aiohttp
 
 from tests.gateway.desk import PASSWORD, Answer, Desk
+from tests.patience import PATIENCE_S
 
 REASON = "because the test says so"
 _numbers = itertools.count()
@@ -50,7 +51,7 @@ class DeskSocket:
         await self.ws.send_str(json.dumps({"type": type_, **fields}))
 
     async def next(self) -> Any:
-        message = await self.ws.receive(timeout=10)
+        message = await self.ws.receive(timeout=PATIENCE_S)
         assert message.type is aiohttp.WSMsgType.TEXT, message
         frame = json.loads(message.data)
         self.frames += 1

@@ -12,7 +12,7 @@ from uuid import uuid4
 
 import aiohttp
 
-PATIENCE_S = 60.0
+from tests.patience import PATIENCE_S
 
 
 class House:
@@ -195,7 +195,7 @@ def bet_body(
     }
 
 
-async def eventually(condition: Any, what: str, timeout_s: float = 60.0) -> Any:
+async def eventually(condition: Any, what: str, timeout_s: float = PATIENCE_S) -> Any:
     """Wait until an async condition holds, and return what it returned."""
     try:
         async with asyncio.timeout(timeout_s) as patience:

@@ -42,6 +42,7 @@ from tests.conftest import free_port
 from tests.integration.house import House
 from tests.integration.steady import Steady
 from tests.integration.test_kills import assert_ledger
+from tests.patience import PATIENCE_S
 
 ROOT = Path(__file__).parents[2]
 CONFIG = yaml.safe_load((ROOT / "cluster.yaml").read_text())
@@ -121,7 +122,7 @@ def types_of_nodes() -> dict[str, str]:
     return found
 
 
-async def until(condition: Callable[[], Any], what: str, timeout_s: float = 60.0) -> float:
+async def until(condition: Callable[[], Any], what: str, timeout_s: float = PATIENCE_S) -> float:
     """Seconds until it holds."""
     began = time.monotonic()
     while time.monotonic() - began < timeout_s:

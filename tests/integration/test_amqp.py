@@ -18,10 +18,10 @@ from aiohttp.test_utils import TestServer
 
 from gateway.feeds.uof.live import EXCHANGE, AmqpLine, Arrived, LiveSettings
 from tests.conftest import free_port
+from tests.patience import PATIENCE_S
 
 SERVER = Path("/usr/lib/rabbitmq/bin/rabbitmq-server")
 """Not the one on the path: that would change the user first."""
-START_S = 60.0
 TOKEN = "token-of-the-account"
 KEYS = (
     "hi.-.live.odds_change.1.sr:match.7.-",
@@ -106,7 +106,7 @@ class Broker:
 
     async def publisher(self) -> Any:
         """A connection of the one who speaks, as soon as there is a broker."""
-        async with asyncio.timeout(START_S):
+        async with asyncio.timeout(PATIENCE_S):
             while True:
                 try:
                     return await aio_pika.connect(
@@ -189,14 +189,14 @@ async def say_all(publisher: Any, reader: Reader) -> None:
     """Say everything once the reader's queue is bound, which a first message shows."""
     channel = await publisher.channel()
     exchange = await channel.get_exchange(EXCHANGE)
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(PATIENCE_S):
         while not reader.arrived:
             await exchange.publish(aio_pika.Message(b"first"), "-.-.-.alive.-.-.-.-")
             await asyncio.sleep(0.05)
     for number, key in enumerate(KEYS):
         await exchange.publish(aio_pika.Message(b"%d" % number), key)
     await exchange.publish(aio_pika.Message(b"last"), "-.-.-.alive.-.-.-.-")
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(PATIENCE_S):
         await reader.all.wait()
 
 
@@ -213,7 +213,7 @@ async def test_a_line_brings_what_is_for_its_session_in_order_and_ends_when_it_i
 
     # The broker dies: the line ends with an exception, and can be had again.
     broker.kill()
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(PATIENCE_S):
         with pytest.raises((ConnectionError, aio_pika.exceptions.AMQPError)):
             await reader.task
     with pytest.raises((ConnectionError, aio_pika.exceptions.AMQPError)):

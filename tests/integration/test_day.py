@@ -8,6 +8,7 @@ from typing import Any
 import aiohttp
 
 from tests.integration.house import House, bet_body, eventually, payment
+from tests.patience import PATIENCE_S
 
 
 async def test_day_over_http(house: House) -> None:
@@ -82,7 +83,7 @@ async def test_day_over_http(house: House) -> None:
     async def logged_out() -> Any:
         return (await house.ask("GET", "/v1/wallet", token=player.token))[0] == 401
 
-    await eventually(logged_out, "the token is no longer good", timeout_s=5)
+    await eventually(logged_out, "the token is no longer good")
 
 
 async def test_day_over_websocket(house: House) -> None:
@@ -148,7 +149,7 @@ class Stream:
             if wanted(frame):
                 self.seen.remove(frame)
                 return frame
-        async with asyncio.timeout(30):
+        async with asyncio.timeout(PATIENCE_S):
             while True:
                 frame = await self.socket.receive_json()
                 if wanted(frame):

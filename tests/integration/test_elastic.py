@@ -18,6 +18,7 @@ from grandstand.platform import Platform
 from tests.integration.house import House, eventually
 from tests.integration.steady import Steady
 from tests.integration.test_kills import assert_ledger
+from tests.patience import PATIENCE_S
 
 PLAYERS = 6
 MARKETS = 4
@@ -34,7 +35,7 @@ async def steady(house: House) -> Steady:
 
 async def owners() -> dict[str, str]:
     """Who has what, as soon as the directory answers."""
-    async with asyncio.timeout(60):
+    async with asyncio.timeout(PATIENCE_S):
         while True:
             try:
                 return dict((await Host(DIRECTORY).call("view")).shards)

@@ -19,6 +19,7 @@ import redis.asyncio
 from grandstand.servers import ServerError, postgres, process
 from grandstand.servers.postgres import EmbeddedPostgres, usable_folder
 from grandstand.servers.valkey import EmbeddedValkey
+from tests.patience import PATIENCE_S
 
 REPOSITORY = Path(__file__).parents[2]
 
@@ -225,7 +226,7 @@ async def test_it_ends_when_its_owner_is_killed(case, folder):
     try:
         await case.write(server, "after")
         assert await case.read(server) == ["after"]
-        assert process.wait_until(lambda: not process.is_alive(pid), timeout_seconds=10)
+        assert process.wait_until(lambda: not process.is_alive(pid), timeout_seconds=PATIENCE_S)
     finally:
         server.stop()
 

@@ -20,6 +20,7 @@ from loadtest.bench.contest import Round, group_of, median
 from loadtest.bench.processes import Strangers, memory_for, own_seconds, serving
 from loadtest.bench.push import FIRST_ODDS, Watcher, changes, odds_of
 from loadtest.load import HOST, Load, Sample, Slips, place_all
+from tests.patience import PATIENCE_S
 
 # Sums
 
@@ -145,7 +146,7 @@ async def test_a_watcher_notes_every_price_of_every_frame() -> None:
         watcher = Watcher(["f-1", "f-2"], arrivals, numbers)
         loop = asyncio.get_running_loop()
         await loop.create_connection(lambda: watcher, HOST, runner.addresses[0][1])
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(PATIENCE_S):
             await watcher.subscribed
             while not watcher.lost:  # noqa: ASYNC110
                 await asyncio.sleep(0.005)

@@ -23,6 +23,7 @@ from loadtest.load import (
     run,
     text_frame,
 )
+from tests.patience import PATIENCE_S
 
 TOKENS = ["ann", "bob", "cat"]
 MARKETS = ["f-1:m", "f-2:m"]
@@ -189,7 +190,7 @@ async def test_a_server_that_hangs_is_given_up_and_asked_again() -> None:
 
     async with server(answer) as port:
         load = Load(port, Slips(TOKENS, MARKETS), connections=1, bets=2, retry=True, timeout_s=0.2)
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(PATIENCE_S):
             sample = await place_all(load)
     assert sample.placed == 2
     assert sample.attempts_failed == {"disconnected": 1}

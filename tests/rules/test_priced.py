@@ -31,6 +31,7 @@ from gateway.feeds.priced import (
     Priced,
     Settings,
 )
+from tests.patience import PATIENCE_S
 from tests.rehearsal import Rehearsal
 
 T = 1_800_000_000_000
@@ -423,7 +424,7 @@ async def test_live_feeds_that_fall_silent_take_their_prices_with_them():
     now_ms = WallClock().now_ms()
     lead = Said(Step(now_ms, FIRST.commands), live=True)
     running = Priced(Settings(FeedSettings("simulated", max_age_ms=200)), {LEAD: lead}).steps()
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(PATIENCE_S):
         assert len((await anext(running)).commands) == 4
         gone = await anext(running)
     assert gone.at_ms > now_ms + 200
@@ -435,7 +436,7 @@ async def test_live_feeds_that_fall_silent_take_their_prices_with_them():
 async def test_the_lead_goes_on_without_another_feed_that_has_failed():
     sources = {LEAD: Said(FIRST, live=True), "other": Said(live=True, fails=True)}
     running = Priced(asked("other"), sources).steps()
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(PATIENCE_S):
         assert len((await anext(running)).commands) == 4
         waiting = asyncio.ensure_future(anext(running))
         await sources["other"].closed.wait()

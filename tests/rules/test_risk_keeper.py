@@ -22,6 +22,7 @@ from actors.runtime.local import LocalCluster
 from actors.trading import ChangePrices, OpenMarket, SwitchedMarkets, SwitchMarkets
 from ledger.memory_journal import MemoryJournal
 from ledger.money import Money
+from tests.patience import PATIENCE_S
 
 ODDS = {"a": 25_000, "b": 25_000}
 
@@ -49,7 +50,7 @@ async def test_a_limit_of_an_event_wakes_the_markets_that_it_has_to_know() -> No
         await told(cluster, ChangeEventLimits("f", limits), "k3")
         cluster.kill_shard("shard-book-0")
         cluster.start_shard("shard-book-0")
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(PATIENCE_S):
             while isinstance(answer := await told(cluster, hold("f:m")), Refused):
                 assert answer.reason is Reason.LIABILITY_UNKNOWN
         assert isinstance(answer, Held)

@@ -32,6 +32,7 @@ from gateway.feeds.uof.producers import PRODUCERS, Recover
 from gateway.feeds.uof.publisher import Publisher
 from gateway.feeds.uof.replay import RecordingError, read, write, write_folder
 from gateway.feeds.uof.session import Ages, AskEvent, AskFixture, Options, Request, Session
+from tests.patience import PATIENCE_S
 from tests.rehearsal import Rehearsal
 
 T = 1_800_000_000_000
@@ -420,7 +421,7 @@ async def test_live_messages_become_steps_and_a_cut_line_suspends():
 
     async def until(condition) -> None:
         while not condition():
-            step = await asyncio.wait_for(anext(running), 5)
+            step = await asyncio.wait_for(anext(running), PATIENCE_S)
             for command in step.commands:
                 book.do(command)
 
@@ -441,11 +442,11 @@ async def test_live_messages_become_steps_and_a_cut_line_suspends():
     wire.put(publisher.alive(clock.at, 1), publisher.alive(clock.at, 3))
     waiting = asyncio.create_task(anext(running))
     for _ in (1, 3):
-        await asyncio.wait_for(api.refused.get(), 5)
+        await asyncio.wait_for(api.refused.get(), PATIENCE_S)
     api.down = False
     clock.at += 31 * S
     wire.put(publisher.alive(clock.at, 1), publisher.alive(clock.at, 3))
-    for command in (await asyncio.wait_for(waiting, 5)).commands:
+    for command in (await asyncio.wait_for(waiting, PATIENCE_S)).commands:
         book.do(command)
     await until(lambda: all(m.status is MarketStatus.OPEN for m in book.markets.values()))
     asked = [r for r in api.asked if isinstance(r, Recover) and r.product == 3]

@@ -15,15 +15,27 @@ from contextlib import contextmanager
 from pathlib import Path
 from uuid import uuid4
 
+import hypothesis
+import msgspec
 import pytest
 
-from actors.risk.settings import HedgeSettings, RiskSettings
+from actors.risk.settings import HedgeSettings
 from grandstand.commands.up import WATCH_S
 from grandstand.platform import Platform
 from grandstand.servers.postgres import EmbeddedPostgres
 from grandstand.servers.valkey import EmbeddedValkey
 from grandstand.settings import Settings
 from ledger.database import create_database
+from tests.patience import LASTING
+
+# A test is as slow as the machine; hypothesis would call that a failure where it is not CI.
+hypothesis.settings.register_profile(
+    "patient",
+    hypothesis.settings.get_profile(hypothesis.settings.get_current_profile_name()),
+    deadline=None,
+    suppress_health_check=[hypothesis.HealthCheck.too_slow],
+)
+hypothesis.settings.load_profile("patient")
 
 
 @pytest.fixture(scope="session")
@@ -84,7 +96,7 @@ def platform(server_folder: Path) -> Iterator[Platform]:
         elastic=False,
         max_shards=3,
         # What is laid off is laid off at the bogus exchange.
-        risk=RiskSettings(hedges=HedgeSettings(place=True)),
+        risk=msgspec.structs.replace(LASTING, hedges=HedgeSettings(place=True)),
     )
     folder = server_folder / "platform"
     folder.mkdir()

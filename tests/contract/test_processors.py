@@ -75,7 +75,8 @@ async def test_two_payments_are_two(processor: Processor, method: str) -> None:
 
 
 async def test_bogus_does_what_its_methods_say() -> None:
-    bogus = Bogus(slow_s=0.05, silent_s=60)
+    now = now_ms()
+    bogus = Bogus(slow_s=0.05, silent_s=60, now_ms=lambda: now)
     assert isinstance(await bogus.move(order("bogus-approved", requested_ms_ago=0)), Approved)
     assert isinstance(await bogus.move(order("bogus-declined", requested_ms_ago=0)), Declined)
     started = time.monotonic()

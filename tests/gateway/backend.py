@@ -10,12 +10,9 @@ import asyncio
 import contextlib
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 
-from actors.risk.referral import MAX_VALID_MS, MAX_WAIT_MS
-from actors.risk.settings import LimitClasses, LimitSettings, ReferralSettings, RiskSettings
 from actors.runtime.announcer import ValkeyAnnouncer
 from actors.runtime.clock import now_ms
 from actors.runtime.local import LocalCluster
-from actors.trading import MAX_REOFFER_MS
 from gateway.app import Gateway
 from gateway.payments import Processor
 from gateway.payments.bogus import Bogus
@@ -29,14 +26,9 @@ from ledger.memory_journal import MemoryJournal
 from ledger.postgres_journal import PostgresJournal
 from ledger.projector import Projector
 from ledger.reads import LedgerReads
-from tests.patience import PATIENCE_S
+from tests.patience import LASTING, PATIENCE_S
 
 STAFF_TOKEN = "the staff's token of the tests"
-LASTING = RiskSettings(
-    limits=LimitClasses(LimitSettings(reoffer_ms=MAX_REOFFER_MS)),
-    referrals=ReferralSettings(wait_ms=MAX_WAIT_MS, valid_ms=MAX_VALID_MS),
-)
-"""What is promised to players lasts as long as it can: no test is too late for it."""
 SCOPES = ("book", "gb")
 PARTITIONS = 4
 

@@ -164,16 +164,29 @@ async def test_prices_move_and_the_market_is_suspended_and_resumed(
 async def test_prices_past_their_age_are_a_suspension_to_be_seen(
     desk: Desk, backend: Backend
 ) -> None:
+    kim = await member(desk, "viewer")
     async with at_work(backend, settings()):
         market_id = await market(desk, max_age_ms=2_000)
+
+        async def told() -> list[tuple[str, ...]]:
+            """What happened to it, and by whom."""
+            lines = (await kim.read(f"audit?market_id={market_id}&everybody=true"))["items"]
+            return [(one["by"], *one["events"]) for one in reversed(lines)]
 
         async def is_(causes: set[str]) -> bool:
             return (await view(backend, market_id)).causes.keys() == causes
 
         await until(lambda: is_({"stale"}), "it is suspended when its prices are too old")
         await desk.prices(market_id, home=24_000)
-        await until(lambda: is_(set()), "it is open with new prices")
-        await until(lambda: is_({"stale"}), "and suspended when those are too old")
+        done = [("staff", "MarketOpened"), ("staff", "PricesChanged"), ("risk", "StatusChanged")]
+        # With new prices it is open, and suspended when those are too old.
+        done += [("staff", "PricesChanged"), ("risk", "StatusChanged"), ("risk", "StatusChanged")]
+
+        async def all_done() -> bool:
+            return await told() == done
+
+        await until(all_done, "it was open for a while")
+        assert await is_({"stale"})
 
 
 async def test_a_market_that_opens_again_is_looked_at_again(desk: Desk, backend: Backend) -> None:

@@ -251,7 +251,7 @@ def autoscaler(folder: Path) -> dict[str, Any]:
             command, env=environment, stdout=log, stderr=log, start_new_session=True
         )
     try:
-        asyncio.run(until(lambda: "runtime started" in log_path.read_text(), "the head is up", 90))
+        asyncio.run(until(lambda: "runtime started" in log_path.read_text(), "the head is up", 180))
         with (
             servers(folder) as where,
             platform_on(address, folder, where, max_shards=2, spares=0) as platform,
@@ -267,7 +267,7 @@ async def _autoscaler(platform: Platform) -> dict[str, Any]:
     added_s = await until(
         lambda: {*EXPECTED, "shard-gb-1"} <= set(where_actors_are()),
         "a node was added for the second shard",
-        90,
+        180,
     )
     places, types = where_actors_are(), types_of_nodes()
     return {

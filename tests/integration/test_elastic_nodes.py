@@ -18,7 +18,7 @@ from ray.autoscaler._private.util import prepare_config, validate_config
 from actors.runtime.cluster import gateway_place, near, shard_place
 
 ROOT = Path(__file__).parents[2]
-TIMEOUT_S = 200
+TIMEOUT_S = 400
 """On a busy machine; on a quiet one a rehearsal takes about twenty seconds."""
 
 

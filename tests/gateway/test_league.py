@@ -251,7 +251,7 @@ class Day:
                     views[name] = view
             return True
 
-        await until(all_settled, "all bets are settled", 60)
+        await until(all_settled, "all bets are settled")
         return views
 
     async def cash(self) -> int:
@@ -296,7 +296,7 @@ async def test_a_bad_line_changes_nothing_about_the_money(backend: Backend) -> N
                 return False
         return True
 
-    await until(caught_up, "the ledgers have everything", 60)
+    await until(caught_up, "the ledgers have everything")
     for scope, pool in backend.pools.items():
         report = await verify(pool, scope)
         assert report.ok, report

@@ -1,31 +1,41 @@
 #!/usr/bin/env bash
-# All tests, in two runs side by side: those in one process, and those that wait for processes of a
-# platform, for Ray and for a browser. The first is the politer one, so that it takes only the CPU
-# that the second leaves; its output comes when the second is done.
+# All tests, in three runs side by side: those that wait for processes of a platform, for Ray and for
+# a browser; those of the gateway in one process; and all others. The first has the right of way: the
+# other two are politer, so that they take only the CPU that it leaves, and their output comes when
+# they are done. Of the first, those with a platform of their own come last, when the one that all
+# others share is gone.
 set -uo pipefail
 cd "$(dirname "$0")/.."
 
-readonly INSIDE=(tests/contract tests/gateway tests/rules tests/simulation)
+readonly OWN=(tests/integration/test_up.py tests/integration/test_elastic_nodes.py
+    tests/load/test_spike.py)
+readonly GATEWAY=(tests/gateway)
+readonly INSIDE=(tests/contract tests/load tests/rules tests/simulation
+    tests/integration/test_amqp.py tests/integration/test_ledger.py
+    tests/integration/test_reads.py tests/integration/test_servers.py)
 
 main() {
-    local output inside=0 outside=0 ignored=()
-    output=$(mktemp)
-    for folder in "${INSIDE[@]}"; do
-        ignored+=("--ignore=$folder")
-    done
-    echo "==> pytest ${INSIDE[*]} (its output follows below)"
-    # Whoever gets little CPU needs long.
-    nice -n 10 .venv/bin/pytest -o timeout=300 "${INSIDE[@]}" "$@" >"$output" 2>&1 &
-    readonly beside=$!
-    trap 'kill "$beside" 2>/dev/null; wait "$beside"; rm -f "$output"; exit 130' INT TERM
-    echo "==> pytest, everything else"
-    .venv/bin/pytest "${ignored[@]}" "$@" || outside=$?
-    wait "$beside" || inside=$?
+    local failed=() outputs
+    outputs=$(mktemp -d)
+    nice -n 10 .venv/bin/pytest "${GATEWAY[@]}" "$@" >"$outputs/gateway" 2>&1 &
+    readonly gateway=$!
+    nice -n 10 .venv/bin/pytest "${INSIDE[@]}" "${OWN[@]/#/--ignore=}" "$@" >"$outputs/inside" 2>&1 &
+    readonly inside=$!
+    trap 'kill "$gateway" "$inside" 2>/dev/null; wait; rm -rf "$outputs"; exit 130' INT TERM
+    echo "==> pytest, all but ${GATEWAY[*]} ${INSIDE[*]} (whose output follows below)"
+    .venv/bin/pytest "${GATEWAY[@]/#/--ignore=}" "${INSIDE[@]/#/--ignore=}" "${OWN[@]/#/--ignore=}" \
+        "$@" || failed+=("all others")
+    echo "==> pytest ${OWN[*]}"
+    .venv/bin/pytest "${OWN[@]}" "$@" || failed+=("${OWN[*]}")
+    wait "$gateway" || failed+=("${GATEWAY[*]}")
+    echo "==> pytest ${GATEWAY[*]}"
+    cat "$outputs/gateway"
+    wait "$inside" || failed+=("${INSIDE[*]}")
     echo "==> pytest ${INSIDE[*]}"
-    cat "$output"
-    rm -f "$output"
-    if ((inside || outside)); then
-        echo "==> pytest failed: status $inside for ${INSIDE[*]}, $outside for everything else" >&2
+    cat "$outputs/inside"
+    rm -rf "$outputs"
+    if ((${#failed[@]})); then
+        printf '==> pytest failed: %s\n' "${failed[@]}" >&2
         exit 1
     fi
 }

@@ -38,10 +38,12 @@ class PostgresCase:
     def __init__(self, pool, other) -> None:
         self._pool = pool
         self._other = other
-        self.journal = PostgresJournal(pool, timeout_s=0.3)
+        self.journal = PostgresJournal(pool)
 
     async def fail_before_commit(self, block: Block) -> None:
-        """Somebody else holds the same block open until Postgres gives the append up."""
+        """Somebody else holds the same block open until Postgres gives the append up, which is
+        soon here; the next append has as little time, and needs a hundredth of it."""
+        self.journal._timeout_s = 2.0
         async with self._other.acquire() as connection:
             transaction = connection.transaction()
             await transaction.start()

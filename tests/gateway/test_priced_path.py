@@ -10,7 +10,6 @@ import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
 
 import msgspec
-import pytest
 
 from actors.fixture import GetFixture
 from actors.market import GetMarket, MarketStatus, MarketView

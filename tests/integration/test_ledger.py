@@ -243,7 +243,7 @@ async def test_a_key_answered_twice_stops_the_projector(fresh_database):
 async def test_a_database_that_does_not_answer_is_unavailable(fresh_database):
     dsn = await fresh_database()
     await prepare(dsn, "gb", 2)
-    async with await open_pool(dsn) as pool, await open_pool(dsn, command_timeout_s=0.2) as hasty:
+    async with await open_pool(dsn) as pool, await open_pool(dsn, command_timeout_s=2.0) as hasty:
         async with pool.acquire() as connection, connection.transaction():
             await connection.execute("lock table projected in access exclusive mode")
             with pytest.raises(JournalUnavailable, match="projector of gb: TimeoutError"):

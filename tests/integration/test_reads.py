@@ -24,6 +24,7 @@ from ledger.projector import Projector
 from ledger.reads import BadCursor, Declared, LagView, LedgerReads
 from ledger.verify import verify
 from tests.integration.history import START_MS, History, busy_day
+from tests.patience import PATIENCE_S
 
 
 class Ledger:
@@ -494,6 +495,6 @@ async def test_caught_up_waits_for_what_is_written_by_now(ledgers):
     assert await gb.reads.caught_up("gb-00")
     await gb.write()
     assert not await gb.reads.caught_up("gb-00", timeout_s=0.05)
-    waiting = asyncio.ensure_future(gb.reads.caught_up("gb-00"))
+    waiting = asyncio.ensure_future(gb.reads.caught_up("gb-00", timeout_s=PATIENCE_S))
     await gb.project()
     assert await waiting

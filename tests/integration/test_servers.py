@@ -62,7 +62,7 @@ class ValkeyCase:
     async def write(self, server: EmbeddedValkey, text: str) -> None:
         async with redis.asyncio.Redis.from_url(server.url()) as client:
             await client.rpush("note", text)
-            await client.execute_command("WAITAOF", 1, 0, 5000)
+            await client.execute_command("WAITAOF", 1, 0, 60_000)
 
     async def read(self, server: EmbeddedValkey) -> list[str]:
         async with redis.asyncio.Redis.from_url(server.url(), decode_responses=True) as client:

@@ -1,7 +1,7 @@
 """The whole runtime in one process, without Ray: for tests, and for looking at it from inside.
 
 The same partitions, shards, directory and router; only the way between them is a function call,
-and what the ledger would say is folded from the journal each time it is asked.
+and what the ledger would say is folded from the journal, as far as it has come since the last time.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ from collections import defaultdict
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
+from actors.base import Event
 from actors.bet import Bet, BetEvent, BetState
 from actors.book import Line
 from actors.declaring import ResultDeclared, SelectionWithdrawn
@@ -35,12 +36,64 @@ from ledger.reads import BetToSettle, Declared
 PERIOD_S = 0.05
 
 
-class FoldedLedger:
-    """A licence's ledger as far as settlement and keeper read it, folded from the journal."""
+class Folded:
+    """What is in some partitions of a journal, read once."""
 
     def __init__(self, journal: Journal, partitions: Sequence[str]) -> None:
         self.journal = journal
         self.partitions = partitions
+        self.folded: dict[str, int] = {}
+        """How many blocks of each partition."""
+
+    async def follow(self) -> None:
+        """Fold what has come since."""
+        for name in self.partitions:
+            for block in await self.journal.blocks(name, self.folded.get(name, 0), 1_000_000):
+                # Somebody else may have read it at the same time.
+                if block.seq > self.folded.get(name, 0):
+                    self.folded[name] = block.seq
+                    for entry in decode_entries(block.body):
+                        for event in entry.events:
+                            self.fold(event)
+
+    def fold(self, event: Event) -> None:
+        raise NotImplementedError
+
+
+class FoldedBook(Folded):
+    """The markets of the book, and of each selection in which result it last changed."""
+
+    def __init__(self, journal: Journal, partitions: Sequence[str]) -> None:
+        super().__init__(journal, partitions)
+        self.markets: defaultdict[str, Market] = defaultdict(Market)
+        self.versions: defaultdict[str, dict[str, int]] = defaultdict(dict)
+        self._fixtures: defaultdict[str, Fixture] = defaultdict(Fixture)
+
+    def fold(self, event: Event) -> None:
+        if isinstance(event, MarketEvent):
+            event.apply(self.markets[event.market_id], self._fixtures[event.fixture_id])
+        changed: Iterable[str]
+        match event:
+            case ResultDeclared() | SelectionsDecided():
+                changed = event.results
+            case ResultRolledBack():
+                changed = (*event.undecided, *event.results)
+            case PlacedVoided() | VoidRolledBack():
+                changed = self.markets[event.market_id].selections
+            case SelectionWithdrawn():
+                changed = (event.selection_id,)
+            case _:
+                return
+        self.versions[event.market_id] |= dict.fromkeys(changed, event.version)
+
+
+class FoldedLedger(Folded):
+    """A licence's ledger as far as settlement and keeper read it, folded from the journal."""
+
+    def __init__(self, journal: Journal, partitions: Sequence[str]) -> None:
+        super().__init__(journal, partitions)
+        self._wallets: defaultdict[str, Wallet] = defaultdict(Wallet)
+        self._known: defaultdict[str, Bet] = defaultdict(Bet)
 
     async def heads(self) -> dict[str, int]:
         return {name: (await self.journal.head(name)).seq for name in self.partitions}
@@ -48,19 +101,14 @@ class FoldedLedger:
     async def positions(self) -> dict[str, int]:
         return await self.heads()
 
+    def fold(self, event: Event) -> None:
+        if isinstance(event, BetEvent):
+            event.apply(self._wallets[event.player_id], self._known[event.bet_id])
+
     async def _bets(self) -> tuple[dict[str, int], list[Bet]]:
         """How far the journal is, and every bet as it has it now."""
-        wallets: defaultdict[str, Wallet] = defaultdict(Wallet)
-        bets: defaultdict[str, Bet] = defaultdict(Bet)
-        positions: dict[str, int] = {}
-        for name in self.partitions:
-            for block in await self.journal.blocks(name, 0, 1_000_000):
-                positions[name] = block.seq
-                for entry in decode_entries(block.body):
-                    for event in entry.events:
-                        if isinstance(event, BetEvent):
-                            event.apply(wallets[event.player_id], bets[event.bet_id])
-        return positions, list(bets.values())
+        await self.follow()
+        return dict(self.folded), list(self._known.values())
 
     async def bets_to_settle(
         self, market_id: str, first: str, last: str, after: tuple[str, str], limit: int
@@ -142,7 +190,7 @@ class LocalCluster:
         self.transport = LocalTransport(self.directory)
         self.router = Router(self.transport, self.clock)
         self.ledgers = {licence: FoldedLedger(journal, partitions_of(licence, partitions))}
-        self._book_partitions = partitions_of(BOOK, partitions)
+        self._book = FoldedBook(journal, partitions_of(BOOK, partitions))
         self._keepers: dict[str, asyncio.Task[None]] = {}
         self._settler: asyncio.Task[None] | None = None
 
@@ -203,32 +251,10 @@ class LocalCluster:
 
     async def unsettled(self) -> list[Declared]:
         """Markets with results by which not every bet is settled, folded from the journal."""
-        markets: defaultdict[str, Market] = defaultdict(Market)
-        fixtures: defaultdict[str, Fixture] = defaultdict(Fixture)
-        versions: defaultdict[str, dict[str, int]] = defaultdict(dict)
-        """Of each market's selections: in which their results last changed."""
-        for name in self._book_partitions:
-            for block in await self.journal.blocks(name, 0, 1_000_000):
-                for entry in decode_entries(block.body):
-                    for event in entry.events:
-                        if isinstance(event, MarketEvent):
-                            event.apply(markets[event.market_id], fixtures[event.fixture_id])
-                        changed: Iterable[str] = ()
-                        match event:
-                            case ResultDeclared() | SelectionsDecided():
-                                changed = event.results
-                            case ResultRolledBack():
-                                changed = (*event.undecided, *event.results)
-                            case PlacedVoided() | VoidRolledBack():
-                                changed = markets[event.market_id].selections
-                            case SelectionWithdrawn():
-                                changed = (event.selection_id,)
-                            case _:
-                                continue
-                        versions[event.market_id] |= dict.fromkeys(changed, event.version)
+        await self._book.follow()
         return [
-            _declared(market, versions[market.market_id])
-            for market in markets.values()
+            _declared(market, self._book.versions[market.market_id])
+            for market in self._book.markets.values()
             if market.settled_version < market.result_version
         ]
 

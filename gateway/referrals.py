@@ -8,12 +8,15 @@ taken like any other bet, with `referral_id`. Of a slip all of that is the same.
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Sequence
+from typing import Any
 
 import msgspec
 from msgspec import UNSET, UnsetType
 
 from actors.base import Reason, Refused
+from actors.market import GetPrice, PriceView
 from actors.placement import BetRequest
 from actors.risk.referral import (
     AcceptReferral,
@@ -29,6 +32,7 @@ from actors.risk.referral import (
     RefuseReferral,
     Terms,
 )
+from actors.runtime.addresses import BOOK, fixture_of
 from actors.runtime.keys import fingerprint
 from actors.slips.settling import settle
 from actors.slips.slip import Selection, Slip
@@ -234,14 +238,34 @@ async def accept(
         row.stake_minor if body.stake_minor is UNSET else body.stake_minor,
         row.odds if body.odds is UNSET else body.odds,
         valid_ms if body.valid_ms is UNSET else body.valid_ms,
+        await _versions(call.services, row),
     )
-    return await _answer(call, row, command, body.reason, ReferralAccepted)
+    # Without the versions: asked again, it is the same.
+    asked = (AcceptReferral.__name__, *msgspec.structs.astuple(command)[:-1])
+    return await _answer(call, row, command, asked, body.reason, ReferralAccepted)
+
+
+async def _versions(services: Services, row: ReferralRow) -> dict[str, int]:
+    """Of the prices of all its markets, as they are now."""
+    places = dict(_selections_of(row))
+    answers = await asyncio.gather(
+        *(
+            services.router.ask(BOOK, fixture_of(place[0]), GetPrice(fixture_of(place[0]), *place))
+            for place in places.items()
+        )
+    )
+    views = (answer.reply for answer in answers)
+    return {
+        market_id: view.odds_version
+        for market_id, view in zip(places, views, strict=True)
+        if isinstance(view, PriceView)
+    }
 
 
 async def refuse(call: Call, referral_id: str, reason: str) -> risk_api.DeskReferral:
     row = await _row(call.services, referral_id)
     command = RefuseReferral(row.player_id, referral_id)
-    return await _answer(call, row, command, reason, ReferralRefused)
+    return await _answer(call, row, command, command, reason, ReferralRefused)
 
 
 async def _row(services: Services, referral_id: str) -> ReferralRow:
@@ -255,6 +279,7 @@ async def _answer(
     call: Call,
     row: ReferralRow,
     command: ReferralCommand,
+    asked: Any,
     reason: str,
     kind: type[ReferralEvent],
 ) -> risk_api.DeskReferral:
@@ -264,7 +289,7 @@ async def _answer(
         row.player_id,
         command,
         key=call.key,
-        fingerprint=fingerprint(type(command).__name__, (command, reason)),
+        fingerprint=fingerprint(type(command).__name__, (asked, reason)),
         by=call.staff.by,
         why=reason,
     )

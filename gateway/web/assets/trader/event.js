@@ -297,6 +297,8 @@ class Panel {
       market.holds ? `${market.holds} bets on their way` : "",
       market.in_play ? `in play, delay ${market.bet_delay_ms / 1000} s` : "",
       market.voids?.length ? "bets of a certain time are void" : "",
+      market.causes.withdrawal
+        ? "it takes bets when all prices were said again since the withdrawal" : "",
     ].filter(Boolean).join(" · "));
   }
 }
@@ -318,7 +320,8 @@ class SelectionRow {
 
   take(selection) {
     const moved = selection.base_odds ? ` (from ${price(selection.base_odds)})` : "";
-    setText(this.price, price(selection.odds) + moved);
+    const old = selection.unrenewed ? " (from before the withdrawal)" : "";
+    setText(this.price, price(selection.odds) + moved + old);
     setText(this.held, selection.hand ? heldText(selection.hand) : "");
     setText(this.bets, String(selection.bets));
     setText(this.stakes, cash(selection.stakes_minor));

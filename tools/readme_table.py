@@ -65,6 +65,10 @@ def block(runs: dict[str, dict[str, Any]]) -> str:
         parts.append(_table(("run", "what", "target", "measured", "met"), targets))
     if "bench" in runs:
         parts.append(_rates(runs["bench"]["data"]))
+    if "drill" in runs:
+        parts.append(_drills(runs["drill"]["data"]))
+    if "spike" in runs:
+        parts.append(_evening(runs["spike"]["data"]))
     parts.append("\n".join(_origin(name, run) for name, run in runs.items()))
     return "\n\n".join(part for part in parts if part)
 
@@ -97,6 +101,51 @@ def _rates(data: dict[str, Any]) -> str:
         )
     columns = ("256 connections", "bets/s", "of the limit", "p50 ms", "p99 ms", "us CPU a bet")
     return _table(columns, rows)
+
+
+def _drills(data: dict[str, Any]) -> str:
+    """What each drill did to players; what was not carried out is said below."""
+    columns = ("`make drill`", "attempts failed", "stood still, s", "a partition, s")
+    columns += ("normal after, s", "lost", "doubled", "ledger", "target")
+    rows = [
+        (
+            drill["what"],
+            f"{sum(drill['failed'].values()):,} of {drill['accepted']:,} bets",
+            f"{drill['gap_s']:.1f}",
+            f"{drill['partition_gap_s']:.1f}",
+            "never" if drill["normal_s"] is None else f"{drill['normal_s']:.1f}",
+            f"{drill['lost']:,}",
+            f"{drill['doubled']:,}",
+            "clean" if drill["ledger"] == "clean" else "NOT CLEAN",
+            drill["target"],
+        )
+        for drill in data["drills"]
+    ]
+    left_out = [f"- {name} was not carried out: {why}" for name, why in data["skipped"].items()]
+    return "\n\n".join(filter(None, [_table(columns, rows), "\n".join(left_out)]))
+
+
+def _evening(data: dict[str, Any]) -> str:
+    """The night of the final by its phases, and what happened beside the bets."""
+    columns = ("`make spike`", "bets/s wanted", "bets/s", "p50 ms", "p99 ms", "p99.9 ms")
+    rows = [
+        (
+            phase["phase"]["name"].replace("_", " "),
+            f"{phase['wanted']:,.0f}",
+            f"{phase['rate']:,.0f}",
+            *(f"{phase[name]:.1f}" for name in ("p50", "p99", "p999")),
+        )
+        for phase in data["phases"]
+    ]
+    payouts, books, push = data["payouts"], data["books"], data["push_ms"]
+    beside = (
+        f"Meanwhile {payouts['bets']:,} open bets were settled in {payouts['seconds']:.1f} s, "
+        f"prices reached sockets with p50 {push['0.5']:.0f} ms and p99 {push['0.99']:.0f} ms, "
+        f"and {data['withdrawals']:,} withdrawals were made. {books['acknowledged']:,} bets were "
+        f"acknowledged: {books['missing']:,} are missing in the ledger, {books['told_twice']:,} "
+        f"were told twice. All told the night was {'clean' if data['whole'] else 'NOT CLEAN'}."
+    )
+    return f"{_table(columns, rows)}\n\n{beside}"
 
 
 def _origin(name: str, run: dict[str, Any]) -> str:

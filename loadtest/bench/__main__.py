@@ -22,7 +22,7 @@ from typing import Any, NamedTuple
 
 import uvloop
 
-from loadtest.bench import push, settling
+from loadtest.bench import push, settling, stopping
 from loadtest.bench.contest import Contestant, Field, Seed, group_of, sow
 from loadtest.bench.page import report, title_of
 from loadtest.bench.processes import Strangers, memory_for
@@ -38,6 +38,8 @@ GATEWAYS = 1
 WALLET_ACTORS = 50
 SHARES = (0.25, 0.5, 0.75)
 """Of the saturated rate, for the open loop."""
+FOLLOWED = 20
+"""Markets that each socket follows when everything is suspended."""
 
 
 class Size(NamedTuple):
@@ -54,6 +56,8 @@ class Size(NamedTuple):
     sockets: int = 1_000
     changes_per_s: float = 1_000.0
     push_seconds: float = 10.0
+    board: int = 1_000
+    """Markets more, when everything is suspended."""
     settled_bets: int = 100_000
     wallets: int = 1_000_000
     inside_bets: int = 200_000
@@ -105,6 +109,11 @@ def bench(size: Size) -> dict[str, Any]:
                 rate=size.changes_per_s,
                 seconds=size.push_seconds,
             )
+        )
+        say(f"Everything is suspended, {size.board:,} markets and more, {size.sockets:,} sockets")
+        board = sow(house, 0, size.board, 2, "board")
+        data["stop"] = uvloop.run(
+            stopping.measure(house, board, sockets=size.sockets, fixtures=FOLLOWED)
         )
         say(f"Settlement of {size.settled_bets:,} bets")
         final = sow(house, 0, 1, 2, "final")

@@ -211,6 +211,19 @@ def _stories(made: Report, data: Mapping[str, Any]) -> None:
             "`replaced`: prices that a later one of the same selection overtook on the way, and "
             "those that never came.",
         )
+    stop = data.get("stop")
+    if stop:
+        made.table(
+            "Everything is suspended",
+            ("markets", "sockets", "frames", "median ms", "worst ms"),
+            [
+                tuple(
+                    stop[name] for name in ("markets", "sockets", "frames", "median_ms", "worst_ms")
+                )
+            ],
+            note=f"{len(stop['rounds_ms'])} rounds, each from the trader's request to the last "
+            "frame of the last socket; `frames` are those that sockets waited for.",
+        )
     inside = data.get("inside", {})
     if "grow" in inside:
         made.table(

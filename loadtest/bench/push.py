@@ -78,6 +78,8 @@ class Watcher(asyncio.Protocol):
         self._buffer = b""
         self._upgraded = False
         self._pipe: asyncio.Transport | None = None
+        self.suspended: dict[str, float] = {}
+        """When it last heard of each market that it was suspended."""
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._pipe = cast(asyncio.Transport, transport)
@@ -109,6 +111,8 @@ class Watcher(asyncio.Protocol):
             if kind == TEXT:
                 if payload.startswith(b'{"type":"prices"'):
                     self._priced(payload)
+                elif payload.startswith(b'{"type":"status"'):
+                    self._switched(payload)
                 elif payload.startswith(b'{"type":"ok"') and not self.subscribed.done():
                     self.subscribed.set_result(None)
             elif kind in (PING, CLOSE):
@@ -119,6 +123,11 @@ class Watcher(asyncio.Protocol):
                 self._pipe.write(bytes((0x80 | PONG, 0x80 | len(payload))) + NO_MASK + payload)
         self._buffer = data[at:]
 
+    def _switched(self, payload: bytes) -> None:
+        told = json.loads(payload)
+        if told["status"] == "suspended":
+            self.suspended[told["market_id"]] = time.perf_counter()
+
     def _priced(self, payload: bytes) -> None:
         now = time.perf_counter()
         start = payload.index(b'"odds":{') + 8
@@ -127,13 +136,16 @@ class Watcher(asyncio.Protocol):
             self._numbers.append(int(price[price.rindex(b":") + 1 :]) - FIRST_ODDS)
 
 
-async def measure(
-    house: House, seed: Seed, *, sockets: int, selections: int, rate: float, seconds: float
-) -> dict[str, Any]:
-    """Delays in milliseconds, and how many arrivals there were of how many that were due."""
+async def watch(
+    house: House,
+    seed: Seed,
+    sockets: int,
+    each: int,
+    arrivals: array[float],
+    numbers: array[int],
+) -> list[Watcher]:
+    """So many sockets, each of which follows `each` fixtures. Raises TimeoutError."""
     draw = random.Random(4)
-    each = max(1, selections // len(seed.selections))
-    arrivals, numbers = array("d"), array("q")
     watchers = [
         Watcher(draw.sample(seed.fixtures, each), arrivals, numbers) for _ in range(sockets)
     ]
@@ -144,6 +156,16 @@ async def measure(
             for watcher in some:
                 await loop.create_connection(_is(watcher), HOST, house.port)
             await asyncio.gather(*(watcher.subscribed for watcher in some))
+    return watchers
+
+
+async def measure(
+    house: House, seed: Seed, *, sockets: int, selections: int, rate: float, seconds: float
+) -> dict[str, Any]:
+    """Delays in milliseconds, and how many arrivals there were of how many that were due."""
+    each = max(1, selections // len(seed.selections))
+    arrivals, numbers = array("d"), array("q")
+    watchers = await watch(house, seed, sockets, each, arrivals, numbers)
     before = await asyncio.to_thread(house.cpu_seconds)
     ours = time.process_time()
     feed = await asyncio.create_subprocess_exec(

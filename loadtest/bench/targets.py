@@ -19,6 +19,7 @@ SETTLED_PER_S = 20_000
 TAIL = 5.0
 MEDIAN_MS = 15.0
 PUSH_MS = 250.0
+STOP_MS = 1_000.0
 WALLET_BYTES = 2_048
 GROWTH = 0.15
 
@@ -116,6 +117,16 @@ def _open_loop(data: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
             f"p99 under {PUSH_MS:g} ms",
             f"p99 {push['p99_ms']:.1f} ms, p50 {push['p50_ms']:.1f} ms",
             push["p99_ms"] < PUSH_MS and not push["sockets_lost"],
+        )
+    stop = data.get("stop")
+    if stop:
+        yield row(
+            f"everything suspended, {stop['markets']:,} markets, to the last of "
+            f"{stop['sockets']:,} sockets",
+            f"under {STOP_MS / 1000:g} s",
+            f"{stop['median_ms']:.0f} ms, worst of {len(stop['rounds_ms'])}: "
+            f"{stop['worst_ms']:.0f} ms",
+            stop["worst_ms"] < STOP_MS,
         )
 
 

@@ -67,6 +67,14 @@ def measured() -> dict[str, Any]:
             "p99_ms": 249.9,
             "p999_ms": 300.0,
         },
+        "stop": {
+            "sockets": 1_000,
+            "markets": 1_300,
+            "frames": 20_000,
+            "rounds_ms": [400.0, 500.0, 999.9],
+            "median_ms": 500.0,
+            "worst_ms": 999.9,
+        },
         "inside": {
             "grow": {
                 "few": one | {"wallets": 10_000, "per_s": 60_000.0, "cpu_us": 10.0},
@@ -83,7 +91,7 @@ def measured() -> dict[str, Any]:
 
 def test_what_is_just_reached_is_met() -> None:
     rows = targets(measured())
-    assert len(rows) == 10
+    assert len(rows) == 11
     assert [one["what"] for one in rows if not one["met"]] == []
 
 
@@ -114,6 +122,7 @@ def spoil(path: str, value: float) -> dict[str, Any]:
         ("settlement.bets_per_s", 19_999.0, "settlement"),
         ("push.p99_ms", 250.0, "price push"),
         ("push.sockets_lost", 1, "price push"),
+        ("stop.worst_ms", 1_000.0, "everything suspended"),
         ("inside.grow.few.per_s", 59_999.0, "decide, apply and journal"),
         ("inside.memory.bytes", 2_048.0, "memory of an idle wallet"),
         ("inside.grow.all.cpu_us", 11.51, "cost per bet"),
@@ -127,7 +136,7 @@ def test_what_falls_short_is_not_met(path: str, value: float, missed: str) -> No
 def test_a_run_that_left_something_out_says_nothing_of_it() -> None:
     run = measured()
     del run["push"], run["inside"]
-    assert len(targets(run)) == 6
+    assert len(targets(run)) == 7
 
 
 def test_the_report_shows_the_run() -> None:
@@ -149,6 +158,21 @@ def test_the_kept_targets_are_what_their_figures_say(tool: ModuleType) -> None:
     """Nobody has edited a verdict in the file either."""
     kept = tool.read(ROOT / "docs" / "results")["bench"]["data"]
     assert kept["targets"] == targets(kept)
+
+
+def test_what_a_drill_and_an_evening_came_to_is_in_the_readme(tool: ModuleType) -> None:
+    kept = tool.read(ROOT / "docs" / "results")
+    drills = kept["drill"]["data"]["drills"]
+    table = tool.block(kept)
+    assert all(drill["what"] in table for drill in drills)
+    assert "NOT CLEAN" not in table
+    drills[0] |= {"ledger": "a balance is wrong", "lost": 3}
+    kept["drill"]["data"]["skipped"] = {"disk": "no loop device"}
+    kept["spike"]["data"]["books"]["missing"] = 7
+    worse = tool.block(kept)
+    assert "| 3 | 0 | NOT CLEAN |" in worse
+    assert "- disk was not carried out: no loop device" in worse
+    assert "7 are missing" in worse
 
 
 def test_a_changed_figure_changes_the_readme(tool: ModuleType) -> None:

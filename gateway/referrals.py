@@ -40,7 +40,7 @@ from gateway import api, risk_api
 from gateway.http import Call, granted
 from gateway.lines import lines_json
 from gateway.problems import Problem
-from gateway.services import CATCH_UP_S, Services
+from gateway.services import Services
 from ledger.risk_reads import NameRow, RiskReads
 from ledger.tables import ReferralRow
 
@@ -63,6 +63,7 @@ async def refer_terms(
 ) -> Problem:
     """The same of a single or of a slip, at the prices that it would be placed at."""
     settings = services.settings.risk.referrals
+    await services.up_to_date(player_id)  # or those of a moment ago are not counted
     now_ms = services.clock.now_ms()
     reads = RiskReads.beside(services.ledger)
     scope = services.licence.code
@@ -162,12 +163,19 @@ def _state_of(row: ReferralRow, now_ms: int) -> ReferralState:
 # The trader's side
 
 
-async def waiting(services: Services) -> list[risk_api.DeskReferral]:
+class Waiting(msgspec.Struct, frozen=True):
     """Referrals that wait for a trader, the most urgent first."""
-    await services.ledger.all_caught_up(CATCH_UP_S)  # or one that was just asked for is missing
+
+    up_to_date: bool
+    """Whether all are among them that were asked for, and none that was answered."""
+    items: list[risk_api.DeskReferral]
+
+
+async def waiting(services: Services) -> Waiting:
+    up_to_date = await services.ledger_is_new()
     now_ms = services.clock.now_ms()
     rows = await RiskReads.beside(services.ledger).waiting_referrals(now_ms)
-    return await _desk_json(services, rows, now_ms)
+    return Waiting(up_to_date, await _desk_json(services, rows, now_ms))
 
 
 async def _desk_json(

@@ -12,7 +12,7 @@ from collections.abc import AsyncIterator
 import aiohttp
 import pytest
 import structlog
-from playwright.async_api import Browser, Locator, expect
+from playwright.async_api import Browser, Locator, Route, expect
 
 from grandstand.platform import Platform
 from tests.browser.conftest import PATIENCE_MS
@@ -313,6 +313,45 @@ async def test_prices_by_hand_and_limits(trader: TraderVisit, desk: Desk) -> Non
     await expect(moved.locator("pre")).to_contain_text('"rovers": 23000')
     # A refusal is an answer of the player's API; nothing else was complained of.
     assert trader.complaints == []
+
+
+async def test_what_is_wanted_again_after_a_lost_answer_is_done_once(
+    trader: TraderVisit, desk: Desk
+) -> None:
+    """And a form that was changed meanwhile is something else."""
+    page, dialog, keys = trader.page, trader.dialog, list[str]()
+    busy = {"code": "unavailable", "title": "Busy", "status": 503}
+
+    async def lose(route: Route) -> None:
+        keys.append(route.request.headers["idempotency-key"])
+        await route.fetch()  # it is done, and nobody hears of it
+        await route.fulfill(status=503, json=busy, headers={"Retry-After": "0.01"})
+
+    async def answered(rovers: str) -> str:
+        """The key under which the form is sent, and answered with a yes."""
+        await dialog.get_by_label("Rovers").fill(rovers)
+        async with page.expect_response("**/prices") as told:
+            await button(dialog, "Hold prices").click()
+        response = await told.value
+        assert response.status == 200, await response.text()
+        await trader.done()
+        return response.request.headers["idempotency-key"]
+
+    await trader.log_in("trader")
+    await trader.open_event(desk)
+    for price, same in (("2.20", True), ("2.10", False)):
+        await page.route("**/markets/*/prices", lose)
+        await button(trader.panel(desk), "Prices").click()
+        await dialog.get_by_label("Rovers").fill("2.20")
+        await dialog.get_by_label("Draw").fill("3.30" if same else "3.40")
+        await trader.say_why("Hold prices")
+        await expect(dialog.get_by_role("alert")).to_contain_text("very busy")
+        await page.unroute("**/markets/*/prices")
+        assert len(set(keys)) == 1
+        assert (await answered(price) == keys.pop()) is same
+        keys.clear()
+    row = trader.panel(desk).locator('tr[data-selection="rovers"]')
+    await expect(row).to_contain_text("2.10")
 
 
 async def test_settled_with_a_preview_and_again(trader: TraderVisit, desks: list[Desk]) -> None:

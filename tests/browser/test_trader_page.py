@@ -458,6 +458,24 @@ async def test_a_race_is_settled_by_positions(trader: TraderVisit, desk: Desk) -
     await trader.done()
     await expect(panel.locator('tr[data-selection="falcon"]')).to_contain_text("Placed, SP 6.50")
     await has_cash(player, 10_000 - 2_100 + 2_750)
+
+    # Of another race one is withdrawn, which takes something off: why it takes no bets is said.
+    of = {"selections": [{"selection_id": of, "name": of, "odds": 30_000} for of in "xyz"]}
+    body = of | {"market_key": "next", "name": "Next", "kind": "win", "terms": {"rule_4": {}}}
+    await desk.post(f"fixtures/{desk.fixture_id}/markets", body)
+    await desk.post(f"markets/{desk.fixture_id}:next/withdrawals", {"selection_id": "x"})
+    panel = trader.page.locator(f'.panel[data-market="{desk.fixture_id}:next"]')
+    await expect(panel).to_contain_text("Suspended: a runner was withdrawn")
+    old = panel.get_by_text("(from before the withdrawal)")
+    await expect(old).to_have_count(2)
+    await desk.post(f"markets/{desk.fixture_id}:next/prices", {"odds": {"y": 20_000}})
+    await expect(old).to_have_count(1)
+    await button(panel, "Open").click()
+    await expect(dialog).to_contain_text("prices from before that can be bet at again, uncut")
+    await trader.say_why("Open")
+    await trader.done()
+    await expect(old).to_have_count(0)
+    await expect(panel.locator(".badge-status")).to_have_text("Open")
     assert trader.complaints == []
 
 

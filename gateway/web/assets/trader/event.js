@@ -262,11 +262,12 @@ class Panel {
     const trading = market.status === "open" || market.status === "suspended";
     this.giveBack.hidden = !may("trader") || !market.selections.some((it) => it.hand);
     this.lift.hidden = !may("trader") || !this.#stopId();
+    // Who was withdrawn has a result, and the others run on.
+    const known = market.selections.some((it) => it.result && !it.withdrawn);
     this.open.hidden = !may("trader") || market.status === "open" ||
-      !(trading || market.status === "closed") || market.result_version > 0;
+      !(trading || market.status === "closed") || known;
     this.close.hidden = !may("trader") || !trading;
     setText(this.settle, market.result_version ? "Settle again" : "Settle");
-    const known = market.selections.some((it) => it.result && !it.withdrawn);
     this.rollBack.hidden = !may("head_trader") || !(known || market.status === "cancelled");
     this.undoVoid.hidden = !may("head_trader") || !market.voids?.length;
     for (const selection of market.selections) {

@@ -44,7 +44,7 @@ def status() -> None:
     """Show the shards, their partitions and spares, and what the controller did last."""
     with _platform():
         seen: Status = _ask(cluster.CONTROLLER, "status")
-    table = Table("shard", "state", "cpu", "loop lag", "waiting", "actors", "partitions")
+    table = Table("shard", "state", "process", "cpu", "loop lag", "waiting", "actors", "partitions")
     for shard in seen.shards:
         table.add_row(*_row(shard))
     console.print(table)
@@ -64,8 +64,9 @@ def _row(shard: ShardSeen) -> tuple[str, ...]:
     names = ", ".join(shard.partitions) or "none"
     report = shard.report
     if report is None:
-        return shard.name, state, "", "", "", "", names
+        return shard.name, state, "", "", "", "", "", names
     figures = (
+        str(report.process_id),
         f"{report.cpu:.0%}",
         f"{report.lag_ms:.0f} ms",
         str(report.waiting),

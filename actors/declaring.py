@@ -14,11 +14,19 @@ import msgspec
 
 from actors.base import Event, Reason, Refused
 from actors.fixture import Fixture
-from actors.market import TRADABLE, Market, MarketCommand, MarketEvent, MarketStatus
+from actors.market import (
+    TRADABLE,
+    WITHDRAWAL,
+    Market,
+    MarketCommand,
+    MarketEvent,
+    MarketStatus,
+)
 from actors.odds import MAX_ODDS, MIN_ODDS, ONE
 from actors.results import VOID, Outcome, Result
 from actors.slips.outcomes import finished
 from actors.terms import Gone
+from actors.trading import status_changed
 
 MAX_TIED = 1_000
 
@@ -29,6 +37,9 @@ class WithdrawSelection(MarketCommand, frozen=True, array_like=True, tag=True):
     Where that takes something off the others' prices, it is by the price that the runner has now,
     or by `odds` where its price was taken off before; or by `reduction`, its factor. It then has to
     happen before the result: what bets on the others are settled by is known with that.
+
+    Nor may anybody bet after it at a price from before it, which would not be cut: the market is
+    suspended in the same step, until all its prices were said again or somebody opens it by hand.
     """
 
     selection_id: str
@@ -36,7 +47,7 @@ class WithdrawSelection(MarketCommand, frozen=True, array_like=True, tag=True):
     reduction: int = 0
     """In ten-thousandths."""
 
-    def decide(self, now_ms: int, market: Market, fixture: Fixture) -> Event:
+    def decide(self, now_ms: int, market: Market, fixture: Fixture) -> Event | tuple[Event, ...]:
         if not market.market_id:
             return Refused(Reason.UNKNOWN_MARKET)
         selection = market.selections.get(self.selection_id)
@@ -44,7 +55,8 @@ class WithdrawSelection(MarketCommand, frozen=True, array_like=True, tag=True):
             return Refused(Reason.UNKNOWN_SELECTION)
         if selection.withdrawn or market.finished:
             return Refused(Reason.WRONG_STATUS, facts={"status": market.status})
-        gone = None
+        gone = renew = None
+        suspended: tuple[Event, ...] = ()
         if market.terms.deducts:
             if not market.only_withdrawn():
                 return Refused(Reason.WRONG_STATUS, "the result is declared")
@@ -52,16 +64,29 @@ class WithdrawSelection(MarketCommand, frozen=True, array_like=True, tag=True):
                 return Refused(Reason.OUT_OF_BOUNDS, facts={"max_odds": MAX_ODDS})
             odds = self.odds or market.odds_at(self.selection_id, now_ms)
             gone = Gone(market.odds_version + 1, odds, self.reduction)
-        return SelectionWithdrawn(
+            renew = [
+                name
+                for name, other in market.selections.items()
+                if other.odds and name != self.selection_id
+            ]
+            causes = {cause: since for cause, since in market.causes.items() if cause != WITHDRAWAL}
+            if renew:
+                causes[WITHDRAWAL] = market.causes.get(WITHDRAWAL, now_ms)
+            if causes != market.causes:
+                behind = market.status_behind
+                suspended = (status_changed(now_ms, self, market, fixture, behind, causes),)
+        withdrawn = SelectionWithdrawn(
             now_ms,
             self.fixture_id,
             self.market_id,
-            fixture.seq + 1,
+            fixture.seq + len(suspended) + 1,
             market.result_version + 1,
             self.selection_id,
             gone,
             self.selection_id in market.results,
+            renew,
         )
+        return (*suspended, withdrawn) if suspended else withdrawn
 
 
 class DeclareResult(MarketCommand, frozen=True, array_like=True, tag=True):
@@ -208,6 +233,8 @@ class SelectionWithdrawn(MarketEvent, frozen=True, array_like=True, tag=True):
     """What it takes off the others' prices follows from this; None where it takes nothing."""
     decided: bool = False
     """Its result was known already."""
+    renew: list[str] | None = None
+    """Selections whose price is from before it, where that must not be bet at any more."""
 
     def apply(self, market: Market, fixture: Fixture) -> None:
         fixture.seq = self.seq
@@ -225,6 +252,11 @@ class SelectionWithdrawn(MarketEvent, frozen=True, array_like=True, tag=True):
             # A price of before that is only taken now would go uncut, as if it knew of it.
             market.book.offers.clear()
             market.book.break_holds()
+        if self.renew is not None:
+            market.unrenewed = self.renew
+            for name, hand in market.held.items():
+                # What the feed said behind a price held by hand is from before it, too.
+                market.held[name] = msgspec.structs.replace(hand, feed_odds=0)
         market.result_version = self.version
         market.fit_book()
 

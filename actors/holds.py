@@ -98,8 +98,13 @@ class TakeRoom(Question, frozen=True, array_like=True, tag=True):
             return Refused(Reason.MARKET_CLOSED)
         if self.stake.currency != market.currency:
             return refused or Refused(Reason.CURRENCY_MISMATCH, facts={"currency": market.currency})
-        if promised and not self._keeps(now_ms, book):
-            return Refused(Reason.REOFFER_EXPIRED)
+        if promised:
+            if self.agreed_until_ms and self._agreed_version < market.gone_version:
+                # At the price of before it would go uncut, as if it knew of the withdrawal.
+                why = "a runner was withdrawn after the trader had agreed"
+                return Refused(Reason.REOFFER_EXPIRED, why)
+            if not self._keeps(now_ms, book):
+                return Refused(Reason.REOFFER_EXPIRED)
         stake_minor, limits = self.stake.minor, market.limits
         if stake_minor < limits.min_stake_minor:
             return refused or Refused(
@@ -162,6 +167,11 @@ class TakeRoom(Question, frozen=True, array_like=True, tag=True):
             and offer.bet_id in ("", self.bet_id)
             and now_ms <= offer.valid_until_ms
         )
+
+    @property
+    def _agreed_version(self) -> int:
+        """Of the market's prices, when a trader agreed; 0 where nobody has said."""
+        return 0
 
     @property
     def _offer_place(self) -> str:
@@ -267,6 +277,12 @@ class TakeRoomWatched(TakeRoom, frozen=True, array_like=True, tag=True):
 
     refer_above_minor: int = 0
     """The customer's stakes above it go to a trader, whatever the factor."""
+    agreed_version: int = 0
+    """Of the market's prices, when a trader agreed to the bet: a withdrawal since undoes that."""
+
+    @property
+    def _agreed_version(self) -> int:
+        return self.agreed_version
 
     def _refer_above(self, factor: int, limits: Limits) -> int:
         of_all = TakeRoom._refer_above(self, factor, limits)
@@ -274,7 +290,7 @@ class TakeRoomWatched(TakeRoom, frozen=True, array_like=True, tag=True):
 
 
 class HoldWatched(TakeRoomWatched, frozen=True, array_like=True, tag=True):
-    """For a single of a customer whose bets go to a trader."""
+    """For a single of a customer whose bets go to a trader, or that a trader has agreed to."""
 
 
 class HoldLeg(TakeRoomWatched, frozen=True, array_like=True, tag=True):

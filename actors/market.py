@@ -31,6 +31,7 @@ LIABILITY = "liability"
 STALE = "stale"
 TRADER = "trader"
 VOIDED = "voided"
+WITHDRAWAL = "withdrawal"
 """Causes that the house itself has; a feed's is its own name, such as `producer/3`."""
 CLOCKS_MS = 2_000
 """By how much the clocks of a market and of a wallet may differ, when bets of a time are void."""
@@ -170,6 +171,8 @@ class Market(Actor, dict=True):
     written down."""
     limits_version: int = 0
     """How often the limits were changed."""
+    unrenewed: list[str] = msgspec.field(default_factory=list)
+    """While it is suspended for a withdrawal: selections whose price is from before that."""
 
     def __post_init__(self) -> None:
         self._open_book(Book())  # an attribute outside the fields: it is in no snapshot
@@ -226,6 +229,11 @@ class Market(Actor, dict=True):
     def knows_liability(self) -> bool:
         """Whether the book has all bets in it: also those that are being opened again."""
         return self.book.known and self.settled_version >= self.reopened_version
+
+    @property
+    def gone_version(self) -> int:
+        """Prices below that version are from before a withdrawal that takes something off them."""
+        return max((one.odds_version for one in self.gone.values()), default=0)
 
     def stale(self, now_ms: int) -> bool:
         """Whether the prices are too old to be given. Nothing has to happen for them to become so:
@@ -432,6 +440,8 @@ class MarketView(msgspec.Struct, frozen=True, array_like=True, tag=True):
     run_out: tuple[str, ...] = ()
     """Selections whose price was held by hand until a time that is over, where it is not written
     down yet that they are given back. They are shown as if it were."""
+    unrenewed: tuple[str, ...] = ()
+    """As in `Market`."""
 
     @property
     def by_hand(self) -> bool:
@@ -495,6 +505,7 @@ class GetMarket(Question, frozen=True, array_like=True, tag=True):
             market.source_sequence,
             market.limits_version,
             run_out,
+            tuple(market.unrenewed),
         )
 
 
@@ -510,6 +521,8 @@ class PriceView(msgspec.Struct, frozen=True, array_like=True, tag=True):
     terms: MarketTerms
     settling: bool = False
     """Bets on its market are not all told of its result yet, nor of when they are void."""
+    odds_version: int = 0
+    """Of its market's prices."""
 
 
 class GetPrice(Question, frozen=True, array_like=True, tag=True):
@@ -537,6 +550,7 @@ class GetPrice(Question, frozen=True, array_like=True, tag=True):
             market.kind,
             market.terms,
             market.settled_version < market.result_version,
+            market.odds_version,
         )
 
 

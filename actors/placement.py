@@ -85,6 +85,14 @@ class BetRequest(msgspec.Struct, frozen=True):
         return bool(self.offer_id or self.referral_id)
 
 
+class Agreed(msgspec.Struct, frozen=True):
+    """A trader's yes to a bet."""
+
+    until_ms: int
+    versions: dict[str, int]
+    """Of the prices of its markets, by which the trader has said it."""
+
+
 class LiabilityNotKnown(Exception):
     """The market has just come back and still reads its liability. Nothing was done."""
 
@@ -153,17 +161,17 @@ async def place(
 async def _hold(
     router: Router, clock: Waiter, request: BetRequest, bet_id: str, licence: str, player_id: str
 ) -> Held | Refused:
-    agreed_until_ms = 0
+    agreed: Agreed | None = None
     if request.referral_id:
         wanted = Terms(
             request.fixture_id, request.market_id, request.selection_id, request.stake, request.odds
         )
-        agreed = await agreed_until(
+        told = await agreed_to(
             router, licence, player_id, request.referral_id, wanted, bet_id=bet_id
         )
-        if isinstance(agreed, Refused):
-            return agreed
-        agreed_until_ms = agreed
+        if isinstance(told, Refused):
+            return told
+        agreed = told
     hold: HoldStake | HoldWatched = HoldStake(
         request.fixture_id,
         request.market_id,
@@ -176,14 +184,18 @@ async def _hold(
         request.policy,
         customer_factor=request.factors.of_all,
         offer_id=request.offer_id,
-        agreed_until_ms=agreed_until_ms,
+        agreed_until_ms=agreed.until_ms if agreed else 0,
         kind_factors=request.factors.by_kind or None,
     )
-    if request.factors.refer_above_minor:
+    if request.factors.refer_above_minor or agreed:
         said = msgspec.structs.asdict(hold)
-        hold = HoldWatched(**said, refer_above_minor=request.factors.refer_above_minor)
+        hold = HoldWatched(
+            **said,
+            refer_above_minor=request.factors.refer_above_minor,
+            agreed_version=agreed.versions.get(request.market_id, 0) if agreed else 0,
+        )
     held: Held | Refused = (await router.ask(BOOK, request.fixture_id, hold)).reply
-    if not isinstance(held, Held) or not (held.bet_delay_ms or agreed_until_ms):
+    if not isinstance(held, Held) or not (held.bet_delay_ms or agreed):
         return held
     # Who can't pay must not keep others out of the market for as long as the delay is; nor use up
     # what a trader has agreed to.
@@ -191,7 +203,7 @@ async def _hold(
     if isinstance(wallet, WalletView) and wallet.cash_minor < request.stake.minor:
         _give_back(router, request, bet_id)
         return Refused(Reason.INSUFFICIENT_FUNDS, facts={"cash_minor": wallet.cash_minor})
-    if agreed_until_ms:
+    if agreed:
         refused = await take_agreed(router, licence, player_id, request.referral_id, bet_id)
         if refused:
             _give_back(router, request, bet_id)
@@ -214,10 +226,10 @@ def _give_back(router: Router, request: BetRequest, bet_id: str) -> None:
 # What a trader has agreed to, of a single or of a slip
 
 
-async def agreed_until(
+async def agreed_to(
     router: Router, licence: str, player_id: str, referral_id: str, wanted: Terms, *, bet_id: str
-) -> int | Refused:
-    """Until when a trader has agreed to just this bet, or why it can't be had on those terms."""
+) -> Agreed | Refused:
+    """The trader's yes to just this bet, or why it can't be had on those terms."""
     question = GetReferral(player_id, referral_id)
     found = (await router.ask(licence, player_id, question)).reply
     if not isinstance(found, ReferralView):
@@ -231,7 +243,7 @@ async def agreed_until(
             "odds": found.accepted.odds,
         }
         return Refused(Reason.REFERRAL_OVER, "the trader has accepted other terms", facts)
-    return found.expires_at_ms
+    return Agreed(found.expires_at_ms, found.versions)
 
 
 async def take_agreed(

@@ -45,11 +45,12 @@ from actors.multiple import PlaceSlip, SlipPlaced, carried, stake_of
 from actors.odds import MAX_ODDS
 from actors.placement import (
     BOOK,
+    Agreed,
     Answer,
     LiabilityNotKnown,
     Router,
     Waiter,
-    agreed_until,
+    agreed_to,
     take_agreed,
 )
 from actors.risk.customer import ORDINARY, Factors
@@ -119,7 +120,7 @@ class _On(msgspec.Struct, frozen=True):
     licence: str
     player_id: str
     bet_id: str
-    agreed_until_ms: int = 0
+    agreed: Agreed | None = None
 
     def with_bonus(self, slip: Slip) -> Slip:
         """Where the bonus does not fit it, without: then the wallet says no."""
@@ -221,16 +222,16 @@ async def _on(
     assert not isinstance(bonus, Refused)
     if request.offer_id and not request.offer_id.endswith(f".{_name_of(slip)}"):
         return Refused(Reason.REOFFER_EXPIRED)
-    agreed_until_ms = 0
+    agreed: Agreed | None = None
     if request.referral_id:
         wanted = terms_of(slip, request.currency)
-        agreed = await agreed_until(
+        told = await agreed_to(
             router, licence, player_id, request.referral_id, wanted, bet_id=bet_id
         )
-        if isinstance(agreed, Refused):
-            return agreed
-        agreed_until_ms = agreed
-    return _On(request, bonus, licence, player_id, bet_id, agreed_until_ms)
+        if isinstance(told, Refused):
+            return told
+        agreed = told
+    return _On(request, bonus, licence, player_id, bet_id, agreed)
 
 
 async def on_terms(router: Router, slip: Slip) -> Slip:
@@ -293,7 +294,7 @@ async def _hold_all(
         return held
     got = on.as_held(priced, asked, held)
     delay_ms = max(yes.bet_delay_ms for yes in held)
-    if not (delay_ms or on.agreed_until_ms):
+    if not (delay_ms or on.agreed):
         return _HeldSlip(got, held)
     # Who can't pay must not keep others out of the markets for as long as the delay is; nor use up
     # what a trader has agreed to.
@@ -301,7 +302,7 @@ async def _hold_all(
     if isinstance(wallet, WalletView) and wallet.cash_minor < stake_of(priced):
         _give_back(router, on.request, asked)
         return Refused(Reason.INSUFFICIENT_FUNDS, facts={"cash_minor": wallet.cash_minor})
-    if on.agreed_until_ms:
+    if on.agreed:
         refused = await take_agreed(
             router, on.licence, on.player_id, on.request.referral_id, on.bet_id
         )
@@ -372,10 +373,11 @@ async def _hold_enough(
                 costs[one.market_id, one.selection_id],
                 customer_factor=on.request.factors.of_all,
                 offer_id=on.request.offer_id,
-                agreed_until_ms=on.agreed_until_ms,
+                agreed_until_ms=on.agreed.until_ms if on.agreed else 0,
                 wait_ms=wait_ms,
                 kind_factors=on.request.factors.by_kind,
                 refer_above_minor=on.request.factors.refer_above_minor,
+                agreed_version=on.agreed.versions.get(one.market_id, 0) if on.agreed else 0,
                 joined=one.joined,
                 referable=not on.request.bonus_id,
             )

@@ -22,6 +22,7 @@ from actors.market import (
     MAX_SELECTIONS,
     TRADABLE,
     VOIDED,
+    WITHDRAWAL,
     DeskEvent,
     HandPrice,
     Limits,
@@ -142,6 +143,9 @@ class ChangePrices(MarketCommand, frozen=True, array_like=True, tag=True):
     A feed numbers its changes with `sequence`, which then does the work of a key: what is not
     above the last one is refused. Who has no numbers sends 0 and a key instead. Prices of
     selections that are held by hand are kept behind those.
+
+    Where a runner was withdrawn each price has to be said again, also one that is the same: with
+    the last of them that cause of a suspension is gone.
     """
 
     odds: dict[str, int]
@@ -149,7 +153,7 @@ class ChangePrices(MarketCommand, frozen=True, array_like=True, tag=True):
     age_ms: int = 0
     """How old the oldest of what these prices are made of is already."""
 
-    def decide(self, now_ms: int, market: Market, fixture: Fixture) -> Event:
+    def decide(self, now_ms: int, market: Market, fixture: Fixture) -> Event | tuple[Event, ...]:
         if not market.market_id:
             return Refused(Reason.UNKNOWN_MARKET)
         if self.sequence and self.sequence <= market.source_sequence:
@@ -172,7 +176,7 @@ class ChangePrices(MarketCommand, frozen=True, array_like=True, tag=True):
             }
             shown = {name: hand.feed_odds for name, hand in gone.items()}
             shown |= {name: odds for name, odds in self.odds.items() if name not in behind}
-        return prices_changed(
+        said = prices_changed(
             now_ms,
             self,
             market,
@@ -182,6 +186,7 @@ class ChangePrices(MarketCommand, frozen=True, array_like=True, tag=True):
             age_ms=self.age_ms,
             behind=behind,
         )
+        return _renewed(now_ms, self, market, fixture, said) if market.unrenewed else said
 
 
 def prices_changed(
@@ -211,6 +216,25 @@ def prices_changed(
     )
 
 
+def _renewed(
+    now_ms: int,
+    command: MarketCommand,
+    market: Market,
+    fixture: Fixture,
+    said: PricesChanged | PricesHeld | PricesGivenBack,
+) -> Event | tuple[Event, ...]:
+    """Prices that were said after a withdrawal: with the last of them the market is let go."""
+    if any(selection_id not in said.odds for selection_id in market.unrenewed):
+        return said
+    causes = _without(WITHDRAWAL, market.causes)
+    let_go = status_changed(now_ms, command, market, fixture, market.status_behind, causes)
+    return let_go, msgspec.structs.replace(said, seq=said.seq + 1)
+
+
+def _without(cause: str, causes: dict[str, int]) -> dict[str, int]:
+    return {other: since_ms for other, since_ms in causes.items() if other != cause}
+
+
 class HoldPrices(MarketCommand, frozen=True, array_like=True, tag=True):
     """Hold prices of some selections by hand, until they are given back or some time is over; 0
     takes a selection off the board. What the feed says of them meanwhile is not shown.
@@ -223,7 +247,7 @@ class HoldPrices(MarketCommand, frozen=True, array_like=True, tag=True):
     for_ms: int = 0
     """0: until they are given back."""
 
-    def decide(self, now_ms: int, market: Market, fixture: Fixture) -> Event:
+    def decide(self, now_ms: int, market: Market, fixture: Fixture) -> Event | tuple[Event, ...]:
         if not market.market_id:
             return Refused(Reason.UNKNOWN_MARKET)
         if not self.odds:
@@ -241,7 +265,8 @@ class HoldPrices(MarketCommand, frozen=True, array_like=True, tag=True):
             return Refused(Reason.OUT_OF_BOUNDS, facts={"max_for_s": MAX_HAND_MS // 1000})
         if market.status not in TRADABLE:
             return Refused(Reason.WRONG_STATUS, facts={"status": market.status})
-        return PricesHeld(
+        unrenewed = [name for name in market.unrenewed if name in self.odds]
+        held = PricesHeld(
             now_ms,
             self.fixture_id,
             self.market_id,
@@ -250,7 +275,9 @@ class HoldPrices(MarketCommand, frozen=True, array_like=True, tag=True):
             self.odds,
             self.by,
             now_ms + self.for_ms if self.for_ms else 0,
+            [name for name in unrenewed if name not in market.held],
         )
+        return _renewed(now_ms, self, market, fixture, held) if unrenewed else held
 
 
 class GiveBackPrices(MarketCommand, frozen=True, array_like=True, tag=True):
@@ -263,7 +290,7 @@ class GiveBackPrices(MarketCommand, frozen=True, array_like=True, tag=True):
     selection_ids: list[str] = msgspec.field(default_factory=list)
     run_out: bool = False
 
-    def decide(self, now_ms: int, market: Market, fixture: Fixture) -> Event:
+    def decide(self, now_ms: int, market: Market, fixture: Fixture) -> Event | tuple[Event, ...]:
         if not market.market_id:
             return Refused(Reason.UNKNOWN_MARKET)
         for selection_id in self.selection_ids:
@@ -279,7 +306,7 @@ class GiveBackPrices(MarketCommand, frozen=True, array_like=True, tag=True):
         }
         if not odds:
             return Refused(Reason.WRONG_STATUS, "no price is held by hand")
-        return PricesGivenBack(
+        given = PricesGivenBack(
             now_ms,
             self.fixture_id,
             self.market_id,
@@ -287,6 +314,7 @@ class GiveBackPrices(MarketCommand, frozen=True, array_like=True, tag=True):
             market.odds_version + 1,
             odds,
         )
+        return _renewed(now_ms, self, market, fixture, given) if market.unrenewed else given
 
 
 class MovePrices(MarketCommand, frozen=True, array_like=True, tag=True):
@@ -350,7 +378,7 @@ class Resume(MarketCommand, frozen=True, array_like=True, tag=True):
             return Refused(Reason.WRONG_STATUS, facts={"status": market.status})
         if self.cause == VOIDED and market.voids_on:
             return Refused(Reason.WRONG_STATUS, "bets accepted from here on are void")
-        causes = {cause: at_ms for cause, at_ms in market.causes.items() if cause != self.cause}
+        causes = _without(self.cause, market.causes)
         return status_changed(now_ms, self, market, fixture, market.status_behind, causes)
 
 
@@ -410,11 +438,14 @@ class ChangeStatus(MarketCommand, frozen=True, array_like=True, tag=True):
     """Open, suspend or close the market; say whether it is in play and with what bet delay.
 
     A market that is suspended for a cause is not opened by it, but will be when the cause is gone.
+    A withdrawal is no cause any more where somebody opens the market by hand, and so takes bets at
+    the prices that there are.
     """
 
     status: MarketStatus
     in_play: bool
     bet_delay_ms: int
+    by_hand: bool = False
 
     def decide(self, now_ms: int, market: Market, fixture: Fixture) -> Event:
         if not market.market_id:
@@ -427,6 +458,8 @@ class ChangeStatus(MarketCommand, frozen=True, array_like=True, tag=True):
         if self.status is not MarketStatus.CLOSED and not market.only_withdrawn():
             return Refused(Reason.WRONG_STATUS, "a market with a result stays closed")
         causes = market.causes
+        if self.by_hand and self.status is MarketStatus.OPEN:
+            causes = _without(WITHDRAWAL, causes)
         return status_changed(
             now_ms, self, market, fixture, self.status, causes, self.in_play, self.bet_delay_ms
         )
@@ -487,6 +520,8 @@ class PricesChanged(MarketEvent, frozen=True, array_like=True, tag=True):
             selection.odds = odds
             if market.held:
                 market.held.pop(selection_id, None)  # its time had run out
+        if market.unrenewed and not self.moved:
+            _renew(market, self.odds)
         for selection_id, odds in self.behind.items():
             hand = market.held.get(selection_id)
             # A copy that was made by a clock ahead of the market's has given it back already.
@@ -502,13 +537,18 @@ class PricesHeld(MarketEvent, frozen=True, array_like=True, tag=True):
     by: str
     until_ms: int = 0
     """0: until they are given back."""
+    unkept: list[str] = msgspec.field(default_factory=list)
+    """Selections of which the feed's price is from before a withdrawal, and not kept behind."""
 
     def apply(self, market: Market, fixture: Fixture) -> None:
         fixture.seq = self.seq
         market.odds_version = self.odds_version
+        _renew(market, self.odds)
         for selection_id, odds in self.odds.items():
             selection, before = market.selections[selection_id], market.held.get(selection_id)
             feed_odds = before.feed_odds if before else selection.base_odds or selection.odds
+            if selection_id in self.unkept:
+                feed_odds = 0
             market.held[selection_id] = HandPrice(feed_odds, self.by, self.at_ms, self.until_ms)
             selection.odds, selection.base_odds = odds, 0
 
@@ -526,6 +566,11 @@ class PricesGivenBack(MarketEvent, frozen=True, array_like=True, tag=True):
             selection = market.selections[selection_id]
             selection.odds, selection.base_odds = odds, 0
             market.held.pop(selection_id, None)
+        _renew(market, self.odds)
+
+
+def _renew(market: Market, said: dict[str, int]) -> None:
+    market.unrenewed = [name for name in market.unrenewed if name not in said]
 
 
 class StatusChanged(MarketEvent, frozen=True, array_like=True, tag=True):
@@ -542,6 +587,8 @@ class StatusChanged(MarketEvent, frozen=True, array_like=True, tag=True):
         market.status = self.status
         market.behind = self.behind or self.status
         market.causes = self.causes
+        if WITHDRAWAL not in self.causes:
+            market.unrenewed = []
         market.in_play = self.in_play
         market.bet_delay_ms = self.bet_delay_ms
         market.longest_delay_ms = max(market.longest_delay_ms, self.bet_delay_ms)

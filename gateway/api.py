@@ -935,6 +935,16 @@ class WithdrawnNow(Reply, frozen=True):
     odds: Annotated[
         int | UnsetType, Meta(description="By which prices from before it are reduced")
     ] = UNSET
+    suspended_for: Annotated[
+        str | UnsetType,
+        Meta(
+            description="`withdrawal`: the market takes no bets until each of `unrenewed` was "
+            "priced again, or somebody opens it; left out where no price is from before"
+        ),
+    ] = UNSET
+    unrenewed: Annotated[
+        list[str] | UnsetType, Meta(description="Selections with a price from before it")
+    ] = UNSET
 
 
 class ExposureLine(Reply, frozen=True):

@@ -110,6 +110,7 @@ class Gateway:
             ),
             devices=Devices(settings.staff_token, clock),
             book_is_new=Look(lambda: reads[BOOK].all_caught_up(CATCH_UP_S)),
+            ledger_is_new=Look(lambda: reads[licence.code].all_caught_up(CATCH_UP_S)),
             limits=Limits(valkey, settings.attempts_per_login, settings.attempts_per_address),
             pace=Pace(settings.bets_per_minute),
             passwords=Passwords(settings.password_threads),

@@ -101,6 +101,7 @@ def market_of_view(view: MarketView, now_ms: int = 0) -> Market:
         terms=view.terms,
         windows=view.windows,
         limits_version=view.limits_version,
+        unrenewed=list(view.unrenewed),
     )
     for selection in view.selections:
         market.selections[selection.selection_id] = Selection(

@@ -8,12 +8,15 @@ taken like any other bet, with `referral_id`. Of a slip all of that is the same.
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Sequence
+from typing import Any
 
 import msgspec
 from msgspec import UNSET, UnsetType
 
 from actors.base import Reason, Refused
+from actors.market import GetPrice, PriceView
 from actors.placement import BetRequest
 from actors.risk.referral import (
     AcceptReferral,
@@ -29,6 +32,7 @@ from actors.risk.referral import (
     RefuseReferral,
     Terms,
 )
+from actors.runtime.addresses import BOOK, fixture_of
 from actors.runtime.keys import fingerprint
 from actors.slips.settling import settle
 from actors.slips.slip import Selection, Slip
@@ -36,7 +40,7 @@ from gateway import api, risk_api
 from gateway.http import Call, granted
 from gateway.lines import lines_json
 from gateway.problems import Problem
-from gateway.services import CATCH_UP_S, Services
+from gateway.services import Services
 from ledger.risk_reads import NameRow, RiskReads
 from ledger.tables import ReferralRow
 
@@ -59,6 +63,7 @@ async def refer_terms(
 ) -> Problem:
     """The same of a single or of a slip, at the prices that it would be placed at."""
     settings = services.settings.risk.referrals
+    await services.up_to_date(player_id)  # or those of a moment ago are not counted
     now_ms = services.clock.now_ms()
     reads = RiskReads.beside(services.ledger)
     scope = services.licence.code
@@ -158,12 +163,19 @@ def _state_of(row: ReferralRow, now_ms: int) -> ReferralState:
 # The trader's side
 
 
-async def waiting(services: Services) -> list[risk_api.DeskReferral]:
+class Waiting(msgspec.Struct, frozen=True):
     """Referrals that wait for a trader, the most urgent first."""
-    await services.ledger.all_caught_up(CATCH_UP_S)  # or one that was just asked for is missing
+
+    up_to_date: bool
+    """Whether all are among them that were asked for, and none that was answered."""
+    items: list[risk_api.DeskReferral]
+
+
+async def waiting(services: Services) -> Waiting:
+    up_to_date = await services.ledger_is_new()
     now_ms = services.clock.now_ms()
     rows = await RiskReads.beside(services.ledger).waiting_referrals(now_ms)
-    return await _desk_json(services, rows, now_ms)
+    return Waiting(up_to_date, await _desk_json(services, rows, now_ms))
 
 
 async def _desk_json(
@@ -234,14 +246,34 @@ async def accept(
         row.stake_minor if body.stake_minor is UNSET else body.stake_minor,
         row.odds if body.odds is UNSET else body.odds,
         valid_ms if body.valid_ms is UNSET else body.valid_ms,
+        await _versions(call.services, row),
     )
-    return await _answer(call, row, command, body.reason, ReferralAccepted)
+    # Without the versions: asked again, it is the same.
+    asked = (AcceptReferral.__name__, *msgspec.structs.astuple(command)[:-1])
+    return await _answer(call, row, command, asked, body.reason, ReferralAccepted)
+
+
+async def _versions(services: Services, row: ReferralRow) -> dict[str, int]:
+    """Of the prices of all its markets, as they are now."""
+    places = dict(_selections_of(row))
+    answers = await asyncio.gather(
+        *(
+            services.router.ask(BOOK, fixture_of(place[0]), GetPrice(fixture_of(place[0]), *place))
+            for place in places.items()
+        )
+    )
+    views = (answer.reply for answer in answers)
+    return {
+        market_id: view.odds_version
+        for market_id, view in zip(places, views, strict=True)
+        if isinstance(view, PriceView)
+    }
 
 
 async def refuse(call: Call, referral_id: str, reason: str) -> risk_api.DeskReferral:
     row = await _row(call.services, referral_id)
     command = RefuseReferral(row.player_id, referral_id)
-    return await _answer(call, row, command, reason, ReferralRefused)
+    return await _answer(call, row, command, command, reason, ReferralRefused)
 
 
 async def _row(services: Services, referral_id: str) -> ReferralRow:
@@ -255,6 +287,7 @@ async def _answer(
     call: Call,
     row: ReferralRow,
     command: ReferralCommand,
+    asked: Any,
     reason: str,
     kind: type[ReferralEvent],
 ) -> risk_api.DeskReferral:
@@ -264,7 +297,7 @@ async def _answer(
         row.player_id,
         command,
         key=call.key,
-        fingerprint=fingerprint(type(command).__name__, (command, reason)),
+        fingerprint=fingerprint(type(command).__name__, (asked, reason)),
         by=call.staff.by,
         why=reason,
     )

@@ -65,8 +65,18 @@ class DeskReferral(api.Reply, frozen=True):
     ] = UNSET
 
 
+ReferralsUpToDate = Annotated[
+    bool,
+    Meta(
+        description="False while the ledger is late: one that was just asked for may be missing, "
+        "and one that was just answered be there"
+    ),
+]
+
+
 class DeskReferrals(api.Reply, frozen=True):
     now: Annotated[api.Time, Meta(description="By the server's clock, to reckon with")]
+    up_to_date: ReferralsUpToDate
     items: list[DeskReferral]
 
 
@@ -224,4 +234,5 @@ class ReferralsNow(desk_api.DeskTold, frozen=True, tag="referrals"):
     """All that wait, whenever that has changed."""
 
     now: api.Time
+    up_to_date: ReferralsUpToDate
     items: list[DeskReferral]

@@ -68,7 +68,9 @@ class Services(msgspec.Struct, frozen=True, kw_only=True):
     limits: Limits
     devices: Devices
     book_is_new: Look
-    """Whether the book's ledger has all that there was when it was asked."""
+    """Whether the book's ledger has all that there was when it was asked,"""
+    ledger_is_new: Look
+    """and the players'."""
     pace: Pace
     passwords: Passwords
     processors: Mapping[str, Processor]

@@ -7,6 +7,9 @@ seconds, once: `TakeReferral` says on what terms, and `HoldStake` with `agreed_u
 markets honour them. The limits of liability hold for it like for any other bet. A slip keeps the
 prices it was referred at; its stake may be less, as much on each line.
 
+A trader's yes is to prices as they were: where a runner was withdrawn since, and that takes
+something off, the market does not honour it. So the yes says which versions of the prices it knew.
+
 A referral is a neighbour of its player, because the book names nobody.
 """
 
@@ -71,6 +74,8 @@ class Referral(Actor):
     accepted: Terms | None = None
     bet_id: str = ""
     """The bet that took it."""
+    versions: dict[str, int] = msgspec.field(default_factory=dict)
+    """As in `AcceptReferral`."""
 
     def state_at(self, now_ms: int) -> ReferralState:
         open_ = self.state in (ReferralState.WAITING, ReferralState.ACCEPTED)
@@ -89,6 +94,8 @@ class ReferralView(msgspec.Struct, frozen=True, array_like=True, tag=True):
     expires_at_ms: int
     accepted: Terms | None
     bet_id: str
+    versions: dict[str, int] = {}
+    """As in `AcceptReferral`."""
 
 
 class GetReferral(Question, frozen=True, array_like=True, tag=True):
@@ -111,6 +118,7 @@ class GetReferral(Question, frozen=True, array_like=True, tag=True):
             referral.expires_at_ms,
             referral.accepted,
             referral.bet_id,
+            referral.versions,
         )
 
 
@@ -160,6 +168,8 @@ class AcceptReferral(ReferralCommand, frozen=True, array_like=True, tag=True):
     odds: int
     valid_ms: int
     """How long the player can take it."""
+    versions: dict[str, int] = msgspec.field(default_factory=dict)
+    """Of the prices of each of its markets, as they were a moment before."""
 
     def decide(self, now_ms: int, referral: Referral) -> Event:
         refused = self.refuse(now_ms, referral, ReferralState.WAITING)
@@ -182,7 +192,12 @@ class AcceptReferral(ReferralCommand, frozen=True, array_like=True, tag=True):
             slip=slip and msgspec.structs.replace(slip, stake_minor=self.stake_minor),
         )
         return ReferralAccepted(
-            now_ms, self.player_id, self.referral_id, accepted, now_ms + self.valid_ms
+            now_ms,
+            self.player_id,
+            self.referral_id,
+            accepted,
+            now_ms + self.valid_ms,
+            self.versions,
         )
 
     def _refuse_terms(self, asked: Terms) -> Refused | None:
@@ -256,9 +271,12 @@ class ReferralAsked(ReferralEvent, frozen=True, array_like=True, tag=True):
 class ReferralAccepted(ReferralEvent, frozen=True, array_like=True, tag=True):
     accepted: Terms
     valid_until_ms: int
+    versions: dict[str, int] = msgspec.field(default_factory=dict)
+    """As in `AcceptReferral`."""
 
     def apply(self, referral: Referral) -> None:
         referral.state = ReferralState.ACCEPTED
+        referral.versions = self.versions
         referral.accepted = self.accepted
         referral.expires_at_ms = self.valid_until_ms
 

@@ -111,10 +111,13 @@ async def give_back_prices(call: Call, market_id: str, body: desk_api.GivenBack)
 async def change_status(
     call: Call, market_id: str, status: MarketStatus, reason: str
 ) -> api.StatusNow:
-    """Whether it is in play, and its bet delay, stay as they are."""
+    """Whether it is in play, and its bet delay, stay as they are. Opened, it is also let go where a
+    runner was withdrawn."""
     fixture_id = fixture_of(market_id)
     market = await _market(call.services, market_id)
-    message = ChangeStatus(fixture_id, market_id, status, market.in_play, market.bet_delay_ms)
+    message = ChangeStatus(
+        fixture_id, market_id, status, market.in_play, market.bet_delay_ms, by_hand=True
+    )
     asked = (market_id, status)
     changed = await command(call, fixture_id, message, StatusChanged, asked, reason)
     return api.StatusNow(

@@ -162,6 +162,10 @@ class DeskSelection(api.Reply, frozen=True):
     ] = UNSET
     starting_odds: int | UnsetType = UNSET
     hand: Annotated[HeldByHand | UnsetType, Meta(description="While it is held by hand")] = UNSET
+    unrenewed: Annotated[
+        bool | UnsetType,
+        Meta(description="Its price is from before a withdrawal, and can't be bet at"),
+    ] = UNSET
 
 
 class DeskMarket(api.Reply, frozen=True):

@@ -197,6 +197,7 @@ def _selection_row(
         hedge.liability_minor if hedge else UNSET,
         *came_out(market, selection_id),
         UNSET if hand is None else _hand_json(hand),
+        selection_id in market.unrenewed or UNSET,
     )
 
 

@@ -75,7 +75,7 @@ class DeskStream:
         self._changed = asyncio.Event()
         self._told: dict[str, bytes] = {}
         """What was last told of each market, by its id, and of each fixture without markets."""
-        self._referrals: list[risk_api.DeskReferral] | None = None
+        self._referrals: referrals.Waiting | None = None
         """Those that were told last."""
 
     # A listener of the hub: what it says in full is of no use here, only that it says something
@@ -198,10 +198,11 @@ class DeskStream:
 
     async def _tell_referrals(self) -> None:
         waiting = self._streams.referrals
-        if waiting != self._referrals:
+        if waiting is not None and waiting != self._referrals:
             self._referrals = waiting
             now = api.time_text(self.services.clock.now_ms())
-            await self._say(risk_api.ReferralsNow(now, waiting))
+            told = risk_api.ReferralsNow(now, waiting.up_to_date, waiting.items)
+            await self._say(told)
 
     def touch_referrals(self) -> None:
         """Others wait than were told last."""
@@ -254,8 +255,8 @@ class DeskStreams:
         self.exposures: dict[str, Exposure] = {}
         """By market, of what is watched; as of the last look."""
         self.sources: dict[str, str] = {}
-        self.referrals: list[risk_api.DeskReferral] = []
-        """Those that wait for a trader; as of the last look."""
+        self.referrals: referrals.Waiting | None = None
+        """Those that wait for a trader; as of the last look, if somebody was there for it."""
         self._streams: set[DeskStream] = set()
         """Of members who have logged in."""
         self._strangers: dict[DeskStream, None] = {}
@@ -347,7 +348,7 @@ class DeskStreams:
         self.exposures = await exposures_of(self.services, market_ids)
         if sources_too:
             self.sources = await DeskReads.beside(self.services.book).sources(market_ids)
-        self.referrals = await referrals.waiting(self.services) if self._streams else []
+        self.referrals = await referrals.waiting(self.services) if self._streams else None
         for stream in self._streams:
             stream.touch_referrals()
             for fixture_id in stream.following:

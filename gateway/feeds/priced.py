@@ -145,6 +145,8 @@ class _Market:
         "market_id",
         "odds",
         "owed",
+        "reduces",
+        "renew",
         "selections",
         "sequence",
         "shut",
@@ -164,6 +166,10 @@ class _Market:
         self.shut = False
         """It takes no prices now: what is due is owed until it does."""
         self.owed: dict[str, int] = {}
+        self.reduces = opened.terms.deducts
+        self.renew = False
+        """A runner was withdrawn: the book waits for all prices again, also those that are the
+        same."""
         self.sequence = 0
         self.as_of_ms = 0
         """How new the prices are that the book was told."""
@@ -211,6 +217,11 @@ class Desk:
                 else:
                     self._aside(source, command, step.at_ms)
         spoken = {c.market_id for c in lead if isinstance(c, (ChangePrices, OpenMarket))}
+        # Whose prices are from before a withdrawal, if they are said before it.
+        reduced = dict.fromkeys(
+            c.market_id for c in lead if isinstance(c, WithdrawSelection) and self._reduces(c)
+        )
+        spoken.update(reduced)
         said: list[FeedCommand] = []
         due: dict[str, ChangePrices] = {}
         for prices in self._due(at_ms):
@@ -220,7 +231,14 @@ class Desk:
                 said.append(prices)
         for command in lead:
             said += self._say(command, due, at_ms)
+        for market_id in reduced:
+            said += self._pay_in(due, market_id, at_ms)
         return tuple(said)
+
+    def _reduces(self, command: WithdrawSelection) -> bool:
+        """Whether it takes something off the prices of before."""
+        market = self._markets.get(command.market_id)
+        return market is not None and market.reduces
 
     # What is heard
 
@@ -363,17 +381,19 @@ class Desk:
         match command:
             case OpenMarket():
                 yield command
-                yield from self._pay_in(due, command.market_id)
+                yield from self._pay_in(due, command.market_id, at_ms)
                 return
             case ChangePrices() if command.market_id not in self._as_they_are:
-                yield from self._pay_in(due, command.market_id)
+                yield from self._pay_in(due, command.market_id, at_ms)
                 return
             case ChangeStatus() if command.market_id in self._markets:
                 yield from self._status(self._markets[command.market_id], command, due, at_ms)
                 return
             case DeclareResult() | SettleSelections() if command.market_id in self._markets:
-                yield from self._pay_in(due, command.market_id)
+                yield from self._pay_in(due, command.market_id, at_ms)
                 self._markets[command.market_id].shut = True
+            case WithdrawSelection() if command.market_id in self._markets:
+                self._markets[command.market_id].renew = self._reduces(command)
             case RollBackResult() if command.market_id in self._markets:
                 yield command
                 yield from self._reopened(self._markets[command.market_id], at_ms)
@@ -394,7 +414,7 @@ class Desk:
         at_ms: int,
     ) -> Iterator[FeedCommand]:
         if command.status is MarketStatus.CLOSED:
-            yield from self._pay_in(due, market.market_id)
+            yield from self._pay_in(due, market.market_id, at_ms)
             market.shut = True
         elif market.shut:
             # It has to be open to prices before it has them, and have them before bets come.
@@ -406,19 +426,34 @@ class Desk:
             if command.status is not MarketStatus.OPEN:
                 return
         elif command.status is MarketStatus.OPEN:
-            yield from self._pay_in(due, market.market_id)
+            yield from self._pay_in(due, market.market_id, at_ms)
         yield command
 
     def _reopened(self, market: _Market, at_ms: int) -> Iterator[ChangePrices]:
         """It takes prices again: those that it was owed."""
         market.shut = False
-        if market.owed:
-            odds, market.owed = market.owed, {}
+        if market.owed or market.renew:
+            odds, market.owed = self._again(market) | market.owed, {}
             yield self._prices(market, odds, self.engine.as_of_ms(market.market_id), at_ms)
 
-    def _pay_in(self, due: dict[str, ChangePrices], market_id: str) -> Iterator[ChangePrices]:
+    def _again(self, market: _Market) -> dict[str, int]:
+        """What has to be said though it is the same: after a withdrawal, every price."""
+        if not market.renew:
+            return {}
+        market.renew = False
+        published = self.engine.published(market.market_id)
+        return {selection: published[selection] for selection in sorted(market.selections)}
+
+    def _pay_in(
+        self, due: dict[str, ChangePrices], market_id: str, at_ms: int
+    ) -> Iterator[ChangePrices]:
         """Prices of the same step, before the word that changes what they mean."""
-        prices = due.pop(market_id, None)
+        prices, market = due.pop(market_id, None), self._markets.get(market_id)
+        if market is not None and market.renew and not market.shut:
+            if prices is None:
+                prices = self._prices(market, {}, self.engine.as_of_ms(market_id), at_ms)
+            odds = self._again(market) | prices.odds
+            prices = msgspec.structs.replace(prices, odds=odds)
         if prices is not None:
             yield prices
 

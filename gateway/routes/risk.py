@@ -36,8 +36,9 @@ _facts = msgspec.json.Decoder(dict[str, int | str])
 
 
 async def waiting(call: Call) -> risk_api.DeskReferrals:
-    items = await referrals.waiting(call.services)
-    return risk_api.DeskReferrals(api.time_text(call.services.clock.now_ms()), items)
+    found = await referrals.waiting(call.services)
+    now = api.time_text(call.services.clock.now_ms())
+    return risk_api.DeskReferrals(now, found.up_to_date, found.items)
 
 
 async def accept(call: Call) -> risk_api.DeskReferral:

@@ -20,7 +20,7 @@ from actors.fixture import (
     PhaseChanged,
     SetModel,
 )
-from actors.market import Exposure, GetExposure, Limits, Market, MarketStatus
+from actors.market import WITHDRAWAL, Exposure, GetExposure, Limits, Market, MarketStatus
 from actors.outcomes import (
     AddSelection,
     PlacedVoided,
@@ -197,10 +197,11 @@ async def change_status(call: Call) -> api.StatusNow:
     path: api.MarketPath = call.path
     body: api.StatusChange = call.body
     fixture_id = fixture_of(path.market_id)
-    message = ChangeStatus(
-        fixture_id, path.market_id, MarketStatus(body.status), body.in_play, body.bet_delay_ms
-    )
-    changed = await command(call, fixture_id, message, StatusChanged, message)
+    said = (fixture_id, path.market_id, MarketStatus(body.status), body.in_play, body.bet_delay_ms)
+    # As it was before it was said to be by hand, so that a repetition across a release is one.
+    asked = (ChangeStatus.__name__, *said)
+    message = ChangeStatus(*said, by_hand=True)
+    changed = await command(call, fixture_id, message, StatusChanged, asked)
     return api.StatusNow(
         changed.market_id, changed.seq, changed.status, changed.in_play, changed.bet_delay_ms
     )
@@ -275,6 +276,8 @@ async def withdraw_selection(call: Call) -> api.WithdrawnNow:
         withdrawn.version,
         withdrawn.selection_id,
         withdrawn.gone.odds if withdrawn.gone else UNSET,
+        WITHDRAWAL if withdrawn.renew else UNSET,
+        withdrawn.renew or UNSET,
     )
 
 
@@ -481,7 +484,8 @@ ROUTES = [
         "markets/{market_id}/withdrawals",
         withdraw_selection,
         "withdrawSelection",
-        "Withdraw a runner: bets on it are void (ante-post lost), the others run on",
+        "Withdraw a runner: bets on it are void (ante-post lost), the others run on. Where that "
+        "takes something off prices, the market is suspended until all were said again",
         api.Withdrawal,
         api.WithdrawnNow,
         Reason.UNKNOWN_MARKET,

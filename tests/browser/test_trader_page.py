@@ -12,7 +12,7 @@ from collections.abc import AsyncIterator
 import aiohttp
 import pytest
 import structlog
-from playwright.async_api import Browser, Locator, expect
+from playwright.async_api import Browser, Locator, Route, expect
 
 from grandstand.platform import Platform
 from tests.browser.trading import WHY, TraderVisit
@@ -313,6 +313,48 @@ async def test_prices_by_hand_and_limits(trader: TraderVisit, desk: Desk) -> Non
     assert trader.complaints == []
 
 
+async def test_what_is_wanted_again_after_a_lost_answer_is_done_once(
+    trader: TraderVisit, desk: Desk
+) -> None:
+    """And a form that was changed meanwhile is something else."""
+    page, dialog, keys = trader.page, trader.dialog, list[str]()
+    busy = {"code": "unavailable", "title": "Busy", "status": 503}
+
+    async def lose(route: Route) -> None:
+        if route.request.method != "POST":  # the prices over time
+            await route.continue_()
+            return
+        keys.append(route.request.headers["idempotency-key"])
+        await route.fetch()  # it is done, and nobody hears of it
+        await route.fulfill(status=503, json=busy, headers={"Retry-After": "0.01"})
+
+    async def answered(rovers: str) -> str:
+        """The key under which the form is sent, and answered with a yes."""
+        await dialog.get_by_label("Rovers").fill(rovers)
+        async with page.expect_response(lambda it: it.request.method == "POST") as told:
+            await button(dialog, "Hold prices").click()
+        response = await told.value
+        assert response.status == 200, await response.text()
+        await trader.done()
+        return response.request.headers["idempotency-key"]
+
+    await trader.log_in("trader")
+    await trader.open_event(desk)
+    for price, same in (("2.20", True), ("2.10", False)):
+        await page.route("**/markets/*/prices", lose)
+        await button(trader.panel(desk), "Prices").click()
+        await dialog.get_by_label("Rovers").fill("2.20")
+        await dialog.get_by_label("Draw").fill("3.30" if same else "3.40")
+        await trader.say_why("Hold prices")
+        await expect(dialog.get_by_role("alert")).to_contain_text("very busy")
+        await page.unroute("**/markets/*/prices")
+        assert len(set(keys)) == 1
+        assert (await answered(price) == keys.pop()) is same
+        keys.clear()
+    row = trader.panel(desk).locator('tr[data-selection="rovers"]')
+    await expect(row).to_contain_text("2.10")
+
+
 async def test_settled_with_a_preview_and_again(trader: TraderVisit, desks: list[Desk]) -> None:
     page, desk = trader.page, desks[0]
     winner = await trader.placed(desk, 1_000)
@@ -414,6 +456,24 @@ async def test_a_race_is_settled_by_positions(trader: TraderVisit, desk: Desk) -
     await trader.done()
     await expect(panel.locator('tr[data-selection="falcon"]')).to_contain_text("Placed, SP 6.50")
     await has_cash(player, 10_000 - 2_100 + 2_750)
+
+    # Of another race one is withdrawn, which takes something off: why it takes no bets is said.
+    of = {"selections": [{"selection_id": of, "name": of, "odds": 30_000} for of in "xyz"]}
+    body = of | {"market_key": "next", "name": "Next", "kind": "win", "terms": {"rule_4": {}}}
+    await desk.post(f"fixtures/{desk.fixture_id}/markets", body)
+    await desk.post(f"markets/{desk.fixture_id}:next/withdrawals", {"selection_id": "x"})
+    panel = trader.page.locator(f'.panel[data-market="{desk.fixture_id}:next"]')
+    await expect(panel).to_contain_text("Suspended: a runner was withdrawn")
+    old = panel.get_by_text("(from before the withdrawal)")
+    await expect(old).to_have_count(2)
+    await desk.post(f"markets/{desk.fixture_id}:next/prices", {"odds": {"y": 20_000}})
+    await expect(old).to_have_count(1)
+    await button(panel, "Open").click()
+    await expect(dialog).to_contain_text("prices from before that can be bet at again, uncut")
+    await trader.say_why("Open")
+    await trader.done()
+    await expect(old).to_have_count(0)
+    await expect(panel.locator(".badge-status")).to_have_text("Open")
     assert trader.complaints == []
 
 

@@ -252,14 +252,13 @@ async def test_what_is_referred(desk: Desk, limits: dict[str, int], stake: int, 
         assert problem["offer_stake_minor"] == 300
 
 
-async def test_so_many_referrals_of_a_player_wait_at_a_time(desk: Desk, kim: Trader) -> None:
+async def test_so_many_referrals_of_a_player_wait_at_a_time(desk: Desk) -> None:
     market_id = await market(desk, refer_above_minor=300)
     player = await desk.player()
     for _ in range(4):
         await referred(player, market_id)
     bet = slip(market_id, stake_minor=900)
     told = (await player.post("/v1/bets", bet, key="fifth")).problem(409, "referred")
-    await waiting(kim, told["referral_id"])
     answer = await player.post("/v1/bets", bet)
     assert answer.problem(409, "too_many_referrals")["max_referrals"] == 5
     # Of one that waits the answer was lost, and is the same again.
@@ -283,6 +282,31 @@ async def test_the_desk_s_stream_tells_who_waits(desk: Desk, kim: Trader) -> Non
     await items_with(True)
     await kim.act(f"referrals/{told['referral_id']}/refuse")
     await items_with(False)
+    await page.ws.close()
+
+
+async def test_the_desk_is_told_where_the_list_of_who_waits_is_behind(
+    backend: Backend, desk: Desk, kim: Trader
+) -> None:
+    player = await desk.player()
+    page = await kim.watch()
+
+    async def told(wanted: bool) -> None:
+        while (await page.next()).get("up_to_date") is not wanted:
+            pass
+
+    async def late() -> bool:
+        await player.deposit(1)  # more than a step that was under way can have seen
+        return (await kim.read("referrals"))["up_to_date"] is False
+
+    await told(True)
+    backend.projecting.clear()
+    try:
+        await until(late, "the list is behind, and says so")
+        await told(False)
+    finally:
+        backend.projecting.set()
+    await told(True)
     await page.ws.close()
 
 

@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 from collections.abc import AsyncIterator
 from typing import Any, cast
+from uuid import uuid4
 
 import pytest
 
@@ -16,7 +17,10 @@ from ledger.reads import LedgerReads
 from ledger.verify import verify
 from tests.gateway.backend import Backend, until
 from tests.gateway.desk import Answer, Desk
+from tests.gateway.test_risk import kim as kim
+from tests.gateway.test_risk import waiting
 from tests.gateway.test_slips import declare, pays
+from tests.gateway.trading import Trader
 
 EACH_WAY = {"each_way": {"places": 3, "divisor": 4}}
 PRICES = {"a": 80_000, "b": 22_500, "c": 40_000, "d": 50_000, "e": 200_000}
@@ -169,6 +173,7 @@ async def test_rule_4_takes_off_prices_from_before_the_withdrawal(desk: Desk) ->
     double = await player.post("/v1/slips", slip("single", 1_000, (market, "a")))
     gone = await withdraw(desk, market, "b")
     assert gone["odds"] == 22_500
+    await desk.status(market, "open")  # at the prices of before
     after = await single(player, market, "a")
     on_it = await player.get(f"/v1/bets/{before}")
     assert on_it["state"] == "open"
@@ -194,6 +199,7 @@ async def test_several_withdrawals_take_no_more_than_the_cap(desk: Desk) -> None
     market, player = await race(desk, rule_4={"cap_pence": 50}), await desk.player()
     first = await single(player, market, "a")
     await withdraw(desk, market, "b")  # 40p
+    await desk.status(market, "open")
     second = await single(player, market, "a")
     await withdraw(desk, market, "c", odds=45_000)  # 20p by 7/2, not 25p by 3/1
     await finish(desk, market, a=1)
@@ -208,6 +214,80 @@ async def test_reduction_factors_cut_the_price_itself(desk: Desk) -> None:
     await finish(desk, market, a=1)
     bet = await pays(player, on, "won", 5_976)  # 10.00 x 8.0 x 0.747
     assert bet["legs"][0]["reductions"] == [2_530]
+
+
+async def test_no_price_of_before_a_withdrawal_can_be_bet_after_it(desk: Desk, kim: Trader) -> None:
+    market, player = await race(desk, rule_4={}), await desk.player()
+    fixture = market.partition(":")[0]
+    board = await kim.watch(fixture)
+    stream = await player.stream()
+    await stream.ask("subscribe", fixtures=[fixture])
+    key = uuid4().hex
+    path, body = f"/v1/staff/markets/{market}/withdrawals", {"selection_id": "b"}
+    gone = await desk.staff.post(path, body, key)
+    assert (gone["suspended_for"], gone["unrenewed"]) == ("withdrawal", ["a", "c", "d", "e"])
+    assert (await desk.staff.post(path, body, key)).json == gone.json
+    assert (await stream.next("status"))["status"] == "suspended"
+    on_it = {"market_id": market, "selection_id": "a", "stake_minor": 1_000, "currency": "GBP"}
+    at_8 = on_it | {"odds": 80_000}
+    (await player.post("/v1/bets", at_8)).problem(409, "market_suspended")
+
+    async def seen() -> dict[str, Any]:
+        event = await kim.read(f"fixtures/{fixture}")
+        return next(one for one in event["fixture"]["markets"] if one["market_id"] == market)
+
+    assert set((await seen())["causes"]) == {"withdrawal"}
+    # Some are said again, by a feed and by hand: not all.
+    await desk.prices(market, a=60_000, c=30_000)
+    await kim.act(f"markets/{market}/prices", {"odds": {"d": 40_000}})
+    (await player.post("/v1/bets", on_it | {"odds": 60_000})).problem(409, "market_suspended")
+    old = [one["selection_id"] for one in (await seen())["selections"] if one.get("unrenewed")]
+    assert old == ["e"]
+    await desk.prices(market, e=200_000)  # as it was
+    assert (await seen())["causes"] == {}
+    await board.until(lambda known: known.get(market, {}).get("status") == "open")
+    assert (await stream.next("status"))["status"] == "open"
+    assert (await player.post("/v1/bets", on_it | {"odds": 60_000})).status == 201
+    # Once more, and a trader opens it with what there is.
+    await withdraw(desk, market, "c")
+    assert (await kim.act(f"markets/{market}/status", {"status": "open"}))["status"] == "open"
+    assert (await player.post("/v1/bets", on_it | {"odds": 60_000})).status == 201
+    await board.ws.close()
+    await stream.close()
+
+
+@pytest.mark.parametrize("path", ["/v1/bets", "/v1/slips"])
+async def test_a_traders_yes_from_before_a_withdrawal_is_over(
+    desk: Desk, kim: Trader, path: str
+) -> None:
+    market, player = await race(desk, rule_4={}), await desk.player()
+    limits = {"refer_above_minor": 300, "refer_up_to_minor": 5_000}
+    assert (await kim.act(f"markets/{market}/limits", limits)).status == 200
+    asked = {"market_id": market, "selection_id": "a", "odds": 80_000, "currency": "GBP"}
+    asked |= {"stake_minor": 900}
+    if path == "/v1/slips":
+        asked = slip("double", 900, (market, "a"), (await race(desk, rule_4={}), "c"))
+
+    async def agreed() -> dict[str, Any]:
+        """To the same bet, by a trader who is asked once more about his own yes."""
+        referral_id = (await player.post(path, asked)).problem(409, "referred")["referral_id"]
+        await waiting(kim, referral_id)
+        accept, key = f"referrals/{referral_id}/accept", uuid4().hex
+        first = await kim.act(accept, key=key)
+        await desk.prices(market, e=190_000)
+        assert (await kim.act(accept, key=key)).json == first.json
+        return asked | {"referral_id": referral_id}
+
+    taken = await agreed()
+    await withdraw(desk, market, "b")
+    await desk.status(market, "open")
+    refused = (await player.post(path, taken)).problem(409, "reoffer_expired")
+    assert "withdrawn after the trader had agreed" in refused["detail"]
+    assert await player.cash() == 10_000
+    assert (await desk.staff.get(f"/v1/staff/markets/{market}/exposure"))["holds"] == 0
+    # Agreed to since it is had, and uncut: the trader knew.
+    placed = await player.post(path, await agreed())
+    assert (placed.status, placed["legs"][0]["odds"]) == (201, 80_000)
 
 
 async def test_nothing_is_taken_where_the_market_does_not_say_so(desk: Desk) -> None:
@@ -233,7 +313,7 @@ async def test_what_is_bought_back_is_worth_less_after_a_withdrawal(desk: Desk) 
     path = f"/v1/bets/{on[0]}/cash-out"
     assert (await player.get(path))["amount_minor"] == 950
     await withdraw(desk, market, "b")
-    await desk.prices(market, a=50_000)
+    await desk.prices(market, a=50_000, c=30_000, d=40_000, e=150_000)
 
     async def offered() -> bool:
         return bool((await player.get(path)).status == 200)

@@ -238,6 +238,28 @@ def test_nobody_gets_a_price_of_before_a_removal_uncut(record):
     ]
 
 
+def test_after_a_removal_prices_that_are_the_same_are_said_again(record):
+    racing = {"eventTypeId": "7", "marketType": "WIN"}
+    runners = ("ACTIVE", "ACTIVE", "REMOVED")
+    recording = record(
+        message(0, defined("ACTIVE", "ACTIVE", "ACTIVE", **racing), traded(2.0, 3.0, 4.0)),
+        message(1, defined(*runners, status="SUSPENDED", **racing)),
+        message(2, defined(*runners, **racing), traded(2.0, 2.5)),
+    )
+    book, found = Rehearsal(), []
+    for step in recording.convert():
+        for command in step.commands:
+            book.do(command)
+        found.append((only(book).status, only(book).unrenewed))
+    assert found[:3] == [
+        (MarketStatus.OPEN, []),
+        (MarketStatus.SUSPENDED, []),
+        (MarketStatus.OPEN, []),
+    ]
+    assert recording.summary.price_changes == 4  # what is the same is no change
+    assert book.refused == []
+
+
 def test_a_removed_runner_whose_factor_is_no_number_is_withdrawn_all_the_same(record):
     racing = {"eventTypeId": "7", "marketType": "WIN"}
     gone = defined("ACTIVE", "ACTIVE", "REMOVED", **racing)

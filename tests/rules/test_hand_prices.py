@@ -78,10 +78,11 @@ def market(**state: Any) -> Market:
 
 def do(command: Any, of: Market, now_ms: int = NOW) -> Any:
     beside = fixture()
-    event = command.decide(now_ms, of, beside)
-    if not isinstance(event, Refused):
+    decided = command.decide(now_ms, of, beside)
+    events = decided if isinstance(decided, tuple) else (decided,)
+    for event in events if not isinstance(events[0], Refused) else ():
         event.apply(of, beside)
-    return event
+    return events[-1]
 
 
 def hold(odds: dict[str, int], for_s: int = 0) -> HoldPrices:

@@ -19,6 +19,7 @@ from actors.outcomes import AddSelection, RollBackResult, SettleSelections
 from actors.pricing.margin import Model
 from actors.results import LOST, WON
 from actors.runtime.clock import WallClock
+from actors.terms import MarketTerms
 from actors.trading import ChangePrices, ChangeStatus, OpenMarket
 from gateway.feeds.feed import Step
 from gateway.feeds.priced import (
@@ -39,6 +40,7 @@ S = 1_000
 BEFORE_MS, IN_PLAY_MS = 60 * S, 9 * S
 F, M = "f", "f:m"
 OPEN, SUSPENDED, CLOSED = MarketStatus.OPEN, MarketStatus.SUSPENDED, MarketStatus.CLOSED
+REDUCING = MarketTerms(reduction_factors=True)
 MULTIPLICATIVE = MarginSettings(Model.MULTIPLICATIVE, 10_500)
 
 
@@ -212,6 +214,31 @@ def test_who_does_not_run_leaves_a_book_of_the_others():
     room.hear(40, WithdrawSelection(F, M, "b"))
     assert room.odds == {"a": 0, "b": 0, "c": 0}
     assert room.hear(50, prices(a=11_000)) == []
+
+
+OUT = WithdrawSelection(F, M, "c")
+
+
+@pytest.mark.parametrize(
+    "steps",
+    [
+        [(status(SUSPENDED), OUT, prices(a=40_000, b=13_333), status(OPEN))],
+        [(OUT, prices(a=40_000, b=13_333))],
+        [(OUT,), (prices(a=40_000, b=13_333),)],
+        [(prices(a=40_000, b=13_333, c=0),), (OUT,), (prices(a=40_000, b=13_333),)],
+        [(status(CLOSED),), (OUT,), (prices(a=40_000, b=13_333),), (status(OPEN),)],
+    ],
+)
+def test_after_a_withdrawal_prices_that_are_the_same_are_said_again(steps):
+    room = Room()
+    room.hear(0, create(), msgspec.structs.replace(opening(of="abc"), terms=REDUCING))
+    room.hear(10, prices(a=40_000, b=20_000, c=40_000), status(OPEN))
+    before = room.odds["a"]
+    for number, step in enumerate(steps):
+        room.hear(20 + number, *step)
+    market = room.book.markets[M]
+    assert (market.status, market.unrenewed) == (OPEN, [])
+    assert (room.odds["a"], room.odds["c"]) == (before, 0)
 
 
 def test_what_a_whole_book_leaves_out_is_impossible_and_the_rest_is_priced():

@@ -66,10 +66,11 @@ def fixture() -> Fixture:
 
 def do(command: Any, of: Market, now_ms: int = NOW) -> Any:
     beside = fixture()
-    event = command.decide(now_ms, of, beside)
-    if not isinstance(event, Refused):
+    decided = command.decide(now_ms, of, beside)
+    events = decided if isinstance(decided, tuple) else (decided,)
+    for event in events if not isinstance(events[0], Refused) else ():
         event.apply(of, beside)
-    return event
+    return events[-1]
 
 
 def hold(stake: int = 100, odds: int = 25_000, bet_id: str = "bet", **more: Any) -> HoldStake:
@@ -400,6 +401,7 @@ def test_what_takes_off_prices_ends_offers_of_them_and_what_waits() -> None:
     taking = offered(of)
     assert isinstance(ask(hold(bet_id="waits"), of), Held)
     do(WithdrawSelection("f", "f:m", "b", reduction=2_500), of)
+    do(ChangePrices("f", "f:m", {"a": 25_000}), of)
     # With the version of now it would go uncut.
     assert ask(taking, of) == Refused(Reason.REOFFER_EXPIRED)
     again = LookAgain("f", "f:m", "waits", 25_000, NONE)

@@ -13,8 +13,8 @@ from actors.base import Reason, Refused
 from actors.bet import Bet, BetSettled, BetState, Leg, PriceChange, SettleBet, Settling
 from actors.declaring import DeclareResult, WithdrawSelection
 from actors.fixture import Fixture
-from actors.holds import Held, HoldStake
-from actors.market import GetMarket, Market
+from actors.holds import Held, HoldLeg, HoldStake, HoldWatched
+from actors.market import WITHDRAWAL, GetMarket, Market, MarketStatus
 from actors.odds import MAX_ODDS, MIN_ODDS
 from actors.results import LOST, VOID, WON, Outcome, Result
 from actors.slips import slip as slips
@@ -23,29 +23,47 @@ from actors.slips.kinds import Kind
 from actors.slips.settling import ASSUMED_STARTING_ODDS, Known, settle
 from actors.slips.slip import MAX_DIVISOR, EachWay, Slip
 from actors.terms import NO_TERMS, Gone, MarketTerms, Off, taken_off
-from actors.trading import ChangePrices, OpenMarket
+from actors.trading import (
+    ChangePrices,
+    ChangeStatus,
+    GiveBackPrices,
+    HoldPrices,
+    MovePrices,
+    OpenMarket,
+    Resume,
+    Suspend,
+)
 from actors.wallet import Wallet
 from ledger.money import Money
 
 NOW = 1_800_000_000_000
 RULE_4 = MarketTerms(rule_4=Rule4())
 PLACES = MarketTerms(places=2, divisor=4)
+FACTORS = MarketTerms(reduction_factors=True)
+PRICES = {"a": 80_000, "b": 22_500, "c": 40_000, "d": 50_000}
+OPEN = (MarketStatus.OPEN, set[str]())
+FOR_IT = (MarketStatus.SUSPENDED, {WITHDRAWAL})
 
 
 class Race:
     """A market with four runners, at 8.0, 2.25, 4.0 and 5.0."""
 
     def __init__(self, terms: MarketTerms = NO_TERMS) -> None:
-        self.market, self.fixture = Market(), Fixture("f", name="2.30", seq=1)
+        self.market, self.fixture, self.now = Market(), Fixture("f", name="2.30", seq=1), NOW
         names = {of: of.upper() for of in "abcd"}
         self.do(OpenMarket("f", "f:m", "Winner", "win", "GBP", names, terms=terms))
-        self.do(ChangePrices("f", "f:m", {"a": 80_000, "b": 22_500, "c": 40_000, "d": 50_000}))
+        self.price(**PRICES)
 
     def do(self, command: Any) -> Any:
-        event = command.decide(NOW, self.market, self.fixture)
-        if not isinstance(event, Refused):
+        decided = command.decide(self.now, self.market, self.fixture)
+        events = decided if isinstance(decided, tuple) else (decided,)
+        for event in events if not isinstance(events[0], Refused) else ():
+            assert event.seq == self.fixture.seq + 1
             event.apply(self.market, self.fixture)
-        return event
+        return events[-1]
+
+    def price(self, **odds: int) -> Any:
+        return self.do(ChangePrices("f", "f:m", odds))
 
     def withdraw(self, of: str, **more: Any) -> Any:
         return self.do(WithdrawSelection("f", "f:m", of, **more))
@@ -53,12 +71,20 @@ class Race:
     def declare(self, results: dict[str, Result] | None = None, **more: Any) -> Any:
         return self.do(DeclareResult("f", "f:m", results or {}, **more))
 
-    def hold(self, odds: int, **more: Any) -> Any:
-        policy = PriceChange.NONE
+    def hold(
+        self, odds: int, of: str = "a", policy: PriceChange = PriceChange.NONE, **more: Any
+    ) -> Any:
         question = HoldStake(
-            "f", "f:m", "a", "b", "gb", "p", Money(100, "GBP"), odds, policy, **more
+            "f", "f:m", of, "b", "gb", "p", Money(100, "GBP"), odds, policy, **more
         )
-        return question.answer(NOW, self.market, self.fixture)
+        return question.answer(self.now, self.market, self.fixture)
+
+    def open_by_hand(self) -> Any:
+        return self.do(ChangeStatus("f", "f:m", MarketStatus.OPEN, False, 0, by_hand=True))
+
+    @property
+    def status(self) -> tuple[MarketStatus, set[str]]:
+        return self.market.status, set(self.market.causes)
 
 
 # What withdrawals take off
@@ -101,6 +127,7 @@ def test_a_withdrawal_is_a_new_version_of_the_prices() -> None:
     before = race.hold(80_000)
     event = race.withdraw("b")
     assert event.gone == Gone(2, 22_500)
+    race.open_by_hand()
     after = race.hold(80_000)
     assert (before.odds_version, after.odds_version) == (1, 2)
     view = GetMarket("f", "f:m").answer(NOW, race.market, race.fixture)
@@ -114,6 +141,7 @@ def test_where_nothing_is_taken_a_withdrawal_is_what_it_was() -> None:
     race = Race()
     event = race.withdraw("b", odds=30_000, reduction=1_000)
     assert event.gone is None
+    assert race.status == OPEN
     assert race.market.odds_version == 1
     race.declare({"a": WON, "c": LOST, "d": LOST})
     assert race.market.settling("a", 2) == Settling("a", WON, 2)
@@ -139,6 +167,164 @@ def test_ante_post_it_is_lost_until_all_is_void() -> None:
     assert race.declare(rest, places=rest).results == rest
     assert race.market.results["b"] == LOST
     assert race.declare(cancelled=True).results["b"] == VOID
+
+
+# What can be bet between a withdrawal and the next prices
+
+OPENED = ChangeStatus("f", "f:m", MarketStatus.OPEN, True, 0)
+BY_HAND = msgspec.structs.replace(OPENED, by_hand=True)
+
+
+@pytest.mark.parametrize("terms", [RULE_4, FACTORS])
+@pytest.mark.parametrize(
+    ("said", "expected"),
+    [
+        ([], FOR_IT),
+        ([ChangePrices("f", "f:m", {"a": 70_000, "c": 35_000})], FOR_IT),
+        # That they still hold is no word of who does not know of it; nor that it is open.
+        ([ChangePrices("f", "f:m", {}), OPENED], FOR_IT),
+        ([MovePrices("f", "f:m", {"a": 70_000, "c": 35_000, "d": 45_000}, 2)], FOR_IT),
+        ([msgspec.structs.replace(BY_HAND, status=MarketStatus.SUSPENDED)], FOR_IT),
+        ([BY_HAND], OPEN),
+        ([ChangePrices("f", "f:m", {"a": 80_000, "c": 40_000, "d": 0})], OPEN),
+        (
+            [
+                ChangePrices("f", "f:m", {"a": 70_000, "c": 35_000}),
+                HoldPrices("f", "f:m", {"d": 45_000}, "kim"),
+            ],
+            OPEN,
+        ),
+    ],
+)
+def test_what_opens_a_market_after_a_withdrawal(
+    said: list[Any], expected: Any, terms: MarketTerms
+) -> None:
+    race = Race(terms)
+    assert race.withdraw("b").renew == ["a", "c", "d"]
+    assert race.status == FOR_IT
+    assert race.hold(80_000).reason is Reason.MARKET_SUSPENDED
+    for command in said:
+        assert not isinstance(race.do(command), Refused)
+    assert race.status == expected
+    assert bool(race.market.unrenewed) is (expected == FOR_IT)
+
+
+def test_a_withdrawal_from_a_market_that_is_not_open_counts_when_it_opens() -> None:
+    race = Race(RULE_4)
+    race.do(Suspend("f", "f:m", "stop/x"))
+    race.withdraw("b")
+    race.do(Resume("f", "f:m", "stop/x"))
+    assert race.status == FOR_IT
+    race.do(ChangeStatus("f", "f:m", MarketStatus.SUSPENDED, False, 0))
+    race.price(a=70_000, c=35_000, d=45_000)
+    assert race.status == (MarketStatus.SUSPENDED, set())
+    race.do(OPENED)
+    assert race.status == OPEN
+
+
+def test_where_nobody_has_a_price_nothing_is_waited_for() -> None:
+    race = Race(RULE_4)
+    race.price(**dict.fromkeys(PRICES, 0))
+    assert race.withdraw("b", odds=22_500).renew == []
+    assert race.status == OPEN
+    race.price(c=35_000)
+    race.withdraw("a")
+    assert race.status == FOR_IT
+    race.withdraw("c")  # the last that had one
+    assert race.status == OPEN
+
+
+def test_behind_a_price_held_by_hand_none_of_before_a_withdrawal_is_kept() -> None:
+    race = Race(RULE_4)
+    race.do(HoldPrices("f", "f:m", {"a": 70_000}, "kim"))
+    race.withdraw("b")
+    race.do(HoldPrices("f", "f:m", {"a": 60_000, "c": 35_000, "d": 0}, "kim", for_ms=1_000))
+    assert race.status == OPEN
+    assert race.hold(60_000).odds == 60_000
+    race.price(c=36_000)  # behind
+    race.now += 1_000
+    assert {of: race.market.odds_at(of, race.now) for of in "acd"} == {"a": 0, "c": 36_000, "d": 0}
+    race.do(GiveBackPrices("f", "f:m", run_out=True))
+    assert race.hold(60_000).reason is Reason.SELECTION_UNAVAILABLE
+    assert race.hold(36_000, "c").odds == 36_000
+
+
+SOME = st.dictionaries(st.sampled_from("acd"), st.integers(2, 9).map(lambda n: n * 10_000))
+STEPS = st.one_of(
+    st.tuples(st.just("feed"), SOME),
+    st.tuples(st.just("hold"), SOME, st.sampled_from((0, 1_000))),
+    st.tuples(st.just("move"), SOME),
+    st.tuples(st.just("status"), st.sampled_from(("open", "suspended"))),
+    st.sampled_from([("back",), ("wait",), ("withdraw",), ("stop",), ("lift",), ("by hand",)]),
+)
+
+
+@given(st.lists(STEPS, max_size=20))
+def test_whatever_is_said_no_price_of_before_a_withdrawal_can_be_had(
+    said: list[tuple[Any, ...]],
+) -> None:
+    race, runners = Race(RULE_4), iter("bcd")
+    place = ("f", "f:m")
+    known = {of: {odds} for of, odds in PRICES.items()}
+    """By selection, what was said of it since the last withdrawal; all, once opened by hand."""
+    for step in said:
+        match step:
+            case "feed", odds:
+                race.price(**odds)
+            case "hold", odds, for_ms:
+                race.do(HoldPrices(*place, odds, "kim", for_ms))
+            case "move", odds:
+                race.do(MovePrices(*place, odds, race.market.odds_version))
+            case "back", *_:
+                race.do(GiveBackPrices(*place))
+            case "wait", *_:
+                race.now += 600
+            case "stop", *_:
+                race.do(Suspend(*place, "stop/x"))
+            case "lift", *_:
+                race.do(Resume(*place, "stop/x"))
+            case "status", status:
+                race.do(ChangeStatus(*place, MarketStatus(status), False, 0))
+            case "by hand", *_:
+                race.open_by_hand()
+                known = {of: set(range(20_000, 100_000, 2_500)) for of in known}
+            case "withdraw", *_:
+                gone = next(runners, "")
+                race.withdraw(gone)
+                known = {of: set() for of in known if of != gone}
+        for of, odds in step[1].items() if step[0] in ("feed", "hold", "move") else ():
+            known.get(of, set()).add(odds)
+        for of in known:
+            held = race.hold(80_000, of, PriceChange.ANY)
+            assert isinstance(held, Refused) or held.odds in known[of], of
+        # It is suspended for that only as long as something is to be said again.
+        assert (WITHDRAWAL in race.market.causes) is bool(race.market.unrenewed)
+
+
+# What a trader has agreed to before a withdrawal
+
+
+@pytest.mark.parametrize("kind", [HoldWatched, HoldLeg])
+def test_what_a_trader_agreed_to_ends_with_a_withdrawal(kind: type[HoldWatched]) -> None:
+    race, place = Race(RULE_4), ("f", "f:m", "a", "bet", "gb", "p", Money(100, "GBP"))
+
+    def take(version: int) -> Any:
+        taking = kind(*place, 80_000, PriceChange.NONE, agreed_until_ms=NOW, agreed_version=version)
+        return taking.answer(NOW, race.market, race.fixture)
+
+    assert isinstance(take(1), Held)
+    race.market.book.release("bet")
+    race.withdraw("b")
+    race.price(a=70_000, c=35_000, d=45_000)
+    refused = take(1)
+    assert refused.reason is Reason.REOFFER_EXPIRED
+    assert "withdrawn" in refused.message
+    assert not race.market.book.holds
+    # Agreed to since, though at the price of before: the trader knew.
+    assert take(race.market.odds_version).odds == 80_000
+    race.withdraw("c")
+    race.open_by_hand()
+    assert take(race.market.odds_version - 1).reason is Reason.REOFFER_EXPIRED
 
 
 # Singles that lose something

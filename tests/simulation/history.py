@@ -732,7 +732,14 @@ class History:
         self.referrals[referral] = Promise(player, asked, until_ms)
 
     def _ReferralAccepted(
-        self, _p: str, at_ms: int, player: str, referral: str, accepted: list[Any], until_ms: int
+        self,
+        _p: str,
+        at_ms: int,
+        player: str,
+        referral: str,
+        accepted: list[Any],
+        until_ms: int,
+        *_: Any,
     ) -> None:
         known = self._referral(referral, player, "waiting")
         claim(at_ms <= known.until_ms, f"{referral} is accepted too late")

@@ -211,6 +211,9 @@ class Market:
         self.odds: dict[str, int] = {}
         self.sequence = 0
         self.withdrawn: set[str] = set()
+        self.renew: set[str] = set()
+        """Selections whose price is said again though it is the same: it is from before one of
+        them was withdrawn, and the book waits for it."""
         self.results: dict[str, Result] | None = None
         """As declared; empty for a cancelled market."""
 
@@ -355,6 +358,8 @@ class Board:
                     yield from self._status(market, MarketStatus.SUSPENDED)
                 market.withdrawn.add(of)
                 market.odds.pop(of, None)
+                if market.card.reduces:
+                    market.renew = {name for name, odds in market.odds.items() if odds}
                 self.summary.removed_runners += 1
                 factor = runner.adjustment_factor
                 reduction = 0
@@ -390,7 +395,7 @@ class Board:
             return
         changed: dict[str, int] = {}
         for of in market.card.runners:
-            if touched is not None and of not in touched:
+            if touched is not None and of not in touched and of not in market.renew:
                 continue
             odds = 0
             book = market.book.runners.get(of)
@@ -398,10 +403,13 @@ class Board:
                 odds = our_odds(book.price(), self.margin_bp)
             if odds != market.odds.get(of, self._never_said):
                 changed[of] = odds
+                self.summary.price_changes += 1
+            elif of in market.renew:
+                changed[of] = odds
         if changed:
             market.odds.update(changed)
+            market.renew.clear()
             market.sequence += 1
-            self.summary.price_changes += len(changed)
             yield ChangePrices(market.fixture_id, market.market_id, changed, market.sequence)
 
     _never_said = 0

@@ -34,11 +34,12 @@ export function field(label, input, hint = "") {
  * Ask for what an action needs, and do it.
  *
  * `fields`: nodes above the reason. `check()` says what is wrong, or "". `submit(reason, key)`
- * does it; the key stays the same until it is answered. `done(answer)` is told of it. `ready()`
- * says whether there is anything yet to be done.
+ * does it; the key stays the same until it is answered, or something else is wanted: by the form,
+ * and by what `beside()` says belongs to it. `done(answer)` is told of it. `ready()` says whether
+ * there is anything yet to be done.
  */
 export function openAction({ title, about = "", fields = [], danger = false, action, check,
-  submit, done, reason = true, ready = () => true }) {
+  submit, done, reason = true, ready = () => true, beside = () => "" }) {
   const why = h("input", { name: "reason", list: "reasons", maxlength: "200", autocomplete: "off",
     required: true });
   const whyField = field("Reason", why, "For the audit, 3 characters or more");
@@ -58,7 +59,10 @@ export function openAction({ title, about = "", fields = [], danger = false, act
     setText(alert, text);
     alert.hidden = !text;
   };
-  let key = newKey();
+  const wanted = () => JSON.stringify([beside(), ...[...form.elements].map((it) =>
+    it.type === "checkbox" || it.type === "radio" ? it.checked : it.value.trim())]);
+  let key = "";
+  let keyOf = "";
   form.addEventListener("submit", async (event) => {
     event.preventDefault();
     say("");
@@ -74,13 +78,15 @@ export function openAction({ title, about = "", fields = [], danger = false, act
       return;
     }
     button.disabled = true;
+    // Whose answer was lost is asked for again, and done once; but not in place of something else.
+    if (!key || keyOf !== wanted()) [key, keyOf] = [newKey(), wanted()];
     try {
       const answer = await submit(given, key);
       node.close();
       done?.(answer);
     } catch (error) {
       // A no is an answer: what is asked next is something new.
-      if (error instanceof Problem && !error.passing) key = newKey();
+      if (error instanceof Problem && !error.passing) key = "";
       say(explain(error));
     }
     button.disabled = !ready();

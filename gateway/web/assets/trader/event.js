@@ -262,11 +262,12 @@ class Panel {
     const trading = market.status === "open" || market.status === "suspended";
     this.giveBack.hidden = !may("trader") || !market.selections.some((it) => it.hand);
     this.lift.hidden = !may("trader") || !this.#stopId();
+    // Who was withdrawn has a result, and the others run on.
+    const known = market.selections.some((it) => it.result && !it.withdrawn);
     this.open.hidden = !may("trader") || market.status === "open" ||
-      !(trading || market.status === "closed") || market.result_version > 0;
+      !(trading || market.status === "closed") || known;
     this.close.hidden = !may("trader") || !trading;
     setText(this.settle, market.result_version ? "Settle again" : "Settle");
-    const known = market.selections.some((it) => it.result && !it.withdrawn);
     this.rollBack.hidden = !may("head_trader") || !(known || market.status === "cancelled");
     this.undoVoid.hidden = !may("head_trader") || !market.voids?.length;
     for (const selection of market.selections) {
@@ -297,6 +298,8 @@ class Panel {
       market.holds ? `${market.holds} bets on their way` : "",
       market.in_play ? `in play, delay ${market.bet_delay_ms / 1000} s` : "",
       market.voids?.length ? "bets of a certain time are void" : "",
+      market.causes.withdrawal
+        ? "it takes bets when all prices were said again since the withdrawal" : "",
     ].filter(Boolean).join(" · "));
   }
 }
@@ -318,7 +321,8 @@ class SelectionRow {
 
   take(selection) {
     const moved = selection.base_odds ? ` (from ${price(selection.base_odds)})` : "";
-    setText(this.price, price(selection.odds) + moved);
+    const old = selection.unrenewed ? " (from before the withdrawal)" : "";
+    setText(this.price, price(selection.odds) + moved + old);
     setText(this.held, selection.hand ? heldText(selection.hand) : "");
     setText(this.bets, String(selection.bets));
     setText(this.stakes, cash(selection.stakes_minor));

@@ -75,8 +75,10 @@ export function age(iso) {
 /** A cause of a suspension in words. */
 export function causeText(cause) {
   if (cause.startsWith("stop/")) return "stopped by the desk";
-  return { trader: "by a trader", liability: "too much liability", stale: "prices too old" }[cause]
-    ?? cause;
+  return {
+    trader: "by a trader", liability: "too much liability", stale: "prices too old",
+    withdrawal: "a runner was withdrawn",
+  }[cause] ?? cause;
 }
 
 export const STATUS = {

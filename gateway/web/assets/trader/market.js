@@ -118,10 +118,15 @@ export function openGiveBack(market) {
 
 export function openStatus(market, status, done) {
   const verb = { open: "Open", suspended: "Suspend", closed: "Close" }[status];
+  const { withdrawal, ...others } = market.causes;
+  const about = [
+    withdrawal ? "A runner was withdrawn: prices from before that can be bet at again, uncut." : "",
+    Object.keys(others).length
+      ? "A stop or another cause stands: it takes bets when the last of them is gone." : "",
+  ];
   openAction({
     title: `${verb} ${market.name}`,
-    about: status === "open" && Object.keys(market.causes).length
-      ? "A stop or another cause stands: it takes bets when the last of them is gone." : "",
+    about: status === "open" ? about.filter(Boolean).join(" ") : "",
     action: verb,
     submit: (reason, key) => act(`markets/${market.market_id}/status`, { status, reason }, key),
     done,

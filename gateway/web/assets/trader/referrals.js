@@ -24,18 +24,22 @@ export class ReferralsPage {
   #later = 0;
   #told;
   #known = false;
+  /** Those that were answered here, until a ledger that was late knows it. */
+  #answered = new Set();
 
   /** `told(count)`: so many wait now. */
   constructor(root, { told }) {
     this.#told = told;
     this.problem = h("p", { class: "notice bad", role: "alert", hidden: true });
+    this.late = h("p", { class: "notice", role: "status", hidden: true },
+      "The ledger is behind: a bet that has just come may be missing.");
     this.nothing = h("p", { class: "nothing", hidden: true }, "No bet waits for a trader.");
     this.list = h("ul", { class: "referrals", "aria-label": "Bets that wait" });
     this.alerts = h("ol", { class: "audit alerts" });
     this.quiet = h("p", { class: "soft", hidden: true }, "Nothing was noticed yet.");
     root.append(h("div", { class: "bar" }, h("h1", {}, "Referrals")),
       h("p", { class: "soft" }, "Stakes above what a market takes by itself. No money is held."),
-      this.problem, this.nothing, this.list,
+      this.problem, this.late, this.nothing, this.list,
       h("h2", { class: "part" }, "Alerts"), this.quiet, this.alerts);
     // Who logs in next hears of all that wait, as if they were new.
     member.follow(() => this.#forget());
@@ -73,14 +77,18 @@ export class ReferralsPage {
 
   #forget() {
     this.#cards.clear();
+    this.#answered.clear();
     this.#known = false;
     this.#arrange();
   }
 
   /** All that wait, as the stream or an answer says it. */
-  take({ now, items }) {
+  take({ now, items, up_to_date: upToDate }) {
     clock(now);
-    const waiting = new Map(items.map((it) => [it.referral.referral_id, it]));
+    if (upToDate) this.#answered.clear();
+    this.late.hidden = upToDate;
+    const waiting = new Map(items.map((it) => [it.referral.referral_id, it])
+      .filter(([id]) => !this.#answered.has(id)));
     for (const id of this.#cards.keys()) if (!waiting.has(id)) this.#cards.delete(id);
     for (const [id, it] of waiting) {
       const known = this.#cards.get(id);
@@ -98,13 +106,14 @@ export class ReferralsPage {
   }
 
   #over(id) {
+    this.#answered.add(id);
     this.#cards.delete(id);
     this.#arrange();
   }
 
   #arrange() {
     arrange(this.list, [...this.#cards.values()].map((it) => it.node));
-    this.nothing.hidden = this.#cards.size > 0;
+    this.nothing.hidden = this.#cards.size > 0 || !this.late.hidden;
     this.#told(this.#cards.size);
   }
 

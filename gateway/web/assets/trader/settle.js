@@ -1,7 +1,7 @@
 // A market's result: how each selection came out, what that would pay, and then yes or no. What was
 // seen is what is settled.
 
-import { explain, newKey, Problem } from "../request.js";
+import { explain, Problem } from "../request.js";
 import { h, setText, toast } from "../dom.js";
 import { words } from "../format.js";
 import { act, ask } from "./desk.js";
@@ -28,7 +28,6 @@ export function openSettle(market, done) {
   const pays = h("div", { class: "pays", role: "status" });
   const look = h("button", { type: "button", class: "ghost-dark" }, "Show what it pays");
   let seen = null;
-  let key = "";
 
   const forget = () => {
     seen = null;
@@ -47,7 +46,8 @@ export function openSettle(market, done) {
       look, pays],
     danger: true,
     action: "Settle",
-    submit: async (reason) => {
+    beside: () => seen?.preview,
+    submit: async (reason, key) => {
       try {
         return await act(`markets/${market.market_id}/settlement`,
           { ...wanted(), preview: seen.preview, reason }, key);
@@ -68,7 +68,6 @@ export function openSettle(market, done) {
     look.disabled = true;
     try {
       seen = await ask(`markets/${market.market_id}/settlement/preview`, wanted());
-      key = newKey();
       pays.replaceChildren(...payNodes(seen, market));
       const change = seen.change_minor;
       setText(dialog.button, change < 0 ? `Settle: take back ${cash(-change)}`

@@ -296,16 +296,13 @@ async def test_the_desk_is_told_where_the_list_of_who_waits_is_behind(
             pass
 
     async def late() -> bool:
-        await player.deposit(1)  # more than a step that was under way can have seen
+        await player.deposit(1)
         return (await kim.read("referrals"))["up_to_date"] is False
 
     await told(True)
-    backend.projecting.clear()
-    try:
+    async with backend.behind():
         await until(late, "the list is behind, and says so")
         await told(False)
-    finally:
-        backend.projecting.set()
     await told(True)
     await page.ws.close()
 

@@ -67,7 +67,8 @@ class WithdrawSelection(MarketCommand, frozen=True, array_like=True, tag=True):
             renew = [
                 name
                 for name, other in market.selections.items()
-                if other.odds and name != self.selection_id
+                # A feed may have priced who is gone, before it heard of that; and never again.
+                if other.odds and not other.withdrawn and name != self.selection_id
             ]
             causes = {cause: since for cause, since in market.causes.items() if cause != WITHDRAWAL}
             if renew:

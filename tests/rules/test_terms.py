@@ -14,7 +14,7 @@ from actors.bet import Bet, BetSettled, BetState, Leg, PriceChange, SettleBet, S
 from actors.declaring import DeclareResult, WithdrawSelection
 from actors.fixture import Fixture
 from actors.holds import Held, HoldLeg, HoldStake, HoldWatched
-from actors.market import WITHDRAWAL, GetMarket, Market, MarketStatus
+from actors.market import WITHDRAWAL, GetMarket, GetPrice, Market, MarketStatus
 from actors.odds import MAX_ODDS, MIN_ODDS
 from actors.results import LOST, VOID, WON, Outcome, Result
 from actors.slips import slip as slips
@@ -234,6 +234,15 @@ def test_where_nobody_has_a_price_nothing_is_waited_for() -> None:
     assert race.status == OPEN
 
 
+def test_who_was_withdrawn_is_not_waited_for_though_a_feed_has_priced_him_since() -> None:
+    race = Race(RULE_4)
+    race.withdraw("b")
+    race.price(a=70_000, b=22_500, c=35_000, d=45_000)  # it has not heard of it yet
+    assert race.withdraw("c").renew == ["a", "d"]
+    race.price(a=60_000, d=40_000)
+    assert race.status == OPEN
+
+
 def test_behind_a_price_held_by_hand_none_of_before_a_withdrawal_is_kept() -> None:
     race = Race(RULE_4)
     race.do(HoldPrices("f", "f:m", {"a": 70_000}, "kim"))
@@ -325,6 +334,25 @@ def test_what_a_trader_agreed_to_ends_with_a_withdrawal(kind: type[HoldWatched])
     race.withdraw("c")
     race.open_by_hand()
     assert take(race.market.odds_version - 1).reason is Reason.REOFFER_EXPIRED
+
+
+def test_a_yes_knows_of_a_withdrawal_when_its_price_was_said_since() -> None:
+    race = Race(RULE_4)
+
+    def known() -> dict[str, bool]:
+        """Whether a yes to each of them is honoured, as far as its version says."""
+        views = {of: GetPrice("f", "f:m", of).answer(NOW, race.market, race.fixture) for of in "ac"}
+        return {of: view.odds_version >= race.market.gone_version for of, view in views.items()}
+
+    assert known() == {"a": True, "c": True}
+    race.withdraw("b")
+    assert known() == {"a": False, "c": False}
+    race.price(a=70_000)
+    assert known() == {"a": True, "c": False}
+    race.withdraw("d")
+    assert known() == {"a": False, "c": False}
+    race.open_by_hand()
+    assert known() == {"a": True, "c": True}
 
 
 # Singles that lose something

@@ -522,7 +522,7 @@ class PriceView(msgspec.Struct, frozen=True, array_like=True, tag=True):
     settling: bool = False
     """Bets on its market are not all told of its result yet, nor of when they are void."""
     odds_version: int = 0
-    """Of its market's prices."""
+    """Of its market's prices; where this one is from before a withdrawal, one of before that."""
 
 
 class GetPrice(Question, frozen=True, array_like=True, tag=True):
@@ -550,7 +550,9 @@ class GetPrice(Question, frozen=True, array_like=True, tag=True):
             market.kind,
             market.terms,
             market.settled_version < market.result_version,
-            market.odds_version,
+            market.gone_version - 1
+            if self.selection_id in market.unrenewed
+            else market.odds_version,
         )
 
 

@@ -254,7 +254,7 @@ async def accept(
 
 
 async def _versions(services: Services, row: ReferralRow) -> dict[str, int]:
-    """Of the prices of all its markets, as they are now."""
+    """Of its prices in all its markets, as they are now."""
     places = dict(_selections_of(row))
     answers = await asyncio.gather(
         *(

@@ -8,7 +8,8 @@ markets honour them. The limits of liability hold for it like for any other bet.
 prices it was referred at; its stake may be less, as much on each line.
 
 A trader's yes is to prices as they were: where a runner was withdrawn since, and that takes
-something off, the market does not honour it. So the yes says which versions of the prices it knew.
+something off, the market does not honour it. So the yes says which versions of the prices it knew;
+one that comes before a market's prices were said again knew those of before.
 
 A referral is a neighbour of its player, because the book names nobody.
 """
@@ -169,7 +170,7 @@ class AcceptReferral(ReferralCommand, frozen=True, array_like=True, tag=True):
     valid_ms: int
     """How long the player can take it."""
     versions: dict[str, int] = msgspec.field(default_factory=dict)
-    """Of the prices of each of its markets, as they were a moment before."""
+    """Of the prices in each of its markets, as they were a moment before."""
 
     def decide(self, now_ms: int, referral: Referral) -> Event:
         refused = self.refuse(now_ms, referral, ReferralState.WAITING)

@@ -182,7 +182,9 @@ async def test_prices_are_numbered_and_really_change(any_feed, tmp_path):
                 board = shown.setdefault(command.market_id, {})
                 assert command.odds or any(board.values()), "nothing can't be said again"
                 same = {of for of, odds in command.odds.items() if board.get(of, 0) == odds}
-                assert same <= again.pop(command.market_id, set())
+                waited_for = again.setdefault(command.market_id, set())
+                assert same <= waited_for
+                waited_for -= command.odds.keys()
                 board.update(command.odds)
 
 

@@ -244,16 +244,20 @@ def test_after_a_removal_prices_that_are_the_same_are_said_again(record):
     recording = record(
         message(0, defined("ACTIVE", "ACTIVE", "ACTIVE", **racing), traded(2.0, 3.0, 4.0)),
         message(1, defined(*runners, status="SUSPENDED", **racing)),
-        message(2, defined(*runners, **racing), traded(2.0, 2.5)),
+        message(2, traded(2.0, 2.5)),
+        message(3, defined(*runners, **racing)),
     )
     book, found = Rehearsal(), []
     for step in recording.convert():
         for command in step.commands:
             book.do(command)
         found.append((only(book).status, only(book).unrenewed))
-    assert found[:3] == [
+    one, two = list(only(book).selections)[:2]
+    assert found[:4] == [
         (MarketStatus.OPEN, []),
-        (MarketStatus.SUSPENDED, []),
+        # That they are still there while it is suspended is no word of them.
+        (MarketStatus.SUSPENDED, [one, two]),
+        (MarketStatus.SUSPENDED, [one]),
         (MarketStatus.OPEN, []),
     ]
     assert recording.summary.price_changes == 4  # what is the same is no change

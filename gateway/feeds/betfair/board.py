@@ -212,8 +212,8 @@ class Market:
         self.sequence = 0
         self.withdrawn: set[str] = set()
         self.renew: set[str] = set()
-        """Selections whose price is said again though it is the same: it is from before one of
-        them was withdrawn, and the book waits for it."""
+        """Selections whose price is said again though it is the same, when the exchange opens: it
+        is from before one of them was withdrawn, and the book waits for it."""
         self.results: dict[str, Result] | None = None
         """As declared; empty for a cancelled market."""
 
@@ -394,8 +394,11 @@ class Board:
         if market.status is MarketStatus.CLOSED or market.held:
             return
         changed: dict[str, int] = {}
+        definition = market.book.definition
+        # While the exchange has it suspended, its prices are those of before the removal.
+        renew = market.renew if definition and definition.status == "OPEN" else ()
         for of in market.card.runners:
-            if touched is not None and of not in touched and of not in market.renew:
+            if touched is not None and of not in touched and of not in renew:
                 continue
             odds = 0
             book = market.book.runners.get(of)
@@ -404,11 +407,11 @@ class Board:
             if odds != market.odds.get(of, self._never_said):
                 changed[of] = odds
                 self.summary.price_changes += 1
-            elif of in market.renew:
+            elif of in renew:
                 changed[of] = odds
         if changed:
             market.odds.update(changed)
-            market.renew.clear()
+            market.renew -= changed.keys()
             market.sequence += 1
             yield ChangePrices(market.fixture_id, market.market_id, changed, market.sequence)
 

@@ -35,8 +35,9 @@ export function field(label, input, hint = "") {
  *
  * `fields`: nodes above the reason. `check()` says what is wrong, or "". `submit(reason, key)`
  * does it; the key stays the same until it is answered, or something else is wanted: by the form,
- * and by what `beside()` says belongs to it. `done(answer)` is told of it. `ready()` says whether
- * there is anything yet to be done.
+ * and by what `beside()` says belongs to it. Another reason is nothing else: the first one stays, for
+ * it may have been done with that. `done(answer)` is told of it. `ready()` says whether there is
+ * anything yet to be done.
  */
 export function openAction({ title, about = "", fields = [], danger = false, action, check,
   submit, done, reason = true, ready = () => true, beside = () => "" }) {
@@ -59,10 +60,11 @@ export function openAction({ title, about = "", fields = [], danger = false, act
     setText(alert, text);
     alert.hidden = !text;
   };
-  const wanted = () => JSON.stringify([beside(), ...[...form.elements].map((it) =>
-    it.type === "checkbox" || it.type === "radio" ? it.checked : it.value.trim())]);
+  const wanted = () => JSON.stringify([beside(), ...[...form.elements].filter((it) => it !== why)
+    .map((it) => it.type === "checkbox" || it.type === "radio" ? it.checked : it.value.trim())]);
   let key = "";
   let keyOf = "";
+  let keyWhy = "";
   form.addEventListener("submit", async (event) => {
     event.preventDefault();
     say("");
@@ -79,9 +81,9 @@ export function openAction({ title, about = "", fields = [], danger = false, act
     }
     button.disabled = true;
     // Whose answer was lost is asked for again, and done once; but not in place of something else.
-    if (!key || keyOf !== wanted()) [key, keyOf] = [newKey(), wanted()];
+    if (!key || keyOf !== wanted()) [key, keyOf, keyWhy] = [newKey(), wanted(), given];
     try {
-      const answer = await submit(given, key);
+      const answer = await submit(keyWhy, key);
       node.close();
       done?.(answer);
     } catch (error) {

@@ -65,7 +65,8 @@ class Command:
             text = self._start()
             if "Ctrl-C" in text:
                 return text
-            if NO_RAY not in text:
+            assert self.up is not None
+            if NO_RAY not in text or self.up.poll() is None:
                 break
         raise AssertionError(f"the platform did not come up: {text}")
 
@@ -117,7 +118,10 @@ def command(server_folder: Path) -> Iterator[Command]:
     command = Command(folder)
     yield command
     if command.up is not None and command.up.poll() is None:
-        command.stop()
+        try:
+            command.stop()
+        finally:
+            command.up.kill()  # who does not end by himself; his children end with him
 
 
 def gone(pids: set[int]) -> bool:

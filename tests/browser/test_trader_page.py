@@ -476,6 +476,15 @@ async def test_a_race_is_settled_by_positions(trader: TraderVisit, desk: Desk) -
     await trader.done()
     await expect(old).to_have_count(0)
     await expect(panel.locator(".badge-status")).to_have_text("Open")
+    # Who is about to open it as the next is withdrawn has to look again.
+    at = {"status": "suspended", "in_play": False, "bet_delay_ms": 0}
+    await desk.post(f"markets/{desk.fixture_id}:next/status", at)
+    await button(panel, "Open").click()
+    await desk.post(f"markets/{desk.fixture_id}:next/withdrawals", {"selection_id": "y"})
+    await expect(old).to_have_count(1)
+    await trader.say_why("Open")
+    await expect(dialog.get_by_role("alert")).to_contain_text("A runner was withdrawn meanwhile")
+    await expect(panel.locator(".badge-status")).to_contain_text("Suspended")
     assert trader.complaints == []
 
 

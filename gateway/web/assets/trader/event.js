@@ -219,8 +219,9 @@ class Panel {
     };
     this.giveBack = button("Give back", "small", () => openGiveBack(this.market), "trader");
     this.lift = button("Lift stop", "small", () => this.#lift(), "trader");
-    this.open = button("Open", "small", () => openStatus(this.market, "open"), "trader");
-    this.close = button("Close", "small", () => openStatus(this.market, "closed"), "trader");
+    const toStatus = (status) => () => openStatus(this.market, status, () => this.market);
+    this.open = button("Open", "small", toStatus("open"), "trader");
+    this.close = button("Close", "small", toStatus("closed"), "trader");
     this.settle = button("Settle", "small", () => openSettle(this.market, how.changed),
       "head_trader");
     this.rollBack = button("Take result back", "small danger",

@@ -24,6 +24,8 @@ const TIME_LIMITS = {
 
 const MAX_HAND_S = 86_400;
 
+const gone = (market) => market.selections.filter((it) => it.withdrawn).length;
+
 /** "Held by kim.doe until 14:05; feed 2.5". */
 export function heldText({ by, until, feed_odds }) {
   const who = by.replace(/^staff\//, "");
@@ -116,7 +118,8 @@ export function openGiveBack(market) {
   });
 }
 
-export function openStatus(market, status, done) {
+/** `live()`: the market as it is by then. What a withdrawal does is only said at the beginning. */
+export function openStatus(market, status, live) {
   const verb = { open: "Open", suspended: "Suspend", closed: "Close" }[status];
   const { withdrawal, ...others } = market.causes;
   const about = [
@@ -128,8 +131,9 @@ export function openStatus(market, status, done) {
     title: `${verb} ${market.name}`,
     about: status === "open" ? about.filter(Boolean).join(" ") : "",
     action: verb,
+    check: () => status === "open" && gone(live()) > gone(market)
+      ? "A runner was withdrawn meanwhile: close this and look again." : "",
     submit: (reason, key) => act(`markets/${market.market_id}/status`, { status, reason }, key),
-    done,
   });
 }
 

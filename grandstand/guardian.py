@@ -6,6 +6,7 @@ guardian is the process that orphans below it are given to (a "subreaper"), so i
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
 import os
 import signal
@@ -19,6 +20,9 @@ PR_SET_PDEATHSIG = 1
 PR_SET_CHILD_SUBREAPER = 36
 GRACE_S = 5.0
 """How long those left behind may take to end by themselves."""
+AGAIN = os.EX_TEMPFAIL
+"""The exit status of work that asks for another attempt."""
+ATTEMPTS = 3
 
 _prctl = ctypes.CDLL(None, use_errno=True).prctl
 
@@ -27,11 +31,23 @@ def guarded(work: Callable[[], int]) -> int:
     """Run `work` in a child; its exit status, or 128 and the number of the signal that ended it.
 
     SIGINT and SIGTERM are handed on to it. If the guardian itself is killed, the child is told to
-    end with SIGTERM. To be called before any thread is started.
+    end with SIGTERM. Work that ends with `AGAIN` is begun again, some times, in a new child and
+    with nothing left of the former. To be called before any thread is started.
     """
     _prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
+    told: list[int] = []
+    status, attempts = AGAIN, 0
+    while status == AGAIN and attempts < ATTEMPTS and not told:
+        status, attempts = _attempt(work, told), attempts + 1
+    return status
+
+
+def _attempt(work: Callable[[], int], told: list[int]) -> int:
+    """`told` gets the signals that arrive."""
     child = os.fork()
     if child == 0:
+        for number in (signal.SIGINT, signal.SIGTERM):
+            signal.signal(number, signal.SIG_DFL)  # not those of the guardian
         _prctl(PR_SET_PDEATHSIG, signal.SIGTERM, 0, 0, 0)
         status = 1
         try:
@@ -42,8 +58,14 @@ def guarded(work: Callable[[], int]) -> int:
             sys.stdout.flush()
             sys.stderr.flush()
             os._exit(status)
+
+    def hand_on(number: int, _: object) -> None:
+        told.append(number)
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(child, number)
+
     for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, lambda number, _: os.kill(child, number))
+        signal.signal(number, hand_on)
     status = os.waitstatus_to_exitcode(_wait_for(child))
     _end_all_below()
     return status if status >= 0 else 128 - status

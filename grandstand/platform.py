@@ -66,6 +66,10 @@ class StartFailed(Exception):
     """The platform can't start; one line that says why and what to do."""
 
 
+class StartedTooSlowly(StartFailed):
+    """It may well start when it is tried again."""
+
+
 class Interrupted(Exception):
     """Somebody asked to stop while the platform was still starting."""
 
@@ -229,7 +233,7 @@ class Platform:
             self._start(step, stopped)
         except BaseException as failure:
             self.stop(step)
-            raise _as_start_failure(failure, self.folder) from failure
+            raise start_failure(failure, self.folder) from failure
 
     def _start(self, step: Callable[[str], Any], stopped: Callable[[], bool]) -> None:
         step("Postgres, Valkey and Ray")
@@ -445,10 +449,12 @@ def _start_again(server: EmbeddedPostgres | EmbeddedValkey) -> None:
         log.error("server_not_revived", why=str(failure))
 
 
-def _as_start_failure(failure: BaseException, folder: Path) -> BaseException:
+def start_failure(failure: BaseException, folder: Path) -> BaseException:
     """What a person can act on; anything else is a fault of ours and stays what it is."""
     if isinstance(failure, StartFailed):
         return failure
+    if isinstance(failure, cluster.SlowStart):
+        return StartedTooSlowly(str(failure))
     if isinstance(failure, OSError) and failure.errno == errno.ENOSPC:
         return StartFailed(f"the disk that holds {folder} is full")
     if isinstance(

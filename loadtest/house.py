@@ -27,7 +27,7 @@ from typing import Any
 
 GRANDSTAND = [sys.executable, "-c", "from grandstand.cli import app; app()"]
 RAY = [sys.executable, "-m", "ray.scripts.scripts"]
-READY_S = 120.0
+READY_S = 300.0
 STOP_S = 60.0
 VERIFY_S = 900.0
 DASHBOARD_S = 10.0

@@ -7,10 +7,6 @@ from actors.trading import MAX_REOFFER_MS
 
 PATIENCE_S = 60.0
 PATIENCE_MS = 60_000
-NO_RAY = "Ray did not start"
-STARTS = 3
-"""Ray gives its own node 30 s to start, and nothing can make it more: a platform that says so is
-started again."""
 LASTING = RiskSettings(
     limits=LimitClasses(LimitSettings(reoffer_ms=MAX_REOFFER_MS)),
     referrals=ReferralSettings(wait_ms=MAX_WAIT_MS, valid_ms=MAX_VALID_MS),

@@ -61,6 +61,11 @@ class ClusterError(Exception):
     """Ray can't be started or reached; one line that says why."""
 
 
+class SlowStart(ClusterError):
+    """Ray gives its own node 30 s to start, and can't be told otherwise: on a machine that has much
+    else to do the next attempt may well succeed, in another process."""
+
+
 class Node(msgspec.Struct, frozen=True):
     """A Ray that was started here, and where its dashboard is."""
 
@@ -146,7 +151,9 @@ def start(
         )
     except Exception as failure:
         first_line = (str(failure).splitlines() or [type(failure).__name__])[0]
-        raise ClusterError(f"Ray did not start: {first_line}") from failure
+        slow = "timed out during startup" in first_line
+        kind = SlowStart if slow else ClusterError
+        raise kind(f"Ray did not start: {first_line}") from failure
     return Node(f"http://{context.dashboard_url}", context.address_info["gcs_address"])
 
 

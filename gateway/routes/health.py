@@ -6,6 +6,7 @@ from aiohttp import web
 
 from gateway import api, metrics
 from gateway.http import Call, Route, json_response
+from gateway.problems import Problem
 
 
 async def live(call: Call) -> api.Live:
@@ -19,7 +20,11 @@ async def ready(call: Call) -> web.Response:
 
 
 async def figures(call: Call) -> web.Response:
+    """On the gateway's own port where it has one: those of whichever gateway happens to answer on
+    the shared port say nothing, and players come that way."""
     services = call.services
+    if services.settings.own_port is not None and _port(call.request) == services.settings.port:
+        raise Problem("not_found")
     services.metrics.lags(await services.readiness.lags())
     services.metrics.elsewhere.settled = await services.readiness.settled()
     services.metrics.elsewhere.cluster = await services.readiness.shards()
@@ -27,6 +32,12 @@ async def figures(call: Call) -> web.Response:
     return web.Response(
         body=services.metrics.text(), headers={"Content-Type": metrics.CONTENT_TYPE}
     )
+
+
+def _port(request: web.Request) -> int:
+    """On which the request came."""
+    assert request.transport is not None
+    return int(request.transport.get_extra_info("sockname")[1])
 
 
 ROUTES = [
@@ -54,7 +65,7 @@ ROUTES = [
         path="/metrics",
         handle=figures,
         name="metrics",
-        summary="Figures of this gateway, for Prometheus",
+        summary="Figures of this gateway, for Prometheus; on its own port where it has one",
         tag="Health",
         media_type="text/plain",
     ),

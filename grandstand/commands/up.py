@@ -18,8 +18,15 @@ from actors.runtime import cluster
 from grandstand.client import ApiProblem, Unreachable
 from grandstand.commands import complain, console, settings
 from grandstand.demo import PASSWORD, PLAYERS, seed
-from grandstand.guardian import guarded
-from grandstand.platform import Interrupted, Platform, StartFailed, data_folder, sole_owner
+from grandstand.guardian import AGAIN, guarded
+from grandstand.platform import (
+    Interrupted,
+    Platform,
+    StartedTooSlowly,
+    StartFailed,
+    data_folder,
+    sole_owner,
+)
 from grandstand.servers import ServerError
 from grandstand.settings import Settings
 from jurisdictions import licence
@@ -47,6 +54,9 @@ def _up(chosen: Settings) -> int:
         folder.mkdir(parents=True, exist_ok=True)
         with sole_owner(folder):
             _run(chosen, folder)
+    except StartedTooSlowly as problem:
+        complain(f"{problem} This machine is busy.")
+        return AGAIN
     except (StartFailed, ServerError, ApiProblem, Unreachable) as problem:
         return complain(problem)
     except PermissionError as problem:

@@ -10,6 +10,7 @@ import pytest
 from gateway.app import Gateway
 from ledger.journal import JournalUnavailable
 from ledger.reads import LagView
+from tests.conftest import free_port
 from tests.gateway.backend import Backend, until
 from tests.gateway.desk import PASSWORD, Desk, payment, registration, slip
 
@@ -275,6 +276,20 @@ async def test_gateways_share_a_port_and_know_each_others_sessions(
         await until(is_over, "the first gateway heard of it")
     finally:
         await other.drain(1)
+
+
+async def test_figures_are_on_the_gateways_own_port_only(backend: Backend, desk: Desk) -> None:
+    gateway = backend.gateway(port=free_port(), own_port=0)
+    await gateway.start()
+    try:
+        own_port = await gateway.own_port()
+        assert own_port
+        shared, own = (Desk(desk.http, port) for port in (await gateway.port(), own_port))
+        for path, among_players, apart in (("/metrics", 404, 200), ("/livez", 200, 200)):
+            assert (await shared.get(path)).status == among_players
+            assert (await own.get(path)).status == apart
+    finally:
+        await gateway.drain(1)
 
 
 async def test_how_the_shards_are_is_asked_of_the_controller(backend: Backend) -> None:

@@ -20,7 +20,7 @@ from grandstand.platform import Platform, StartFailed
 from grandstand.settings import Settings
 from tests.conftest import free_port
 from tests.integration.house import House
-from tests.patience import NO_RAY, PATIENCE_S, STARTS
+from tests.patience import PATIENCE_S
 
 GRANDSTAND = [sys.executable, "-c", "from grandstand.cli import app; app()"]
 READY_S = 300.0
@@ -61,17 +61,6 @@ class Command:
 
     def start(self) -> str:
         """Start the platform and return what it printed when it was up."""
-        for _ in range(STARTS):
-            text = self._start()
-            if "Ctrl-C" in text:
-                return text
-            assert self.up is not None
-            if NO_RAY not in text or self.up.poll() is None:
-                break
-        raise AssertionError(f"the platform did not come up: {text}")
-
-    def _start(self) -> str:
-        """What it printed until it was up, or ended, or took too long."""
         printed = self.folder / "printed"
         with printed.open("wb") as output:
             self.up = subprocess.Popen(
@@ -84,9 +73,9 @@ class Command:
         deadline = time.monotonic() + READY_S
         while time.monotonic() < deadline and self.up.poll() is None:
             if "Ctrl-C" in printed.read_text():
-                break
+                return printed.read_text()
             time.sleep(0.1)
-        return printed.read_text()
+        raise AssertionError(f"the platform did not come up: {printed.read_text()}")
 
     def children(self) -> set[int]:
         """The process and all its descendants."""

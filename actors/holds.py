@@ -101,7 +101,7 @@ class TakeRoom(Question, frozen=True, array_like=True, tag=True):
         if promised:
             if self.agreed_until_ms and self._agreed_version < market.gone_version:
                 # At the price of before it would go uncut, as if it knew of the withdrawal.
-                why = "a runner was withdrawn after the trader had agreed"
+                why = "a runner was withdrawn since that price was given"
                 return Refused(Reason.REOFFER_EXPIRED, why)
             if not self._keeps(now_ms, book):
                 return Refused(Reason.REOFFER_EXPIRED)
@@ -139,6 +139,10 @@ class TakeRoom(Question, frozen=True, array_like=True, tag=True):
         if stake_minor > limits.max_stake_minor or limits.refer_above_minor or not ordinary:
             refused = self._refuse_stake(hold, limits)
             if refused:
+                if refused.reason is Reason.REFERRAL_NEEDED:
+                    # A yes to what was asked for is one to the price of now, whenever it comes.
+                    facts = refused.facts | {"odds_version": market.odds_version}
+                    refused = msgspec.structs.replace(refused, facts=facts)
                 return self._with_offer(now_ms, hold, market, fixture, refused)
         if not market.knows_liability:
             return Refused(Reason.LIABILITY_UNKNOWN)

@@ -489,6 +489,7 @@ async def _ask_all(
     facts: dict[str, int | str] = {"leg": leg}
     if refused.reason is Reason.REFERRAL_NEEDED:
         facts["prices"] = _prices_got(slip, asked, replies)
+        facts["versions"] = _versions_got(replies)
     return msgspec.structs.replace(refused, facts=facts | refused.facts)
 
 
@@ -647,6 +648,15 @@ def _prices_got(slip: Slip, asked: Sequence[_Asked], replies: Sequence[Held | Re
             got = reply.odds if isinstance(reply, Held) else int(reply.facts["odds"])
             odds[one.leg] = got
     return prices_text(odds)
+
+
+def _versions_got(replies: Sequence[Held | Refused]) -> str:
+    """Of the prices of each selection's market."""
+    said = (
+        reply.odds_version if isinstance(reply, Held) else reply.facts["odds_version"]
+        for reply in replies
+    )
+    return " ".join(map(str, said))
 
 
 def prices_text(odds: Iterable[int]) -> str:

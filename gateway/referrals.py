@@ -55,13 +55,26 @@ async def refer(
     """Ask a trader about a bet that its market will not take alone: what the player is told."""
     odds = int(refused.facts["odds"])
     asked = Terms(request.fixture_id, request.market_id, request.selection_id, request.stake, odds)
-    return await refer_terms(services, player_id, asked, str(refused.facts["referral_id"]))
+    version = refused.facts.get("odds_version")  # of a former release there is none
+    versions = {} if version is None else {request.market_id: int(version)}
+    referral_id = str(refused.facts["referral_id"])
+    return await refer_terms(services, player_id, asked, referral_id, versions)
+
+
+async def refer_slip(services: Services, player_id: str, asked: Terms, refused: Refused) -> Problem:
+    """The same of a slip, at the prices that it would be placed at."""
+    assert asked.slip is not None
+    markets = [market_id for leg in asked.slip.legs for market_id, _ in leg.selections]
+    said = map(int, str(refused.facts.get("versions", "")).split())
+    versions = dict(zip(markets, said, strict=False))
+    referral_id = str(refused.facts["referral_id"])
+    return await refer_terms(services, player_id, asked, referral_id, versions)
 
 
 async def refer_terms(
-    services: Services, player_id: str, asked: Terms, referral_id: str
+    services: Services, player_id: str, asked: Terms, referral_id: str, versions: dict[str, int]
 ) -> Problem:
-    """The same of a single or of a slip, at the prices that it would be placed at."""
+    """Of a single or of a slip, by these versions of its prices."""
     settings = services.settings.risk.referrals
     await services.up_to_date(player_id)  # or those of a moment ago are not counted
     now_ms = services.clock.now_ms()
@@ -74,7 +87,7 @@ async def refer_terms(
         if isinstance(known, Refused):
             facts: dict[str, int | str] = {"max_referrals": settings.at_once}
             return Problem("too_many_referrals", facts=facts)
-    command = Refer(player_id, referral_id, asked, settings.wait_ms)
+    command = Refer(player_id, referral_id, asked, settings.wait_ms, versions)
     reply = (await services.router.ask(scope, player_id, command)).reply
     if isinstance(reply, Refused) and reply.reason is Reason.ALREADY_EXISTS:  # its key came again
         expires_at_ms = (await view_of(services, player_id, referral_id)).expires_at_ms

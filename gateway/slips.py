@@ -35,7 +35,7 @@ from gateway.bets import leg_json, selections_of, slip_leg_json
 from gateway.http import granted
 from gateway.lines import lines_json
 from gateway.problems import Problem
-from gateway.referrals import refer_terms
+from gateway.referrals import refer_slip
 from gateway.services import Services
 from ledger.money import MAX_MINOR
 
@@ -153,7 +153,7 @@ async def _refused(
     if refused.reason is Reason.REFERRAL_NEEDED:
         slip = await on_terms(services.router, request.slip)
         wanted = terms_of(at_prices(slip, str(refused.facts["prices"])), request.currency)
-        return await refer_terms(services, player_id, wanted, str(refused.facts["referral_id"]))
+        return await refer_slip(services, player_id, wanted, refused)
     problem = problems.refused(refused)
     prices = problem.facts.pop("offer_prices", None)
     if prices is not None:

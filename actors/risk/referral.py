@@ -9,7 +9,8 @@ prices it was referred at; its stake may be less, as much on each line.
 
 A trader's yes is to prices as they were: where a runner was withdrawn since, and that takes
 something off, the market does not honour it. So the yes says which versions of the prices it knew;
-one that comes before a market's prices were said again knew those of before.
+one that comes before a market's prices were said again knew those of before, and one to the price
+that was asked for those of that time.
 
 A referral is a neighbour of its player, because the book names nobody.
 """
@@ -77,6 +78,8 @@ class Referral(Actor):
     """The bet that took it."""
     versions: dict[str, int] = msgspec.field(default_factory=dict)
     """As in `AcceptReferral`."""
+    asked_versions: dict[str, int] = msgspec.field(default_factory=dict)
+    """As in `Refer`."""
 
     def state_at(self, now_ms: int) -> ReferralState:
         open_ = self.state in (ReferralState.WAITING, ReferralState.ACCEPTED)
@@ -146,6 +149,8 @@ class Refer(ReferralCommand, frozen=True, array_like=True, tag=True):
     asked: Terms
     wait_ms: int
     """How long the player waits for the answer."""
+    versions: dict[str, int] = msgspec.field(default_factory=dict)
+    """Of the prices in each of its markets, by which it was asked for."""
 
     def decide(self, now_ms: int, referral: Referral) -> Event:
         if referral.referral_id:
@@ -157,7 +162,12 @@ class Refer(ReferralCommand, frozen=True, array_like=True, tag=True):
         slip = self.asked.slip
         wrong = refuse(slip) if slip else _refuse_odds(self.asked.odds)
         return wrong or ReferralAsked(
-            now_ms, self.player_id, self.referral_id, self.asked, now_ms + self.wait_ms
+            now_ms,
+            self.player_id,
+            self.referral_id,
+            self.asked,
+            now_ms + self.wait_ms,
+            self.versions,
         )
 
 
@@ -185,6 +195,10 @@ class AcceptReferral(ReferralCommand, frozen=True, array_like=True, tag=True):
             return wrong
         if not 0 < self.valid_ms <= MAX_VALID_MS:
             return Refused(Reason.OUT_OF_BOUNDS, facts={"max_valid_ms": MAX_VALID_MS})
+        versions = self.versions
+        if self.odds == referral.asked.odds:
+            asked = referral.asked_versions
+            versions = {of: min(now, asked.get(of, now)) for of, now in versions.items()}
         slip = referral.asked.slip
         accepted = msgspec.structs.replace(
             referral.asked,
@@ -198,7 +212,7 @@ class AcceptReferral(ReferralCommand, frozen=True, array_like=True, tag=True):
             self.referral_id,
             accepted,
             now_ms + self.valid_ms,
-            self.versions,
+            versions,
         )
 
     def _refuse_terms(self, asked: Terms) -> Refused | None:
@@ -260,6 +274,8 @@ class ReferralEvent(Event, frozen=True, array_like=True, tag=True):
 class ReferralAsked(ReferralEvent, frozen=True, array_like=True, tag=True):
     asked: Terms
     expires_at_ms: int
+    versions: dict[str, int] = msgspec.field(default_factory=dict)
+    """As in `Refer`."""
 
     def apply(self, referral: Referral) -> None:
         referral.referral_id = self.referral_id
@@ -267,6 +283,7 @@ class ReferralAsked(ReferralEvent, frozen=True, array_like=True, tag=True):
         referral.asked = self.asked
         referral.asked_at_ms = self.at_ms
         referral.expires_at_ms = self.expires_at_ms
+        referral.asked_versions = self.versions
 
 
 class ReferralAccepted(ReferralEvent, frozen=True, array_like=True, tag=True):

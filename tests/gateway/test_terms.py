@@ -282,12 +282,20 @@ async def test_a_traders_yes_from_before_a_withdrawal_is_over(
     await withdraw(desk, market, "b")
     await desk.status(market, "open")
     refused = (await player.post(path, taken)).problem(409, "reoffer_expired")
-    assert "withdrawn after the trader had agreed" in refused["detail"]
+    assert "withdrawn since that price was given" in refused["detail"]
     assert await player.cash() == 10_000
     assert (await desk.staff.get(f"/v1/staff/markets/{market}/exposure"))["holds"] == 0
-    # Agreed to since it is had, and uncut: the trader knew.
+    # Asked for and agreed to since it is had, and uncut: both knew.
     placed = await player.post(path, await agreed())
     assert (placed.status, placed["legs"][0]["odds"]) == (201, 80_000)
+    # Agreed to since, as it was asked for before, it is not: the price is still of before.
+    referral_id = (await player.post(path, asked)).problem(409, "referred")["referral_id"]
+    await waiting(kim, referral_id)
+    await withdraw(desk, market, "c")
+    await desk.prices(market, a=60_000, d=40_000, e=150_000)
+    assert (await kim.act(f"referrals/{referral_id}/accept")).status == 200
+    late = await player.post(path, asked | {"referral_id": referral_id})
+    late.problem(409, "reoffer_expired")
 
 
 async def test_nothing_is_taken_where_the_market_does_not_say_so(desk: Desk) -> None:

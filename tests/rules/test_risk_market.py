@@ -490,7 +490,9 @@ def test_a_large_stake_is_referred_and_had_when_a_trader_agreed() -> None:
     limits = Limits(10, 500, 10**6, refer_above_minor=300, reoffer_ms=5 * SECONDS)
     of = market(limits=limits)
     assert isinstance(ask(hold(300), of), Held)
-    needed = Refused(Reason.REFERRAL_NEEDED, facts={"max_stake_minor": 300, "odds": 25_000})
+    needed = Refused(
+        Reason.REFERRAL_NEEDED, facts={"max_stake_minor": 300, "odds": 25_000, "odds_version": 4}
+    )
     for stake in (301, 5_000):
         assert ask(hold(stake, bet_id="large"), of) == needed
     assert not of.book.offers

@@ -56,6 +56,15 @@ def after(*commands: Any) -> Referral:
     return of
 
 
+def test_a_yes_to_the_price_that_was_asked_for_knows_what_was_known_then() -> None:
+    asked = msgspec.structs.replace(REFER, versions={"f:m": 3})
+    now = msgspec.structs.replace(ACCEPT, versions={"f:m": 7, "f:n": 8})
+    as_asked = msgspec.structs.replace(now, odds=ASKED.odds)
+    assert do(now, after(asked)).versions == {"f:m": 7, "f:n": 8}
+    assert do(as_asked, after(asked)).versions == {"f:m": 3, "f:n": 8}
+    assert do(as_asked, after(REFER)).versions == {"f:m": 7, "f:n": 8}  # of a former release
+
+
 def test_the_way_of_a_referral() -> None:
     of = Referral()
     assert do(REFER, of) == ReferralAsked(NOW, "p", "r", ASKED, NOW + 60_000)

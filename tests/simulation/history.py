@@ -726,7 +726,14 @@ class History:
         return known
 
     def _ReferralAsked(
-        self, _p: str, _at: int, player: str, referral: str, asked: list[Any], until_ms: int
+        self,
+        _p: str,
+        _at: int,
+        player: str,
+        referral: str,
+        asked: list[Any],
+        until_ms: int,
+        *_: Any,
     ) -> None:
         claim(referral not in self.referrals, f"{referral} is asked for twice")
         self.referrals[referral] = Promise(player, asked, until_ms)

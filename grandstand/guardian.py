@@ -66,6 +66,8 @@ def _attempt(work: Callable[[], int], told: list[int]) -> int:
 
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, hand_on)
+    if told:  # since the fork, when the signal went to the child before this one
+        hand_on(told[-1], None)
     status = os.waitstatus_to_exitcode(_wait_for(child))
     _end_all_below()
     return status if status >= 0 else 128 - status

@@ -105,12 +105,13 @@ def _rates(data: dict[str, Any]) -> str:
 
 def _drills(data: dict[str, Any]) -> str:
     """What each drill did to players; what was not carried out is said below."""
-    columns = ("`make drill`", "attempts failed", "stood still, s", "a partition, s")
+    columns = ("`make drill`", "bets placed", "attempts failed", "stood still, s", "a partition, s")
     columns += ("normal after, s", "lost", "doubled", "ledger", "target")
     rows = [
         (
             drill["what"],
-            f"{sum(drill['failed'].values()):,} of {drill['accepted']:,} bets",
+            f"{drill['accepted']:,}",
+            f"{sum(drill['failed'].values()):,}",
             f"{drill['gap_s']:.1f}",
             f"{drill['partition_gap_s']:.1f}",
             "never" if drill["normal_s"] is None else f"{drill['normal_s']:.1f}",

@@ -486,6 +486,12 @@ class Settlement(Action, frozen=True, forbid_unknown_fields=True, kw_only=True):
     ]
 
 
+class WithdrawRunner(Action, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    selection_id: api.Id
+    odds: api.LastOdds = UNSET
+    reduction: api.Reduction = 0
+
+
 # Taking back
 
 

@@ -141,6 +141,11 @@ async def change_limits(call: Call) -> desk_api.LimitsNow:
     return await actions.change_limits(call, path.market_id, call.body)
 
 
+async def withdraw_runner(call: Call) -> api.WithdrawnNow:
+    path: api.MarketPath = call.path
+    return await actions.withdraw_runner(call, path.market_id, call.body)
+
+
 async def roll_back_result(call: Call) -> api.RolledBackNow:
     path: api.MarketPath = call.path
     return await actions.roll_back_result(call, path.market_id, call.body.reason)
@@ -369,6 +374,18 @@ ROUTES = [
             Reason.WRONG_STATUS,
             "preview_outdated",
         ),
+        **_MARKET,
+    ),
+    _act(
+        "markets/{market_id}/withdrawals",
+        withdraw_runner,
+        "deskWithdrawRunner",
+        "Withdraw a runner: bets on it are void (ante-post lost), the others run on. Where that "
+        "takes something off prices, the market is suspended until all were said again",
+        desk_api.WithdrawRunner,
+        api.WithdrawnNow,
+        role=Role.HEAD_TRADER,
+        codes=(Reason.UNKNOWN_MARKET, Reason.UNKNOWN_SELECTION, Reason.WRONG_STATUS),
         **_MARKET,
     ),
     _act(

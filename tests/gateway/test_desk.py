@@ -1029,6 +1029,38 @@ async def test_a_result_is_taken_back_and_bets_of_a_time_are_void(desk: Desk, ki
     assert {line["reason"] for line in lines} == {REASON}
 
 
+async def test_a_runner_is_withdrawn_by_name_and_reason(desk: Desk, kim: Trader) -> None:
+    market_id, player = await race(desk, rule_4={}), await desk.player()
+    bet_id = await single(player, market_id, "a")
+    path, body = f"markets/{market_id}/withdrawals", {"selection_id": "b"}
+    (await (await member(desk, "trader")).act(path, body)).problem(403, "forbidden")
+    gone = await kim.act(path, body, key="out")
+    assert (gone["selection_id"], gone["odds"], gone["version"]) == ("b", 22_500, 1)
+    assert (gone["suspended_for"], gone["unrenewed"]) == ("withdrawal", ["a", "c", "d", "e"])
+    assert (await kim.act(path, body, key="out")).json == gone.json
+    (await kim.act(path, body | {"odds": 40_000}, key="out")).problem(422, "idempotency_key_reused")
+    (await kim.act(path, body)).problem(409, "wrong_status")
+    (await kim.act(path, {"selection_id": "z"})).problem(404, "unknown_selection")
+    market = await shown(kim, market_id)
+    assert (market["status"], list(market["causes"])) == ("suspended", ["withdrawal"])
+    assert [one["selection_id"] for one in market["selections"] if one["withdrawn"]] == ["b"]
+    assert (await player.get(f"/v1/bets/{bet_id}"))["state"] == "open"
+    # By another price where it is said; and without such terms nothing is taken off.
+    assert (await kim.act(path, {"selection_id": "c", "odds": 25_000}))["odds"] == 25_000
+    other = await desk.market()
+    plain = await kim.act(f"markets/{other}/withdrawals", {"selection_id": "away"})
+    assert plain["version"] == 1
+    assert not {"odds", "suspended_for", "unrenewed"} & set(plain.json)
+    assert await status_of(desk, other) == "open"
+
+    async def said() -> bool:
+        lines = (await kim.read(f"audit?market_id={market_id}"))["items"]
+        by = [(one["by"], one["reason"]) for one in lines if "SelectionWithdrawn" in one["events"]]
+        return by == [(f"staff/{kim.login}", REASON)] * 2
+
+    await until(said, "both stand in the audit")
+
+
 async def test_stops_that_stand_come_in_pages(desk: Desk, kim: Trader) -> None:
     market_id = await desk.market()
     ordered = []

@@ -79,10 +79,13 @@ def _only_one(given: api.NewResult) -> None:
         raise ValueError("a position says everything else")
 
 
-def asked(message: DeclareResult) -> Any:
+def asked(message: DeclareResult | SettleSelections) -> Any:
     """What a client's key stands for, whatever the order in which selections were given."""
-    parts = (message.results, message.places, message.starting_odds, message.positions)
-    return message.market_id, message.cancelled, [sorted(part.items()) for part in parts]
+    if isinstance(message, SettleSelections):
+        parts = (message.results, message.places, message.starting_odds)
+        return message.market_id, "in part", [sorted(part.items()) for part in parts]
+    whole = (message.results, message.places, message.starting_odds, message.positions)
+    return message.market_id, message.cancelled, [sorted(part.items()) for part in whole]
 
 
 def result_now(declared: ResultDeclared | SelectionsDecided) -> api.ResultNow:

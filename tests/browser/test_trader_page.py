@@ -412,6 +412,39 @@ async def test_settled_with_a_preview_and_again(trader: TraderVisit, desks: list
     assert trader.complaints == []
 
 
+async def test_settled_in_part(trader: TraderVisit, desk: Desk) -> None:
+    out, still = await trader.placed(desk, on="wharf"), await trader.placed(desk)
+    await trader.log_in("head_trader")
+    await trader.open_event(desk)
+    panel, dialog = trader.panel(desk), trader.dialog
+    await button(panel, "Settle").click()
+    rovers, wharf = (dialog.get_by_label(f"Result of {of}") for of in ("Rovers", "Wharf"))
+    await wharf.select_option("void")
+    # What was said stays so; of the others nothing is known until it is.
+    await dialog.get_by_label("In part").check()
+    await expect(rovers).to_have_value("")
+    await expect(wharf).to_have_value("void")
+    await dialog.get_by_label("In part").uncheck()
+    await expect(rovers).to_have_value("lost")
+    await dialog.get_by_label("In part").check()
+    await button(dialog, "Show what it pays").click()
+    pays = dialog.locator(".pays")
+    await expect(pays.get_by_role("row", name="Rovers")).to_contain_text("Stays open")
+    await trader.say_why("Settle: pay £10.00", "Did not start")
+    await trader.done()
+    await has_cash(out, 10_000)
+    await expect(panel.locator("tr td:last-child")).to_have_text(["", "", "Void"])
+    await button(panel, "Settle again").click()
+    await expect(wharf).to_have_value("void")
+    await rovers.select_option("won")
+    await button(dialog, "Show what it pays").click()
+    await trader.say_why("Settle: pay £25.00", "Result confirmed")
+    await trader.done()
+    await has_cash(still, 9_000 + 2_500)
+    await expect(button(panel, "Settle again")).to_be_visible()
+    assert trader.complaints == []
+
+
 async def test_a_race_is_settled_by_positions(trader: TraderVisit, desk: Desk) -> None:
     """Each-way terms and a starting price: the page asks for positions, and for that price."""
     await desk.post(

@@ -759,6 +759,43 @@ async def test_a_market_is_cancelled_with_a_preview(desk: Desk, kim: Trader) -> 
     await until(given_back, "the stake is given back")
 
 
+async def test_a_result_in_part_is_previewed_and_the_rest_stays_open(
+    desk: Desk, kim: Trader
+) -> None:
+    market_id = await desk.market()
+    out = await placed(desk, market_id, selection_id="away", odds=29_000)
+    still = await placed(desk, market_id)
+    path, part = f"markets/{market_id}/settlement", outcomes(away="void") | {"in_part": True}
+    preview = f"/v1/desk/{path}/preview"
+    (await kim.post(preview, {"in_part": True})).problem(409, "incomplete_result")
+    both = {"in_part": True, "cancelled": True}
+    assert "$.in_part" in (await kim.post(preview, both)).problem(400, "invalid_request")["detail"]
+    place = {"results": {"away": {"position": 1}}, "in_part": True}
+    (await kim.post(preview, place)).problem(400, "invalid_request")
+    seen = (await kim.post(preview, part)).json
+    assert (seen["bets"], seen["payout_minor"], seen["change_minor"]) == (2, 500, 500)
+    undecided = {of for of, line in seen["selections"].items() if line.get("undecided")}
+    assert undecided == {"home", "draw"}
+    # Of a whole result nobody has seen anything.
+    void = outcomes(home="void", draw="void", away="void") | {"preview": seen["preview"]}
+    (await kim.act(path, void)).problem(409, "preview_outdated")
+    body = part | {"preview": seen["preview"]}
+    done = await kim.act(path, body, key="part")
+    assert (done["version"], list(done["results"])) == (1, ["away"])
+    assert (await kim.act(path, body, key="part")).json == done.json
+    await out.settled((await out.get("/v1/bets"))["items"][0]["bet_id"])
+    assert await out.cash() == 10_000
+    assert (await still.get("/v1/bets"))["items"][0]["state"] == "open"
+    assert (await shown(kim, market_id))["status"] == "closed"
+
+    rest = outcomes(home="won", draw="lost", away="void")
+    seen = (await kim.post(preview, rest)).json
+    assert (seen["change_minor"], seen["paid_minor"]) == (1_250, 500)
+    await kim.act(path, rest | {"preview": seen["preview"]})
+    await still.settled((await still.get("/v1/bets"))["items"][0]["bet_id"])
+    assert await still.cash() == 9_500 + 1_250
+
+
 async def test_a_preview_reckons_bets_of_several_lines(desk: Desk, kim: Trader) -> None:
     """A double: nothing is paid while its other leg is open, and all of it by the last one."""
     first, second = await desk.market(), await desk.market()

@@ -10,12 +10,13 @@ from actors.base import Event, Reason, Refused
 from actors.declaring import DeclareResult
 from actors.fixture import Fixture
 from actors.market import Market, MarketCommand
+from actors.outcomes import SettleSelections
 
 
 class DeclarePreviewed(MarketCommand, frozen=True, array_like=True, tag=True):
-    """`DeclareResult`, if the version of the result is still the one that was looked at."""
+    """A result, whole or in part, if its version is still the one that was looked at."""
 
-    declare: DeclareResult
+    declare: DeclareResult | SettleSelections
     """Of the same market, or it is refused."""
     result_version: int
 

@@ -883,15 +883,19 @@ class Empty(Body, frozen=True, forbid_unknown_fields=True):
     """Nothing: `{}`."""
 
 
+LastOdds = Annotated[
+    Odds | UnsetType,
+    Meta(description="By which others are reduced; the price on the board if left out"),
+]
+Reduction = Annotated[
+    int, Meta(ge=0, lt=ONE, description="Its factor in ten-thousandths: 2530 is 25.3 per cent")
+]
+
+
 class Withdrawal(Body, frozen=True, forbid_unknown_fields=True):
     selection_id: Id
-    odds: Annotated[
-        Odds | UnsetType,
-        Meta(description="By which others are reduced; the price on the board if left out"),
-    ] = UNSET
-    reduction: Annotated[
-        int, Meta(ge=0, lt=ONE, description="Its factor in ten-thousandths: 2530 is 25.3 per cent")
-    ] = 0
+    odds: LastOdds = UNSET
+    reduction: Reduction = 0
 
 
 class BetTimes(Body, frozen=True, forbid_unknown_fields=True, rename={"from_": "from"}):

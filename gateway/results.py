@@ -1,5 +1,5 @@
 """A result: as staff give it, as the command that declares it, and as it is answered. The same of
-bets that are void by when they were accepted."""
+a runner that is withdrawn, and of bets that are void by when they were accepted."""
 
 from __future__ import annotations
 
@@ -8,7 +8,8 @@ from typing import Any
 
 from msgspec import UNSET, UnsetType
 
-from actors.declaring import DeclareResult, ResultDeclared
+from actors.declaring import DeclareResult, ResultDeclared, SelectionWithdrawn, WithdrawSelection
+from actors.market import WITHDRAWAL
 from actors.outcomes import (
     PlacedVoided,
     ResultRolledBack,
@@ -19,6 +20,7 @@ from actors.outcomes import (
 from actors.results import Result, Window
 from actors.runtime.addresses import fixture_of
 from gateway import api
+from gateway.desk import api as desk_api
 from gateway.fixtures import results_json
 from gateway.problems import Problem
 
@@ -77,10 +79,13 @@ def _only_one(given: api.NewResult) -> None:
         raise ValueError("a position says everything else")
 
 
-def asked(message: DeclareResult) -> Any:
+def asked(message: DeclareResult | SettleSelections) -> Any:
     """What a client's key stands for, whatever the order in which selections were given."""
-    parts = (message.results, message.places, message.starting_odds, message.positions)
-    return message.market_id, message.cancelled, [sorted(part.items()) for part in parts]
+    if isinstance(message, SettleSelections):
+        parts = (message.results, message.places, message.starting_odds)
+        return message.market_id, "in part", [sorted(part.items()) for part in parts]
+    whole = (message.results, message.places, message.starting_odds, message.positions)
+    return message.market_id, message.cancelled, [sorted(part.items()) for part in whole]
 
 
 def result_now(declared: ResultDeclared | SelectionsDecided) -> api.ResultNow:
@@ -98,6 +103,30 @@ def result_now(declared: ResultDeclared | SelectionsDecided) -> api.ResultNow:
 def rolled_back_now(undone: ResultRolledBack) -> api.RolledBackNow:
     return api.RolledBackNow(
         undone.market_id, undone.seq, undone.version, undone.undecided, results_json(undone.results)
+    )
+
+
+# A runner that is withdrawn
+
+
+def withdrawing(
+    market_id: str, given: api.Withdrawal | desk_api.WithdrawRunner
+) -> WithdrawSelection:
+    odds = given.odds or 0
+    return WithdrawSelection(
+        fixture_of(market_id), market_id, given.selection_id, odds, given.reduction
+    )
+
+
+def withdrawn_now(withdrawn: SelectionWithdrawn) -> api.WithdrawnNow:
+    return api.WithdrawnNow(
+        withdrawn.market_id,
+        withdrawn.seq,
+        withdrawn.version,
+        withdrawn.selection_id,
+        withdrawn.gone.odds if withdrawn.gone else UNSET,
+        WITHDRAWAL if withdrawn.renew else UNSET,
+        withdrawn.renew or UNSET,
     )
 
 

@@ -16,6 +16,7 @@ import structlog
 from msgspec import UNSET
 
 from actors.base import Command
+from actors.declaring import SelectionWithdrawn
 from actors.errors import NoAnswer
 from actors.fixture import FixtureView, GetFixture
 from actors.market import GetMarket, Limits, MarketStatus, MarketView
@@ -60,7 +61,7 @@ from gateway.desk.board import limits_json
 from gateway.feeds import all_feeds
 from gateway.http import Call, T, granted
 from gateway.problems import Problem
-from gateway.results import rolled_back_now, void_now
+from gateway.results import rolled_back_now, void_now, withdrawing, withdrawn_now
 from gateway.services import Services
 from ledger.desk_reads import DeskReads
 from ledger.journal import JournalUnavailable
@@ -142,6 +143,15 @@ async def change_limits(
     asked = (market_id, sorted(wanted.items()), *(() if version is None else (version,)))
     changed = await command(call, fixture_id, message, LimitsChanged, asked, body.reason)
     return desk_api.LimitsNow(market_id, limits_json(changed.limits, changed.version))
+
+
+async def withdraw_runner(
+    call: Call, market_id: str, body: desk_api.WithdrawRunner
+) -> api.WithdrawnNow:
+    message = withdrawing(market_id, body)
+    return withdrawn_now(
+        await command(call, message.fixture_id, message, SelectionWithdrawn, message, body.reason)
+    )
 
 
 # Taking back

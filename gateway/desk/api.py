@@ -401,13 +401,20 @@ class LimitsNow(api.Reply, frozen=True):
     limits: DeskLimits
 
 
+InPart = Annotated[
+    bool,
+    Meta(description="Selections that are left out stay as they are, undecided or not"),
+]
+
+
 class Outcomes(api.Body, frozen=True, forbid_unknown_fields=True):
-    """Every selection's result, or that the market is cancelled."""
+    """Every selection's result, or that of some of them, or that the market is cancelled."""
 
     results: Annotated[dict[api.Id, api.NewResult], Meta(max_length=MAX_SELECTIONS)] = (
         msgspec.field(default_factory=dict)
     )
     cancelled: bool = False
+    in_part: InPart = False
 
 
 class PaysLine(api.Reply, frozen=True):
@@ -422,6 +429,9 @@ class PaysLine(api.Reply, frozen=True):
         int, Meta(description="What those are paid at once; below zero, taken back")
     ]
     slips_open: Annotated[int, Meta(description="Of those, that stay open after it")]
+    undecided: Annotated[bool | UnsetType, Meta(description="It has no result after it either")] = (
+        UNSET
+    )
 
 
 class PaysSlip(api.Reply, frozen=True):
@@ -481,9 +491,16 @@ class Settlement(Action, frozen=True, forbid_unknown_fields=True, kw_only=True):
         msgspec.field(default_factory=dict)
     )
     cancelled: bool = False
+    in_part: InPart = False
     preview: Annotated[
         str, Meta(pattern=f"^[0-9a-f]{{32}}{_END}", description="Of the preview that is agreed to")
     ]
+
+
+class WithdrawRunner(Action, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    selection_id: api.Id
+    odds: api.LastOdds = UNSET
+    reduction: api.Reduction = 0
 
 
 # Taking back

@@ -14,6 +14,7 @@ import hashlib
 from collections import defaultdict
 
 import msgspec
+from msgspec import UNSET
 from msgspec.structs import astuple
 
 from actors.base import Reason, Refused
@@ -22,6 +23,7 @@ from actors.declaring import DeclareResult, ResultDeclared
 from actors.fixture import Fixture
 from actors.market import Exposure, GetExposure, GetMarket, MarketView
 from actors.multiple import known_of
+from actors.outcomes import SelectionsDecided, SettleSelections
 from actors.previewed import DeclarePreviewed
 from actors.results import VOID
 from actors.runtime.addresses import BOOK, fixture_of
@@ -33,7 +35,7 @@ from gateway.desk import api as desk_api
 from gateway.fixtures import market_of_view
 from gateway.http import Call, granted
 from gateway.problems import Problem
-from gateway.results import asked, declaring, result_now
+from gateway.results import asked, deciding, declaring, result_now
 from gateway.services import Services
 from ledger.desk_reads import AlikeRow, DeskReads, TotalRow
 
@@ -88,8 +90,7 @@ async def preview(
     services: Services, market_id: str, outcomes: desk_api.Outcomes
 ) -> desk_api.Preview:
     """What it would pay. Raises the problem with which the result itself would be refused."""
-    message = declaring(market_id, outcomes.results, cancelled=outcomes.cancelled)
-    looked = await _look(services, message)
+    looked = await _look(services, _declaring(market_id, outcomes))
     if isinstance(looked, Refused):
         raise problems.refused(looked)
     reads = DeskReads.beside(services.ledger)
@@ -98,7 +99,7 @@ async def preview(
     pays = await _singles_pay(looked, alike)
     after = await _slips_after(services, looked, slips)
     lines = {
-        selection_id: _line(looked.totals, selection_id, pays[selection_id], after)
+        selection_id: _line(looked, selection_id, pays[selection_id], after)
         for selection_id in looked.results
     }
     paid = sum(line.paid_minor for line in lines.values())
@@ -138,7 +139,7 @@ async def settle_as_previewed(
     and knows its key.
     """
     services, fixture_id = call.services, fixture_of(market_id)
-    declare = declaring(market_id, body.results, cancelled=body.cancelled)
+    declare = _declaring(market_id, body)
     looked = await _look(services, declare)
     agreed = not isinstance(looked, Refused) and looked.name == body.preview
     version = looked.market.result_version if isinstance(looked, Looked) and agreed else _OUTDATED
@@ -154,10 +155,22 @@ async def settle_as_previewed(
     reply = answer.reply
     if isinstance(reply, Refused) and reply.reason is Reason.SUPERSEDED:
         raise Problem("preview_outdated")
+    if isinstance(declare, SettleSelections):
+        return result_now(granted(reply, SelectionsDecided, services))
     return result_now(granted(reply, ResultDeclared, services))
 
 
-async def _look(services: Services, message: DeclareResult) -> Looked | Refused:
+def _declaring(
+    market_id: str, given: desk_api.Outcomes | desk_api.Settlement
+) -> DeclareResult | SettleSelections:
+    if not given.in_part:
+        return declaring(market_id, given.results, cancelled=given.cancelled)
+    if given.cancelled:
+        raise Problem("invalid_request", "No part of a market is cancelled - at `$.in_part`.")
+    return deciding(market_id, given.results)
+
+
+async def _look(services: Services, message: DeclareResult | SettleSelections) -> Looked | Refused:
     """The market, the result as it would be, and the bets that it is for; or why it can't be."""
     fixture_id, market_id = message.fixture_id, message.market_id
     answer = await services.router.ask(BOOK, fixture_id, GetMarket(fixture_id, market_id))
@@ -167,12 +180,13 @@ async def _look(services: Services, message: DeclareResult) -> Looked | Refused:
     declared = message.decide(services.clock.now_ms(), market, fixture)
     if isinstance(declared, Refused):
         return declared
-    assert isinstance(declared, ResultDeclared)
+    assert isinstance(declared, ResultDeclared | SelectionsDecided)
     declared.apply(market, fixture)
     up_to_date = await services.ledger.all_caught_up()
     totals = await DeskReads.beside(services.ledger).totals_on(market_id)
     results = {name: market.settling(name, declared.version) for name in market.selections}
-    return Looked(view, results, message.cancelled, totals, up_to_date)
+    cancelled = isinstance(message, DeclareResult) and message.cancelled
+    return Looked(view, results, cancelled, totals, up_to_date)
 
 
 async def _singles_pay(looked: Looked, alike: list[AlikeRow]) -> defaultdict[str, int]:
@@ -249,9 +263,9 @@ def _slip_json(market_id: str, one: SlipAfter) -> desk_api.PaysSlip:
 
 
 def _line(
-    totals: list[TotalRow], selection_id: str, payout: int, after: list[SlipAfter]
+    looked: Looked, selection_id: str, payout: int, after: list[SlipAfter]
 ) -> desk_api.PaysLine:
-    mine = [row for row in totals if row.selection_id == selection_id]
+    mine = [row for row in looked.totals if row.selection_id == selection_id]
     singles = [row for row in mine if not row.of_lines]
     slips = [one for one in after if one.first == selection_id]
     return desk_api.PaysLine(
@@ -262,6 +276,7 @@ def _line(
         sum(row.bets for row in mine if row.of_lines),
         sum(one.change_minor for one in slips),
         sum(_stays_open(one) for one in slips),
+        looked.results[selection_id].result is None or UNSET,
     )
 
 

@@ -141,6 +141,11 @@ async def change_limits(call: Call) -> desk_api.LimitsNow:
     return await actions.change_limits(call, path.market_id, call.body)
 
 
+async def withdraw_runner(call: Call) -> api.WithdrawnNow:
+    path: api.MarketPath = call.path
+    return await actions.withdraw_runner(call, path.market_id, call.body)
+
+
 async def roll_back_result(call: Call) -> api.RolledBackNow:
     path: api.MarketPath = call.path
     return await actions.roll_back_result(call, path.market_id, call.body.reason)
@@ -338,7 +343,7 @@ ROUTES = [
         "markets/{market_id}/settlement/preview",
         preview_settlement,
         "previewSettlement",
-        "What a result would pay, the first or a corrected one; nothing is changed",
+        "What a result would pay, whole or in part, first or corrected; nothing is changed",
         desk_api.Outcomes,
         desk_api.Preview,
         role=Role.HEAD_TRADER,
@@ -357,7 +362,7 @@ ROUTES = [
         "markets/{market_id}/settlement",
         settle,
         "settle",
-        "Declare the result that was previewed, or correct the last one by it",
+        "Declare the result that was previewed, whole or in part, or correct the last one by it",
         desk_api.Settlement,
         api.ResultNow,
         role=Role.HEAD_TRADER,
@@ -369,6 +374,18 @@ ROUTES = [
             Reason.WRONG_STATUS,
             "preview_outdated",
         ),
+        **_MARKET,
+    ),
+    _act(
+        "markets/{market_id}/withdrawals",
+        withdraw_runner,
+        "deskWithdrawRunner",
+        "Withdraw a runner: bets on it are void (ante-post lost), the others run on. Where that "
+        "takes something off prices, the market is suspended until all were said again",
+        desk_api.WithdrawRunner,
+        api.WithdrawnNow,
+        role=Role.HEAD_TRADER,
+        codes=(Reason.UNKNOWN_MARKET, Reason.UNKNOWN_SELECTION, Reason.WRONG_STATUS),
         **_MARKET,
     ),
     _act(

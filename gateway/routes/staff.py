@@ -9,7 +9,7 @@ import msgspec
 from msgspec import UNSET
 
 from actors.base import Command, Reason
-from actors.declaring import DeclareResult, ResultDeclared, SelectionWithdrawn, WithdrawSelection
+from actors.declaring import DeclareResult, ResultDeclared, SelectionWithdrawn
 from actors.fixture import (
     ChangePhase,
     CreateFixture,
@@ -20,7 +20,7 @@ from actors.fixture import (
     PhaseChanged,
     SetModel,
 )
-from actors.market import WITHDRAWAL, Exposure, GetExposure, Limits, Market, MarketStatus
+from actors.market import Exposure, GetExposure, Limits, Market, MarketStatus
 from actors.outcomes import (
     AddSelection,
     PlacedVoided,
@@ -57,6 +57,8 @@ from gateway.results import (
     rolled_back_now,
     void_now,
     window_of,
+    withdrawing,
+    withdrawn_now,
 )
 from gateway.standing import Opening
 from ledger.desk_reads import DeskReads
@@ -265,20 +267,9 @@ async def _declare(call: Call, message: DeclareResult) -> api.ResultNow:
 async def withdraw_selection(call: Call) -> api.WithdrawnNow:
     path: api.MarketPath = call.path
     body: api.Withdrawal = call.body
-    fixture_id = fixture_of(path.market_id)
-    message = WithdrawSelection(
-        fixture_id, path.market_id, body.selection_id, body.odds or 0, body.reduction
-    )
-    withdrawn = await command(call, fixture_id, message, SelectionWithdrawn, message)
-    return api.WithdrawnNow(
-        withdrawn.market_id,
-        withdrawn.seq,
-        withdrawn.version,
-        withdrawn.selection_id,
-        withdrawn.gone.odds if withdrawn.gone else UNSET,
-        WITHDRAWAL if withdrawn.renew else UNSET,
-        withdrawn.renew or UNSET,
-    )
+    message = withdrawing(path.market_id, body)
+    withdrawn = await command(call, message.fixture_id, message, SelectionWithdrawn, message)
+    return withdrawn_now(withdrawn)
 
 
 async def exposure(call: Call) -> api.Exposure:

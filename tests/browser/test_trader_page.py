@@ -28,7 +28,7 @@ pytestmark = pytest.mark.browser
 
 ACTIONS = (
     *("Prices", "Stop", "Stop event", "Stop everything", "Settle", "Limits", "Close"),
-    *("Hedge", "Void bets"),
+    *("Hedge", "Void bets", "Withdraw"),
 )
 
 
@@ -414,6 +414,39 @@ async def test_settled_with_a_preview_and_again(trader: TraderVisit, desks: list
     assert trader.complaints == []
 
 
+async def test_settled_in_part(trader: TraderVisit, desk: Desk) -> None:
+    out, still = await trader.placed(desk, on="wharf"), await trader.placed(desk)
+    await trader.log_in("head_trader")
+    await trader.open_event(desk)
+    panel, dialog = trader.panel(desk), trader.dialog
+    await button(panel, "Settle").click()
+    rovers, wharf = (dialog.get_by_label(f"Result of {of}") for of in ("Rovers", "Wharf"))
+    await wharf.select_option("void")
+    # What was said stays so; of the others nothing is known until it is.
+    await dialog.get_by_label("In part").check()
+    await expect(rovers).to_have_value("")
+    await expect(wharf).to_have_value("void")
+    await dialog.get_by_label("In part").uncheck()
+    await expect(rovers).to_have_value("lost")
+    await dialog.get_by_label("In part").check()
+    await button(dialog, "Show what it pays").click()
+    pays = dialog.locator(".pays")
+    await expect(pays.get_by_role("row", name="Rovers")).to_contain_text("Stays open")
+    await trader.say_why("Settle: pay £10.00", "Did not start")
+    await trader.done()
+    await has_cash(out, 10_000)
+    await expect(panel.locator("tr td:last-child")).to_have_text(["", "", "Void"])
+    await button(panel, "Settle again").click()
+    await expect(wharf).to_have_value("void")
+    await rovers.select_option("won")
+    await button(dialog, "Show what it pays").click()
+    await trader.say_why("Settle: pay £25.00", "Result confirmed")
+    await trader.done()
+    await has_cash(still, 9_000 + 2_500)
+    await expect(button(panel, "Settle again")).to_be_visible()
+    assert trader.complaints == []
+
+
 async def test_a_race_is_settled_by_positions(trader: TraderVisit, desk: Desk) -> None:
     """Each-way terms and a starting price: the page asks for positions, and for that price."""
     await desk.post(
@@ -458,17 +491,46 @@ async def test_a_race_is_settled_by_positions(trader: TraderVisit, desk: Desk) -
     await trader.done()
     await expect(panel.locator('tr[data-selection="falcon"]')).to_contain_text("Placed, SP 6.50")
     await has_cash(player, 10_000 - 2_100 + 2_750)
+    assert trader.complaints == []
 
-    # Of another race one is withdrawn, which takes something off: why it takes no bets is said.
-    of = {"selections": [{"selection_id": of, "name": of, "odds": 30_000} for of in "xyz"]}
-    body = of | {"market_key": "next", "name": "Next", "kind": "win", "terms": {"rule_4": {}}}
-    await desk.post(f"fixtures/{desk.fixture_id}/markets", body)
-    await desk.post(f"markets/{desk.fixture_id}:next/withdrawals", {"selection_id": "x"})
-    panel = trader.page.locator(f'.panel[data-market="{desk.fixture_id}:next"]')
+
+async def test_a_runner_is_withdrawn(trader: TraderVisit, desk: Desk) -> None:
+    """With the keyboard alone where it takes something off by its price: why no bets are taken is
+    said, and the market opened again. And where it takes its factor off."""
+    page, dialog, keyboard = trader.page, trader.dialog, trader.page.keyboard
+    prices = {"falcon": 30_000, "heron": 30_000, "otter": 30_000}
+    by_rule = await desk.market("rule", "win", prices, rule_4={})
+    by_factor = await desk.market("factor", "win", prices, reduction_factors=True)
+    player = await trader.client.player()
+    leg = {"market_id": by_rule, "selection_id": "heron", "odds": 30_000}
+    bet = await player.post("/v1/bets", leg | {"stake_minor": 1_000, "currency": "GBP"})
+    assert bet.status == 201, bet.raw
+    await trader.log_in("head_trader")
+    await trader.open_event(desk)
+    panel = page.locator(f'.panel[data-market="{by_rule}"]')
+    await button(panel, "Withdraw").focus()
+    await keyboard.press("Enter")
+    runner, last = dialog.get_by_label("Runner"), dialog.get_by_label("Price that it had")
+    await expect(runner).to_be_focused()
+    await keyboard.type("Heron")
+    await expect(runner).to_have_value("heron")
+    await expect(last).to_have_attribute("placeholder", "3.00")
+    await keyboard.press("Tab")
+    await keyboard.type("0")
+    await keyboard.press("Enter")
+    await expect(dialog.locator(".is-wrong")).to_contain_text("Write a price above 1")
+    await keyboard.press("ControlOrMeta+a")
+    await keyboard.type("2.5")
+    await keyboard.press("Tab")
+    await keyboard.type("Lame at the start")
+    await keyboard.press("Enter")
+    await trader.done()
+    await expect(panel.locator('tr[data-selection="heron"]')).to_contain_text("Withdrawn")
     await expect(panel).to_contain_text("Suspended: a runner was withdrawn")
+    await has_cash(player, 10_000)
     old = panel.get_by_text("(from before the withdrawal)")
     await expect(old).to_have_count(2)
-    await desk.post(f"markets/{desk.fixture_id}:next/prices", {"odds": {"y": 20_000}})
+    await desk.post(f"markets/{by_rule}/prices", {"odds": {"otter": 20_000}})
     await expect(old).to_have_count(1)
     await button(panel, "Open").click()
     await expect(dialog).to_contain_text("prices from before that can be bet at again, uncut")
@@ -476,15 +538,34 @@ async def test_a_race_is_settled_by_positions(trader: TraderVisit, desk: Desk) -
     await trader.done()
     await expect(old).to_have_count(0)
     await expect(panel.locator(".badge-status")).to_have_text("Open")
+    # Who is out is not there any more to be withdrawn.
+    await button(panel, "Withdraw").click()
+    await expect(dialog.get_by_role("option")).to_have_text(["Falcon", "Otter"])
+    await keyboard.press("Escape")
+    await trader.done()
     # Who is about to open it as the next is withdrawn has to look again.
     at = {"status": "suspended", "in_play": False, "bet_delay_ms": 0}
-    await desk.post(f"markets/{desk.fixture_id}:next/status", at)
+    await desk.post(f"markets/{by_rule}/status", at)
     await button(panel, "Open").click()
-    await desk.post(f"markets/{desk.fixture_id}:next/withdrawals", {"selection_id": "y"})
+    await desk.post(f"markets/{by_rule}/withdrawals", {"selection_id": "otter"})
     await expect(old).to_have_count(1)
     await trader.say_why("Open")
     await expect(dialog.get_by_role("alert")).to_contain_text("A runner was withdrawn meanwhile")
     await expect(panel.locator(".badge-status")).to_contain_text("Suspended")
+    await keyboard.press("Escape")
+    await trader.done()
+
+    panel = page.locator(f'.panel[data-market="{by_factor}"]')
+    await button(panel, "Withdraw").click()
+    await trader.say_why("Withdraw")
+    await expect(dialog.get_by_role("alert")).to_have_text("A factor can't be read.")
+    await dialog.get_by_label("Reduction factor").fill("25.3")
+    async with page.expect_request("**/withdrawals") as asked:
+        await trader.say_why("Withdraw")
+    body = {"selection_id": "falcon", "reduction": 2_530, "reason": WHY}
+    assert (await asked.value).post_data_json == body
+    await trader.done()
+    await expect(panel).to_contain_text("Suspended: a runner was withdrawn")
     assert trader.complaints == []
 
 
@@ -724,7 +805,7 @@ async def test_a_phone_has_room_for_the_desk(trader: TraderVisit, desks: list[De
     await trader.open_event(desk)
     await expect(page.locator(".plot path.series")).not_to_have_count(0)
     await assert_no_sideways_scroll(page)
-    for name in ("Prices", "Limits", "Hedge", "Void bets", "Settle"):
+    for name in ("Prices", "Limits", "Hedge", "Void bets", "Withdraw", "Settle"):
         await button(trader.panel(desk), name).click()
         if name == "Settle":
             await trader.dialog.get_by_label("Result of Rovers").select_option("won")

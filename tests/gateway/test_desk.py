@@ -759,6 +759,43 @@ async def test_a_market_is_cancelled_with_a_preview(desk: Desk, kim: Trader) -> 
     await until(given_back, "the stake is given back")
 
 
+async def test_a_result_in_part_is_previewed_and_the_rest_stays_open(
+    desk: Desk, kim: Trader
+) -> None:
+    market_id = await desk.market()
+    out = await placed(desk, market_id, selection_id="away", odds=29_000)
+    still = await placed(desk, market_id)
+    path, part = f"markets/{market_id}/settlement", outcomes(away="void") | {"in_part": True}
+    preview = f"/v1/desk/{path}/preview"
+    (await kim.post(preview, {"in_part": True})).problem(409, "incomplete_result")
+    both = {"in_part": True, "cancelled": True}
+    assert "$.in_part" in (await kim.post(preview, both)).problem(400, "invalid_request")["detail"]
+    place = {"results": {"away": {"position": 1}}, "in_part": True}
+    (await kim.post(preview, place)).problem(400, "invalid_request")
+    seen = (await kim.post(preview, part)).json
+    assert (seen["bets"], seen["payout_minor"], seen["change_minor"]) == (2, 500, 500)
+    undecided = {of for of, line in seen["selections"].items() if line.get("undecided")}
+    assert undecided == {"home", "draw"}
+    # Of a whole result nobody has seen anything.
+    void = outcomes(home="void", draw="void", away="void") | {"preview": seen["preview"]}
+    (await kim.act(path, void)).problem(409, "preview_outdated")
+    body = part | {"preview": seen["preview"]}
+    done = await kim.act(path, body, key="part")
+    assert (done["version"], list(done["results"])) == (1, ["away"])
+    assert (await kim.act(path, body, key="part")).json == done.json
+    await out.settled((await out.get("/v1/bets"))["items"][0]["bet_id"])
+    assert await out.cash() == 10_000
+    assert (await still.get("/v1/bets"))["items"][0]["state"] == "open"
+    assert (await shown(kim, market_id))["status"] == "closed"
+
+    rest = outcomes(home="won", draw="lost", away="void")
+    seen = (await kim.post(preview, rest)).json
+    assert (seen["change_minor"], seen["paid_minor"]) == (1_250, 500)
+    await kim.act(path, rest | {"preview": seen["preview"]})
+    await still.settled((await still.get("/v1/bets"))["items"][0]["bet_id"])
+    assert await still.cash() == 9_500 + 1_250
+
+
 async def test_a_preview_reckons_bets_of_several_lines(desk: Desk, kim: Trader) -> None:
     """A double: nothing is paid while its other leg is open, and all of it by the last one."""
     first, second = await desk.market(), await desk.market()
@@ -1027,6 +1064,38 @@ async def test_a_result_is_taken_back_and_bets_of_a_time_are_void(desk: Desk, ki
     lines = (await kim.read(f"audit?market_id={market_id}&limit=3"))["items"]
     assert {line["by"] for line in lines} == {f"staff/{kim.login}"}
     assert {line["reason"] for line in lines} == {REASON}
+
+
+async def test_a_runner_is_withdrawn_by_name_and_reason(desk: Desk, kim: Trader) -> None:
+    market_id, player = await race(desk, rule_4={}), await desk.player()
+    bet_id = await single(player, market_id, "a")
+    path, body = f"markets/{market_id}/withdrawals", {"selection_id": "b"}
+    (await (await member(desk, "trader")).act(path, body)).problem(403, "forbidden")
+    gone = await kim.act(path, body, key="out")
+    assert (gone["selection_id"], gone["odds"], gone["version"]) == ("b", 22_500, 1)
+    assert (gone["suspended_for"], gone["unrenewed"]) == ("withdrawal", ["a", "c", "d", "e"])
+    assert (await kim.act(path, body, key="out")).json == gone.json
+    (await kim.act(path, body | {"odds": 40_000}, key="out")).problem(422, "idempotency_key_reused")
+    (await kim.act(path, body)).problem(409, "wrong_status")
+    (await kim.act(path, {"selection_id": "z"})).problem(404, "unknown_selection")
+    market = await shown(kim, market_id)
+    assert (market["status"], list(market["causes"])) == ("suspended", ["withdrawal"])
+    assert [one["selection_id"] for one in market["selections"] if one["withdrawn"]] == ["b"]
+    assert (await player.get(f"/v1/bets/{bet_id}"))["state"] == "open"
+    # By another price where it is said; and without such terms nothing is taken off.
+    assert (await kim.act(path, {"selection_id": "c", "odds": 25_000}))["odds"] == 25_000
+    other = await desk.market()
+    plain = await kim.act(f"markets/{other}/withdrawals", {"selection_id": "away"})
+    assert plain["version"] == 1
+    assert not {"odds", "suspended_for", "unrenewed"} & set(plain.json)
+    assert await status_of(desk, other) == "open"
+
+    async def said() -> bool:
+        lines = (await kim.read(f"audit?market_id={market_id}"))["items"]
+        by = [(one["by"], one["reason"]) for one in lines if "SelectionWithdrawn" in one["events"]]
+        return by == [(f"staff/{kim.login}", REASON)] * 2
+
+    await until(said, "both stand in the audit")
 
 
 async def test_stops_that_stand_come_in_pages(desk: Desk, kim: Trader) -> None:

@@ -17,6 +17,7 @@ import {
 } from "./market.js";
 import { Plot } from "./plot.js";
 import { openSettle } from "./settle.js";
+import { openWithdraw } from "./withdraw.js";
 
 const HISTORY_MS = 5_000;
 const SOON_MS = 400;
@@ -222,6 +223,8 @@ class Panel {
     const toStatus = (status) => () => openStatus(this.market, status, () => this.market);
     this.open = button("Open", "small", toStatus("open"), "trader");
     this.close = button("Close", "small", toStatus("closed"), "trader");
+    this.withdraw = button("Withdraw", "small", () => openWithdraw(this.market, how.changed),
+      "head_trader");
     this.settle = button("Settle", "small", () => openSettle(this.market, how.changed),
       "head_trader");
     this.rollBack = button("Take result back", "small danger",
@@ -244,7 +247,7 @@ class Panel {
         button("Limits", "small", () => openLimits(this.market, how.limits(id), how.changed),
           "head_trader"),
         button("Hedge", "small", () => openHedge(this.market, how.changed), "head_trader"),
-        this.settle, this.rollBack,
+        this.withdraw, this.settle, this.rollBack,
         button("Void bets", "small danger", () => openVoid(this.market, how.changed),
           "head_trader"),
         this.undoVoid));
@@ -268,6 +271,11 @@ class Panel {
     this.open.hidden = !may("trader") || market.status === "open" ||
       !(trading || market.status === "closed") || known;
     this.close.hidden = !may("trader") || !trading;
+    // After the result nothing could be taken off the others any more.
+    const takes = Boolean(market.terms?.rule_4 || market.terms?.reduction_factors);
+    const over = market.status === "settled" || market.status === "cancelled" || (known && takes);
+    this.withdraw.hidden = !may("head_trader") || over ||
+      market.selections.every((it) => it.withdrawn);
     setText(this.settle, market.result_version ? "Settle again" : "Settle");
     this.rollBack.hidden = !may("head_trader") || !(known || market.status === "cancelled");
     this.undoVoid.hidden = !may("head_trader") || !market.voids?.length;

@@ -20,6 +20,10 @@ export function openSettle(market, done) {
   const rows = market.selections.map((it) =>
     new (placed ? FinishRow : OutcomeRow)(it, Boolean(terms.starting_price)));
   const cancelled = h("input", { type: "checkbox", id: "settle-cancel" });
+  // Of places and positions nothing is known before all have finished.
+  const open = placed ? [] : rows.filter((it) => !it.decided);
+  const inPart = h("input", { type: "checkbox" });
+  inPart.addEventListener("change", () => open.forEach((it) => it.inPart(inPart.checked)));
   const columns = ["Selection", "Result", placed ? "Position" : "Dead heat",
     ...(terms.starting_price ? ["Starting price"] : [])];
   const table = h("table", { class: "outcomes" },
@@ -36,12 +40,16 @@ export function openSettle(market, done) {
     dialog.button.disabled = true;
     table.classList.toggle("is-off", cancelled.checked);
   };
-  const wanted = () => (cancelled.checked ? { cancelled: true } : { results: resultsOf(rows) });
+  const wanted = () => (cancelled.checked ? { cancelled: true }
+    : { results: resultsOf(rows), ...(inPart.checked && { in_part: true }) });
   const dialog = openAction({
     title: `${again ? "Settle again" : "Settle"}: ${market.name}`,
     about: placed ? "Positions from 1; the same for those that tie, none for those further back."
       : "",
     fields: [h("div", { class: "scroll" }, table),
+      open.length
+        ? h("label", { class: "check" }, inPart, " In part: bets on what is not decided stay open")
+        : null,
       h("label", { class: "check" }, cancelled, " The market is cancelled: every bet is void"),
       look, pays],
     danger: true,
@@ -59,7 +67,8 @@ export function openSettle(market, done) {
     // Without a preview nothing can be settled, whatever else is answered.
     ready: () => seen !== null,
     done: () => {
-      toast(`${market.name} is settled.`, "good");
+      toast(`${market.name} is settled${inPart.checked && !cancelled.checked ? " in part" : ""}.`,
+        "good");
       done?.();
     },
   });
@@ -80,7 +89,7 @@ export function openSettle(market, done) {
     look.disabled = false;
     look.focus();
   });
-  for (const input of [...table.querySelectorAll("select, input"), cancelled]) {
+  for (const input of [...table.querySelectorAll("select, input"), inPart, cancelled]) {
     input.addEventListener("input", forget);
   }
   forget();
@@ -90,7 +99,7 @@ export function openSettle(market, done) {
 class Wrong extends Error {}
 
 function resultsOf(rows) {
-  const given = rows.filter((it) => !it.withdrawn);
+  const given = rows.filter((it) => !it.withdrawn && !it.undecided);
   // Who has no position came in behind all who have one; nobody ties there.
   let behind = Math.max(rows.length, ...given.map((it) => it.at ?? 0));
   return Object.fromEntries(given.map((it) => {
@@ -106,6 +115,7 @@ class Row {
     this.selectionId = selection.selection_id;
     this.name = selection.name;
     this.withdrawn = selection.withdrawn;
+    this.decided = Boolean(selection.result) || selection.withdrawn;
     this.odds = withPrice && !selection.withdrawn
       ? h("input", { inputmode: "decimal", autocomplete: "off", class: "narrow",
         "aria-label": `Starting price of ${selection.name}`,
@@ -151,8 +161,22 @@ class OutcomeRow extends Row {
       if (heat.hidden) this.tied.value = this.places.value = "1";
     };
     this.outcome.addEventListener("change", sync);
+    this.sync = sync;
     sync();
     return [h("td", {}, this.outcome), h("td", { class: "heat" }, heat)];
+  }
+
+  /** Whether it may stay undecided. "Lost" is what nobody has said anything else of. */
+  inPart(may) {
+    const { value } = this.outcome;
+    if (may) this.outcome.prepend(h("option", { value: "" }, "Not decided"));
+    else this.outcome.options[0].remove();
+    this.outcome.value = may && value === "lost" ? "" : value || "lost";
+    this.sync();
+  }
+
+  get undecided() {
+    return this.outcome.value === "";
   }
 
   result() {
@@ -198,7 +222,7 @@ function payNodes(seen, market) {
     const line = seen.selections[it.selection_id];
     return h("tr", {}, h("th", { scope: "row" }, it.name), ...cells(SINGLES,
       [String(line.bets), cash(line.stakes_minor), cash(line.paid_minor),
-        cash(line.payout_minor)]));
+        line.undecided && !line.payout_minor ? "Stays open" : cash(line.payout_minor)]));
   });
   const change = seen.change_minor;
   const notes = [];

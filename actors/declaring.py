@@ -53,7 +53,9 @@ class WithdrawSelection(MarketCommand, frozen=True, array_like=True, tag=True):
         selection = market.selections.get(self.selection_id)
         if selection is None:
             return Refused(Reason.UNKNOWN_SELECTION)
-        if selection.withdrawn or market.finished:
+        if selection.withdrawn:
+            return Refused(Reason.WRONG_STATUS, "it is withdrawn already")
+        if market.finished:
             return Refused(Reason.WRONG_STATUS, facts={"status": market.status})
         gone = renew = None
         suspended: tuple[Event, ...] = ()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Annotated, Any
 
@@ -61,7 +61,7 @@ def status() -> None:
 
 def _row(shard: ShardSeen) -> tuple[str, ...]:
     state = "draining" if shard.draining else shard.state
-    names = ", ".join(shard.partitions) or "none"
+    names = _in_ranges(shard.partitions)
     report = shard.report
     if report is None:
         return shard.name, state, "", "", "", "", "", names
@@ -73,6 +73,21 @@ def _row(shard: ShardSeen) -> tuple[str, ...]:
         f"{report.actors:,}",
     )
     return shard.name, state, *figures, names
+
+
+def _in_ranges(partitions: Sequence[str]) -> str:
+    """`gb-00 to gb-03, gb-07`, so that a terminal has room for it."""
+    ranges: list[list[str]] = []
+    for name in sorted(partitions):
+        scope, _, number = name.rpartition("-")
+        if ranges and ranges[-1][-1] == f"{scope}-{int(number) - 1:0{len(number)}}":
+            ranges[-1].append(name)
+        else:
+            ranges.append([name])
+    return (
+        ", ".join(some[0] if len(some) == 1 else f"{some[0]} to {some[-1]}" for some in ranges)
+        or "none"
+    )
 
 
 @app.command()

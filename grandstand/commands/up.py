@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import signal
-import threading
 import time
 from pathlib import Path
 
@@ -37,6 +36,20 @@ WATCH_S = 0.2
 """How often the platform is looked after."""
 
 
+class Stop:
+    """Whether somebody has asked to stop. Handlers of signals set it, so it has no lock, as events
+    of `threading` have: one signal more in the middle of it would wait for itself for ever."""
+
+    def __init__(self) -> None:
+        self._asked = False
+
+    def set(self) -> None:
+        self._asked = True
+
+    def is_set(self) -> bool:
+        return self._asked
+
+
 def up() -> None:
     """Start the platform here: servers, actors, gateways, and a demonstration.
 
@@ -67,7 +80,7 @@ def _up(chosen: Settings) -> int:
 
 
 def _run(chosen: Settings, folder: Path) -> None:
-    stop = threading.Event()
+    stop = Stop()
     _on_signals(stop)
     structlog.configure(logger_factory=structlog.PrintLoggerFactory((folder / "up.log").open("a")))
     started = time.monotonic()
@@ -89,24 +102,25 @@ def _run(chosen: Settings, folder: Path) -> None:
             raise
     if not stop.is_set():
         _welcome(platform, chosen, folder, time.monotonic() - started)
-    while not stop.wait(WATCH_S):
+    while not stop.is_set():
         try:
             platform.watch()
         except Exception as failure:
             log.error("servers_not_revived", why=str(failure))
+        time.sleep(WATCH_S)
     console.print()
     with _Progress() as progress:
         platform.stop(progress.step)
     console.print("Everything is stopped.")
 
 
-def _on_signals(stop: threading.Event) -> None:
+def _on_signals(stop: Stop) -> None:
     """Ctrl-C and SIGTERM both drain."""
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda *_: stop.set())
 
 
-async def _demonstrate(base_url: str, currency: str, stop: threading.Event) -> None:
+async def _demonstrate(base_url: str, currency: str, stop: Stop) -> None:
     """Seed the players and wait for the first fixtures, until told to stop."""
     seeding = asyncio.ensure_future(_seed_and_wait(base_url, currency))
     while not seeding.done():

@@ -99,3 +99,34 @@ def test_another_attempt_is_asked_for_where_ray_was_slow(
     assert up._up(Settings(data=tmp_path / "data")) == status
     with pytest.raises(StartFailed, match=f"Ray did not start: {said}"):
         run(Settings(), tmp_path)
+
+
+TOLD_AGAIN = """
+import os, signal, sys
+from grandstand.commands import up
+
+stop, again = up.Stop(), []
+
+def trace(frame, event, arg):
+    # In the middle of the handler of the signal before.
+    if len(again) < 20:
+        again.append(event)
+        os.kill(os.getpid(), signal.SIGINT)
+    return trace
+
+up._on_signals(stop)
+sys.settrace(trace)
+os.kill(os.getpid(), signal.SIGTERM)
+stop.is_set()
+sys.settrace(None)
+sys.exit(0 if stop.is_set() and len(again) > 2 else 10 + len(again))
+"""
+
+
+def test_one_signal_more_while_one_is_handled_hangs_nothing() -> None:
+    """A terminal's Ctrl-C comes twice, to everybody in the foreground and through the guardian."""
+    with subprocess.Popen([sys.executable, "-c", TOLD_AGAIN]) as told:
+        try:
+            assert told.wait(60) == 0
+        finally:
+            told.kill()
